@@ -1,0 +1,174 @@
+//! How far one lane of one web process has been worked off: the memory by which a redelivered batch is skipped and a
+//! missing one is proven. A watermark and its exceptions, so that it stays small for ever.
+
+use super::{Beat, Millis};
+
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Mark {
+    /// Every number up to here has been applied.
+    through: u64,
+    /// Applied numbers beyond, as sorted, disjoint, non-adjacent ranges (first, last).
+    ahead: Vec<(u64, u64)>,
+    /// From the newest beat: the last number given out, at this time.
+    last: u64,
+    clock: Millis,
+    /// Every ballot accepted up to here has been applied.
+    counted_to: Millis,
+    ended: bool,
+}
+
+/// Gaps only come from lost or much delayed batches; a record with more of them is a bug, and must not grow without end.
+const RANGES_MAX: usize = 10_000;
+
+impl Mark {
+    /// The first sign of an instance, written by itself before it accepts anything.
+    pub fn born(clock: Millis) -> Mark {
+        Mark { clock, counted_to: clock, ..Mark::default() }
+    }
+
+    /// Reads back what `columns` wrote.
+    pub fn from_columns(through: i64, ahead: &str, last: i64, clock: Millis, counted_to: Millis, ended: bool) -> Option<Mark> {
+        let mut ranges = Vec::new();
+        for item in ahead.split_ascii_whitespace() {
+            let (from, to) = item.split_once('-').unwrap_or((item, item));
+            ranges.push((from.parse().ok()?, to.parse().ok()?));
+        }
+        Some(Mark { through: through.try_into().ok()?, ahead: ranges, last: last.try_into().ok()?, clock, counted_to, ended })
+    }
+
+    pub fn through(&self) -> u64 {
+        self.through
+    }
+
+    pub fn ahead(&self) -> String {
+        let mut text = String::new();
+        for (from, to) in &self.ahead {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(&if from == to { from.to_string() } else { format!("{from}-{to}") });
+        }
+        text
+    }
+
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    pub fn clock(&self) -> Millis {
+        self.clock
+    }
+
+    pub fn counted_to(&self) -> Millis {
+        self.counted_to
+    }
+
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Notes that batch `number` is applied now. False: it already was, skip it whole.
+    #[must_use]
+    pub fn note(&mut self, number: u64) -> bool {
+        assert!(number > 0, "batches are numbered from 1");
+        if number <= self.through {
+            return false;
+        }
+        let at = self.ahead.partition_point(|(_, to)| *to < number);
+        if self.ahead.get(at).is_some_and(|(from, _)| *from <= number) {
+            return false;
+        }
+        let touches_before = if at > 0 { self.ahead[at - 1].1 + 1 == number } else { false };
+        let touches_after = self.ahead.get(at).is_some_and(|(from, _)| *from == number + 1);
+        match (touches_before, touches_after) {
+            (true, true) => {
+                self.ahead[at - 1].1 = self.ahead[at].1;
+                self.ahead.remove(at);
+            }
+            (true, false) => self.ahead[at - 1].1 = number,
+            (false, true) => self.ahead[at].0 = number,
+            (false, false) => self.ahead.insert(at, (number, number)),
+        }
+        assert!(self.ahead.len() <= RANGES_MAX, "more than {RANGES_MAX} gaps in the batch numbers of one lane");
+        if self.ahead[0].0 == self.through + 1 {
+            self.through = self.ahead.remove(0).1;
+        }
+        self.settle();
+        true
+    }
+
+    /// Takes in a beat. An older one than already known changes nothing.
+    pub fn beat(&mut self, beat: Beat) {
+        if beat.clock >= self.clock {
+            self.clock = beat.clock;
+            self.last = self.last.max(beat.last);
+            self.ended |= beat.ended;
+        }
+        self.settle();
+    }
+
+    /// Numbers known to have been given out and not applied: in flight, or lost.
+    pub fn missing(&self) -> Vec<(u64, u64)> {
+        let mut gaps = Vec::new();
+        let mut next = self.through + 1;
+        for (from, to) in self.ahead.iter().copied() {
+            gaps.push((next, from - 1));
+            next = to + 1;
+        }
+        if next <= self.last {
+            gaps.push((next, self.last));
+        }
+        gaps
+    }
+
+    fn settle(&mut self) {
+        if self.through >= self.last {
+            self.counted_to = self.counted_to.max(self.clock);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn beat(clock: Millis, last: u64) -> Beat {
+        Beat { clock, last, ended: false }
+    }
+
+    #[test]
+    fn a_beat_speaks_only_once_all_before_it_is_applied() {
+        let mut mark = Mark::born(100);
+        assert!(mark.note(2));
+        mark.beat(beat(200, 2));
+        assert_eq!(mark.counted_to(), 100, "batch 1 is still on its way");
+        assert_eq!(mark.missing(), [(1, 1)]);
+        assert!(mark.note(1));
+        assert_eq!((mark.counted_to(), mark.through(), mark.missing().len()), (200, 2, 0));
+    }
+
+    #[test]
+    fn a_lost_batch_stays_visible() {
+        let mut mark = Mark::born(0);
+        assert!(mark.note(1) && mark.note(3) && mark.note(4));
+        mark.beat(beat(10, 6));
+        assert_eq!(mark.missing(), [(2, 2), (5, 6)]);
+        assert_eq!(mark.ahead(), "3-4");
+    }
+
+    proptest! {
+        #[test]
+        fn each_number_is_fresh_exactly_once_in_any_order_and_after_any_restart(numbers in prop::collection::vec(1u64..40, 0..120)) {
+            let mut mark = Mark::default();
+            let mut seen = std::collections::BTreeSet::new();
+            for number in numbers {
+                prop_assert_eq!(mark.note(number), seen.insert(number));
+                let read_back = Mark::from_columns(mark.through as i64, &mark.ahead(), mark.last as i64, mark.clock, mark.counted_to, mark.ended);
+                prop_assert_eq!(read_back.as_ref(), Some(&mark));
+            }
+            let contiguous = (1..).take_while(|n| seen.contains(n)).count() as u64;
+            prop_assert_eq!(mark.through(), contiguous);
+        }
+    }
+}

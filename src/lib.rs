@@ -1,0 +1,7 @@
+//! Groundswell: live polls for crowds that arrive all at once. The map of the rooms is in docs/architecture.md.
+
+pub mod clock;
+pub mod domain;
+pub mod error;
+pub mod store;
+pub mod wire;

@@ -1,0 +1,243 @@
+//! What live documents, results and rejoining phones read; and the recount that proves the rest.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use super::{IndexEntry, Pool, Store, read, reading, writing};
+use crate::domain::{Ballot, BallotId, Books, Count, InstanceId, Mark, Millis, Picks, PollId, VoterId, delta};
+use crate::error::{Error, Result};
+
+/// What has happened since the last look. Asked a few times a second by every web process.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse {
+    pub edited: Vec<IndexEntry>,
+    /// Ballots received so far in each poll that was counted lately; unchanged numbers mean nothing to redraw.
+    pub received: Vec<(PollId, u64)>,
+    /// Every ballot accepted up to here is in the tally.
+    pub counted_through: Millis,
+}
+
+/// Counts of one poll, all rounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PollTally {
+    pub rounds: BTreeMap<u32, RoundTally>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoundTally {
+    pub counts: BTreeMap<u16, Count>,
+    pub books: Books,
+}
+
+impl PollTally {
+    /// Rises with every ballot that arrives, whatever becomes of it: half of the live document's version.
+    pub fn received(&self) -> u64 {
+        self.rounds.values().map(|r| r.books.received as u64).sum()
+    }
+}
+
+/// Where the lanes stand: what is on its way, what is missing, and who has not reported.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    pub counted_through: Millis,
+    /// (instance, lane, first, last): batch numbers given out and not applied.
+    pub missing: Vec<(InstanceId, u16, u64, u64)>,
+    /// Instances that neither ended nor gave a sign lately, and their last sign.
+    pub unreported: Vec<(InstanceId, Millis)>,
+}
+
+impl Standing {
+    /// Batches on their way, or lost.
+    pub fn in_flight(&self) -> u64 {
+        self.missing.iter().map(|(_, _, from, to)| to - from + 1).sum()
+    }
+}
+
+/// A published number that the ballots do not bear out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discrepancy {
+    pub poll: PollId,
+    pub round: u32,
+    pub what: String,
+    pub published: i64,
+    pub recounted: i64,
+}
+
+/// A transaction's time stamp is older than its commit by at most this much; looking back that far misses none.
+const LOOK_BACK_MS: Millis = 10_000;
+/// An instance silent for this long no longer holds `counted_through` back; it is listed as unreported instead.
+pub const SILENT_AFTER_MS: Millis = 30_000;
+
+impl Store {
+    pub async fn pulse(&self, edition: u64, now: Millis) -> Result<Pulse> {
+        let pool = self.live.clone();
+        self.owned(async move {
+            let edited = read::index_since(&pool, edition).await?;
+            let received: Vec<(i64, i64)> = reading!(&pool, db => sqlx::query_as(
+                "select poll, cast(sum(received) as bigint) from book
+                 where poll in (select poll from book where changed_at > $1)
+                 group by poll").bind(now - LOOK_BACK_MS).fetch_all(db).await)?;
+            Ok(Pulse {
+                edited,
+                received: received.into_iter().map(|(poll, n)| (PollId(poll), n as u64)).collect(),
+                counted_through: counted_through(&pool).await?,
+            })
+        })
+        .await
+    }
+
+    /// All counts of these polls, lanes summed. Polls nobody voted in are left out.
+    pub async fn tallies(&self, polls: Vec<PollId>) -> Result<HashMap<PollId, PollTally>> {
+        type CountRow = (i64, i32, i32, i64, i64);
+        type BookRow = (i64, i32, i64, i64, i64, i64, i64, i64);
+        const COUNTS: &str = "select poll, round, choice, cast(sum(votes) as bigint), cast(sum(weight) as bigint) from tally where poll ";
+        const BOOKS: &str = "select poll, round, cast(sum(received) as bigint), cast(sum(counted) as bigint), cast(sum(superseded) as bigint),
+                             cast(sum(duplicate) as bigint), cast(sum(late) as bigint), cast(sum(voters) as bigint) from book where poll ";
+        let pool = self.live.clone();
+        self.owned(async move {
+            let ids: Vec<i64> = polls.iter().map(|p| p.0).collect();
+            let safe = sqlx::AssertSqlSafe::<String>;
+            let (counts, books): (Vec<CountRow>, Vec<BookRow>) = match &pool {
+                Pool::Postgres(db) => {
+                    // One snapshot: a result never shows more votes than voters.
+                    let mut tx = db.begin_with("begin isolation level repeatable read read only").await?;
+                    let counts = sqlx::query_as(safe(format!("{COUNTS} = any($1) group by poll, round, choice"))).bind(&ids).fetch_all(&mut *tx).await?;
+                    let books = sqlx::query_as(safe(format!("{BOOKS} = any($1) group by poll, round"))).bind(&ids).fetch_all(&mut *tx).await?;
+                    tx.commit().await?;
+                    (counts, books)
+                }
+                Pool::Sqlite { read, .. } => {
+                    let ids = serde_json::to_string(&ids).map_err(Error::internal)?;
+                    let mut tx = read.begin().await?;
+                    let one = "in (select value from json_each($1))";
+                    let counts = sqlx::query_as(safe(format!("{COUNTS} {one} group by poll, round, choice"))).bind(&ids).fetch_all(&mut *tx).await?;
+                    let books = sqlx::query_as(safe(format!("{BOOKS} {one} group by poll, round"))).bind(&ids).fetch_all(&mut *tx).await?;
+                    tx.commit().await?;
+                    (counts, books)
+                }
+            };
+            let mut tallies: HashMap<PollId, PollTally> = HashMap::new();
+            for (poll, round, choice, votes, weight) in counts {
+                let round = tallies.entry(PollId(poll)).or_default().rounds.entry(round as u32).or_default();
+                round.counts.insert(choice as u16, Count { votes, weight });
+            }
+            for (poll, round, received, counted, superseded, duplicate, late, voters) in books {
+                let round = tallies.entry(PollId(poll)).or_default().rounds.entry(round as u32).or_default();
+                round.books = Books { received, counted, superseded, duplicate, late, voters };
+            }
+            Ok(tallies)
+        })
+        .await
+    }
+
+    /// The ballot that counts for this voter.
+    pub async fn ballot_of(&self, poll: PollId, round: u32, voter: VoterId) -> Result<Option<Ballot>> {
+        let pool = self.live.clone();
+        self.owned(async move {
+            let row: Option<(Uuid, i32, String)> = reading!(&pool, db => sqlx::query_as(
+                "select ballot, revision, picks from ballot where poll = $1 and round = $2 and voter = $3")
+                .bind(poll.0).bind(round as i32).bind(voter.0).fetch_optional(db).await)?;
+            row.map(|(ballot, revision, picks)| {
+                Ok(Ballot { poll, round, voter, ballot: BallotId(ballot), revision: revision as u32, picks: Picks::parse(&picks)? })
+            })
+            .transpose()
+        })
+        .await
+    }
+
+    pub async fn standing(&self) -> Result<Standing> {
+        type Row = (Uuid, i32, i64, String, i64, i64, i64, bool);
+        let pool = self.live.clone();
+        self.owned(async move {
+            let rows: Vec<Row> = reading!(&pool, db => sqlx::query_as(
+                "select instance, lane, through, ahead, last, clock, counted_to, ended from lane_mark
+                 where not ended or through < last or ahead <> ''").fetch_all(db).await)?;
+            let mut standing = Standing { counted_through: counted_through(&pool).await?, ..Standing::default() };
+            let newest = rows.iter().map(|r| r.5).max().unwrap_or(0);
+            let mut unreported: BTreeMap<InstanceId, Millis> = BTreeMap::new();
+            for (instance, lane, through, ahead, last, clock, counted_to, ended) in rows {
+                let instance = InstanceId(instance);
+                let mark = Mark::from_columns(through, &ahead, last, clock, counted_to, ended)
+                    .ok_or_else(|| Error::internal(anyhow::anyhow!("a lane mark cannot be read")))?;
+                standing.missing.extend(mark.missing().into_iter().map(|(from, to)| (instance, lane as u16, from, to)));
+                if !ended && clock <= newest - SILENT_AFTER_MS {
+                    let last_sign = unreported.entry(instance).or_insert(clock);
+                    *last_sign = clock.max(*last_sign);
+                }
+            }
+            standing.unreported = unreported.into_iter().collect();
+            Ok(standing)
+        })
+        .await
+    }
+
+    /// With in-process lanes there is one process: whoever came before is gone, and nothing of theirs is on its way.
+    pub async fn end_other_instances(&self, except: InstanceId) -> Result<()> {
+        let pool = self.count.clone();
+        self.owned(async move {
+            writing!(&pool, db => { sqlx::query("update lane_mark set ended = true where instance <> $1 and not ended").bind(except.0).execute(db).await?; });
+            Ok(())
+        })
+        .await
+    }
+
+    /// Counts the ballots again and compares with every published number. Empty is what must come back.
+    pub async fn recount(&self) -> Result<(u64, Vec<Discrepancy>)> {
+        let pool = self.office.clone();
+        let store = self.clone();
+        self.owned(async move {
+            // Grouped by what was picked, so that a billion ballots come back as a few lines.
+            let groups: Vec<(i64, i32, String, i64)> = reading!(&pool, db => sqlx::query_as(
+                "select poll, round, picks, count(*) from ballot group by poll, round, picks").fetch_all(db).await)?;
+            let published: Vec<(i64,)> = reading!(&pool, db => sqlx::query_as("select poll from book union select poll from tally").fetch_all(db).await)?;
+            let mut ballots = 0;
+            let mut recounted: BTreeMap<(PollId, u32), RoundTally> = BTreeMap::new();
+            for (poll, round, picks, times) in groups {
+                let picks = Picks::parse(&picks)?;
+                let tally = recounted.entry((PollId(poll), round as u32)).or_default();
+                delta(&mut tally.counts, &picks, None, times);
+                tally.books.counted += times;
+                tally.books.voters += if picks.is_empty() { 0 } else { times };
+                ballots += times as u64;
+            }
+            let tallies = store.tallies(published.into_iter().map(|(poll,)| PollId(poll)).collect()).await?;
+            let published: BTreeMap<(PollId, u32), RoundTally> =
+                tallies.into_iter().flat_map(|(poll, tally)| tally.rounds.into_iter().map(move |(round, tally)| ((poll, round), tally))).collect();
+            Ok((ballots, compare(&published, &recounted)))
+        })
+        .await
+    }
+}
+
+async fn counted_through(pool: &Pool) -> Result<Millis> {
+    let (through,): (Option<i64>,) = reading!(pool, db => sqlx::query_as(
+        "select min(counted_to) from lane_mark
+         where not ended and clock > (select max(clock) from lane_mark) - $1").bind(SILENT_AFTER_MS).fetch_one(db).await)?;
+    Ok(through.unwrap_or(0))
+}
+
+fn compare(published: &BTreeMap<(PollId, u32), RoundTally>, recounted: &BTreeMap<(PollId, u32), RoundTally>) -> Vec<Discrepancy> {
+    let nothing = RoundTally::default();
+    let mut found = Vec::new();
+    let keys: BTreeSet<_> = published.keys().chain(recounted.keys()).copied().collect();
+    for (poll, round) in keys {
+        let said = published.get(&(poll, round)).unwrap_or(&nothing);
+        let is = recounted.get(&(poll, round)).unwrap_or(&nothing);
+        let mut check = |what: String, published: i64, recounted: i64| {
+            if published != recounted {
+                found.push(Discrepancy { poll, round, what, published, recounted });
+            }
+        };
+        let choices: BTreeSet<u16> = said.counts.keys().chain(is.counts.keys()).copied().collect();
+        for choice in choices {
+            let (said, is) = (said.counts.get(&choice).copied().unwrap_or_default(), is.counts.get(&choice).copied().unwrap_or_default());
+            check(format!("votes for choice {choice}"), said.votes, is.votes);
+            check(format!("weight of choice {choice}"), said.weight, is.weight);
+        }
+        check("counted".into(), said.books.counted, is.books.counted);
+        check("voters".into(), said.books.voters, is.books.voters);
+        check("imbalance of the books".into(), said.books.imbalance(), 0);
+    }
+    found
+}

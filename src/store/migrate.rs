@@ -1,0 +1,45 @@
+//! One sequence of migration files for both databases. A line that ends in `-- postgres` or `-- sqlite` is for that one alone.
+
+use std::borrow::Cow;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr};
+
+use super::Pool;
+use crate::error::{Error, Result};
+
+const FILES: [(i64, &str, &str); 1] = [(1, "spine", include_str!("../../migrations/0001_spine.sql"))];
+
+/// Brings the database to the newest version. Several processes may try at once: sqlx takes an advisory lock on Postgres, and
+/// an embedded database has one process.
+pub(super) async fn migrate(pool: &Pool) -> Result<()> {
+    let (mine, other) = match pool {
+        Pool::Postgres(_) => ("-- postgres", "-- sqlite"),
+        Pool::Sqlite { .. } => ("-- sqlite", "-- postgres"),
+    };
+    let migrations = FILES.iter().map(|(version, name, sql)| {
+        let sql = dialect(sql, mine, other);
+        // Only our own files, embedded at build time.
+        Migration::new(*version, Cow::Borrowed(*name), MigrationType::Simple, AssertSqlSafe(sql).into_sql_str(), false)
+    });
+    let migrator = Migrator::with_migrations(migrations.collect());
+    match pool {
+        Pool::Postgres(db) => migrator.run(db).await,
+        Pool::Sqlite { write, .. } => migrator.run(write).await,
+    }
+    .map_err(Error::internal)
+}
+
+fn dialect(sql: &str, mine: &str, other: &str) -> String {
+    let lines = sql.lines().map(str::trim_end).filter(|line| !line.ends_with(other));
+    lines.map(|line| line.strip_suffix(mine).unwrap_or(line)).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_marked_line_is_for_one_database_alone() {
+        let sql = "a -- postgres\nb -- sqlite\nc -- why";
+        assert_eq!(super::dialect(sql, "-- sqlite", "-- postgres"), "b \nc -- why");
+    }
+}

@@ -1,0 +1,96 @@
+//! All SQL, and all of sqlx. Postgres and SQLite behind one contract; SQL is shared wherever both agree (`text`, `bigint`, `$1`,
+//! `on conflict`, `returning`). No rules of voting, no JSON, no HTTP.
+//!
+//! Every public call runs in an owned task on the main runtime: a request that is dropped half-way must not leave a
+//! transaction open in a pooled connection.
+
+mod account;
+mod count;
+mod edit;
+mod live;
+mod migrate;
+mod open;
+mod read;
+
+pub use account::{Account, Role};
+pub use count::Applied;
+pub use edit::{ChoiceEdit, EventDraft, EventEdit, PollDraft, PollEdit, Stamp};
+pub use live::{Discrepancy, PollTally, Pulse, RoundTally, Standing};
+pub use read::{EventSummary, IndexEntry};
+
+use std::future::Future;
+
+use sqlx::{PgPool, SqlitePool};
+use tokio::runtime::Handle;
+
+use crate::error::{Error, Result};
+
+/// One database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    /// Back office, login, pages.
+    office: Pool,
+    /// The tally alone: a slow report must not take a connection from counting.
+    count: Pool,
+    /// Live documents and phones that rejoin.
+    live: Pool,
+    runtime: Handle,
+}
+
+#[derive(Clone)]
+pub(crate) enum Pool {
+    Postgres(PgPool),
+    Sqlite {
+        /// One connection: SQLite has one writer, and two would only wait for each other.
+        write: SqlitePool,
+        read: SqlitePool,
+    },
+}
+
+/// Runs the same body on whichever database there is; the body is compiled once for each.
+macro_rules! reading {
+    ($pool:expr, $db:ident => $body:expr) => {
+        match $pool {
+            $crate::store::Pool::Postgres($db) => $body,
+            $crate::store::Pool::Sqlite { read: $db, .. } => $body,
+        }
+    };
+}
+
+macro_rules! writing {
+    ($pool:expr, $db:ident => $body:expr) => {
+        match $pool {
+            $crate::store::Pool::Postgres($db) => $body,
+            $crate::store::Pool::Sqlite { write: $db, .. } => $body,
+        }
+    };
+}
+
+pub(crate) use {reading, writing};
+
+impl Store {
+    async fn owned<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        self.runtime.spawn(work).await.map_err(Error::internal)?
+    }
+
+    pub fn is_embedded(&self) -> bool {
+        matches!(self.office, Pool::Sqlite { .. })
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Error {
+        match error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => {
+                tracing::warn!(%error, "the database is away");
+                Error::Busy("the database is away")
+            }
+            other => Error::internal(other),
+        }
+    }
+}
+
+/// True when the error is a broken unique constraint: the caller knows what that means.
+fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|e| e.is_unique_violation())
+}

@@ -1,0 +1,229 @@
+//! Events and polls as they stand.
+
+use std::collections::HashMap;
+
+use super::{Pool, Store, reading};
+use crate::domain::{Choice, Event, EventId, EventState, JoinCode, Kind, Limits, Millis, Poll, PollId, PollState, Slug, Visibility};
+use crate::error::{Error, Result};
+
+/// A line of the list of events.
+#[derive(Clone, Debug)]
+pub struct EventSummary {
+    pub id: EventId,
+    pub code: String,
+    pub slug: Option<String>,
+    pub title: String,
+    pub state: EventState,
+    pub polls: u64,
+    pub created_at: Millis,
+    pub updated_at: Millis,
+}
+
+/// What every web process keeps of every event, so that a wrong code costs no query.
+#[derive(Clone, Debug)]
+pub struct IndexEntry {
+    pub id: EventId,
+    pub code: String,
+    pub slug: Option<String>,
+    pub edition: u64,
+    pub deleted: bool,
+}
+
+/// Most events one list shows.
+const EVENTS_LISTED_MAX: i64 = 500;
+
+#[derive(sqlx::FromRow)]
+pub(super) struct EventRow {
+    id: i64,
+    code: String,
+    slug: Option<String>,
+    title: String,
+    state: String,
+    current: Option<i64>,
+    edition: i64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct PollRow {
+    id: i64,
+    event: i64,
+    position: i32,
+    kind: String,
+    question: String,
+    state: String,
+    round: i32,
+    min_picks: i32,
+    max_picks: i32,
+    change: bool,
+    visibility: String,
+    revealed: bool,
+    opens_at: Option<i64>,
+    closes_at: Option<i64>,
+    closed_at: Option<i64>,
+    locked: bool,
+}
+
+impl PollRow {
+    fn into_poll(self, choices: Vec<Choice>) -> Result<Poll> {
+        Ok(Poll {
+            id: PollId(self.id),
+            event: EventId(self.event),
+            position: self.position as u32,
+            kind: Kind::parse(&self.kind)?,
+            question: self.question,
+            state: PollState::parse(&self.state)?,
+            round: self.round as u32,
+            closed_at: self.closed_at,
+            opens_at: self.opens_at,
+            closes_at: self.closes_at,
+            limits: Limits { min: self.min_picks as u16, max: self.max_picks as u16 },
+            change: self.change,
+            visibility: Visibility::parse(&self.visibility)?,
+            revealed: self.revealed,
+            locked: self.locked,
+            choices,
+        })
+    }
+}
+
+/// The event and its polls, or `None`. Takes a connection or a transaction of either database.
+macro_rules! load_event {
+    ($connection:expr, $id:expr) => {{
+        let event: Option<$crate::store::read::EventRow> = sqlx::query_as(
+            "select id, code, slug, title, state, current, edition, created_at, updated_at
+             from event where id = $1 and deleted_at is null",
+        )
+        .bind($id.0)
+        .fetch_optional(&mut *$connection)
+        .await?;
+        match event {
+            None => None,
+            Some(event) => {
+                // A ballot in the current round, or in any earlier one, fixes the choices.
+                let polls: Vec<$crate::store::read::PollRow> = sqlx::query_as(
+                    "select p.id, p.event, p.position, p.kind, p.question, p.state, p.round, p.min_picks, p.max_picks, p.change,
+                            p.visibility, p.revealed, p.opens_at, p.closes_at, r.closed_at,
+                            exists (select 1 from book b where b.poll = p.id and b.round = p.round) as locked
+                     from poll p left join round r on r.poll = p.id and r.round = p.round
+                     where p.event = $1 and p.deleted_at is null
+                     order by p.position, p.id",
+                )
+                .bind($id.0)
+                .fetch_all(&mut *$connection)
+                .await?;
+                let choices: Vec<(i64, i32, String)> = sqlx::query_as(
+                    "select c.poll, c.number, c.text from choice c join poll p on p.id = c.poll
+                     where p.event = $1 and p.deleted_at is null and not c.removed
+                     order by c.poll, c.position, c.number",
+                )
+                .bind($id.0)
+                .fetch_all(&mut *$connection)
+                .await?;
+                Some($crate::store::read::assemble(event, polls, choices)?)
+            }
+        }
+    }};
+}
+pub(super) use load_event;
+
+pub(super) fn assemble(event: EventRow, polls: Vec<PollRow>, choices: Vec<(i64, i32, String)>) -> Result<Event> {
+    let mut by_poll: HashMap<i64, Vec<Choice>> = HashMap::new();
+    for (poll, number, text) in choices {
+        by_poll.entry(poll).or_default().push(Choice { number: number as u16, text });
+    }
+    let polls: Result<Vec<Poll>> = polls
+        .into_iter()
+        .map(|row| {
+            let choices = by_poll.remove(&row.id).unwrap_or_default();
+            row.into_poll(choices)
+        })
+        .collect();
+    let polls = polls?;
+    let damaged = || Error::internal(anyhow::anyhow!("event {} has a join code that is none", event.id));
+    Ok(Event {
+        id: EventId(event.id),
+        code: JoinCode::parse(&event.code).ok_or_else(damaged)?,
+        slug: event.slug.as_deref().map(Slug::parse).transpose()?,
+        title: event.title,
+        state: EventState::parse(&event.state)?,
+        current: event.current.map(PollId).filter(|current| polls.iter().any(|p| p.id == *current)),
+        edition: event.edition as u64,
+        created_at: event.created_at,
+        updated_at: event.updated_at,
+        polls,
+    })
+}
+
+impl Store {
+    pub async fn event(&self, id: EventId) -> Result<Event> {
+        let pool = self.live.clone();
+        self.owned(async move { find_event(&pool, id).await?.ok_or(event_unknown()) }).await
+    }
+
+    /// The event a poll belongs to; `None` when there is no such poll, or it was deleted.
+    pub async fn event_of_poll(&self, poll: PollId) -> Result<Option<EventId>> {
+        let pool = self.live.clone();
+        self.owned(async move {
+            let found: Option<(i64,)> =
+                reading!(&pool, db => sqlx::query_as("select event from poll where id = $1 and deleted_at is null").bind(poll.0).fetch_optional(db).await)?;
+            Ok(found.map(|(event,)| EventId(event)))
+        })
+        .await
+    }
+
+    /// Newest first.
+    pub async fn events(&self) -> Result<Vec<EventSummary>> {
+        type Row = (i64, String, Option<String>, String, String, i64, i64, i64);
+        let pool = self.office.clone();
+        self.owned(async move {
+            let rows: Vec<Row> = reading!(&pool, db => sqlx::query_as(
+                "select e.id, e.code, e.slug, e.title, e.state,
+                        (select count(*) from poll p where p.event = e.id and p.deleted_at is null),
+                        e.created_at, e.updated_at
+                 from event e where e.deleted_at is null
+                 order by e.created_at desc, e.id desc limit $1")
+                .bind(EVENTS_LISTED_MAX).fetch_all(db).await)?;
+            rows.into_iter()
+                .map(|(id, code, slug, title, state, polls, created_at, updated_at)| {
+                    Ok(EventSummary { id: EventId(id), code, slug, title, state: EventState::parse(&state)?, polls: polls as u64, created_at, updated_at })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Events edited after `edition`, deleted ones included; everything there is for 0.
+    pub async fn index_since(&self, edition: u64) -> Result<Vec<IndexEntry>> {
+        let pool = self.live.clone();
+        self.owned(async move { index_since(&pool, edition).await }).await
+    }
+}
+
+pub(super) async fn index_since(pool: &Pool, edition: u64) -> Result<Vec<IndexEntry>> {
+    let rows: Vec<(i64, String, Option<String>, i64, bool)> = reading!(pool, db => sqlx::query_as(
+        "select id, code, slug, edition, deleted_at is not null from event where edition > $1 order by edition")
+        .bind(edition as i64).fetch_all(db).await)?;
+    let entry = |(id, code, slug, edition, deleted)| IndexEntry { id: EventId(id), code, slug, edition: edition as u64, deleted };
+    Ok(rows.into_iter().map(entry).collect())
+}
+
+async fn find_event(pool: &Pool, id: EventId) -> Result<Option<Event>> {
+    Ok(reading!(pool, db => {
+        // One transaction, so that the statements share a connection. On Postgres polls may be newer than the edition read
+        // first; the next pulse then shows a newer edition and the event is read again.
+        let mut transaction = db.begin().await?;
+        let event = load_event!(transaction, id);
+        transaction.commit().await?;
+        event
+    }))
+}
+
+pub(super) fn event_unknown() -> Error {
+    Error::not_found("event_unknown", "There is no such event. Check the code.")
+}
+
+pub(super) fn poll_unknown() -> Error {
+    Error::not_found("poll_unknown", "There is no such poll.")
+}

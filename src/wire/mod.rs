@@ -1,0 +1,12 @@
+//! JSON shapes: of batches on the queue, of the live document, of requests and answers. The only place that spells a key.
+//! No logic beyond turning domain types into shapes and back.
+
+pub mod batch;
+pub mod document;
+pub mod office;
+pub mod vote;
+
+/// A choice id on its way out.
+pub(crate) fn choice_id(poll: crate::domain::PollId, number: u16) -> String {
+    crate::domain::ChoiceId { poll, number }.to_string()
+}

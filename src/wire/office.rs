@@ -1,0 +1,324 @@
+//! What the back office sends and gets.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::document::{BooksPart, PollPart, ResultsPart};
+use crate::domain::{ChoiceId, Event, InstanceId, Kind, Limits, Millis, Poll, PollId, PollState, Question, Slug, Title, Visibility};
+use crate::error::{Error, Result};
+use crate::store::{Account, ChoiceEdit, EventEdit, EventSummary, PollDraft, PollEdit, Standing};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetupBody {
+    pub token: String,
+    pub email: String,
+    pub password: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignInBody {
+    pub email: String,
+    pub password: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventBody {
+    pub title: String,
+    #[serde(default)]
+    pub slug: Option<String>,
+    #[serde(default)]
+    pub demo: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventPatch {
+    title: Option<String>,
+    /// `null` takes the short name away; leaving it out leaves it as it is.
+    #[serde(default, deserialize_with = "present")]
+    slug: Option<Option<String>>,
+    state: Option<String>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(Some)
+}
+
+impl EventPatch {
+    pub fn into_edit(self) -> Result<EventEdit> {
+        let slug = self.slug.map(|slug| slug.filter(|s| !s.trim().is_empty()).as_deref().map(Slug::parse).transpose()).transpose()?;
+        Ok(EventEdit {
+            title: self.title.as_deref().map(Title::parse).transpose()?,
+            slug,
+            state: self.state.as_deref().map(crate::domain::EventState::parse).transpose()?,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PollBody {
+    kind: String,
+    question: String,
+    choices: Vec<String>,
+    min: Option<u16>,
+    max: Option<u16>,
+    change: Option<bool>,
+    visibility: Option<String>,
+}
+
+impl PollBody {
+    pub fn into_draft(self, id: PollId) -> Result<PollDraft> {
+        let kind = Kind::parse(&self.kind)?;
+        let choices = Poll::parse_choices(self.choices.iter().map(String::as_str))?;
+        Ok(PollDraft {
+            id,
+            kind,
+            question: Question::parse(&self.question)?,
+            limits: Limits::parse(kind, self.min, self.max, choices.len())?,
+            choices,
+            change: self.change.unwrap_or(true),
+            visibility: self.visibility.as_deref().map_or(Ok(Visibility::Live), Visibility::parse)?,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PollPatch {
+    question: Option<String>,
+    choices: Option<Vec<ChoicePatch>>,
+    min: Option<u16>,
+    max: Option<u16>,
+    change: Option<bool>,
+    position: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChoicePatch {
+    id: Option<String>,
+    text: String,
+}
+
+impl PollPatch {
+    pub fn into_edit(self, poll: PollId) -> Result<PollEdit> {
+        let choices = self
+            .choices
+            .map(|choices| {
+                let mut edits = Vec::with_capacity(choices.len());
+                for choice in &choices {
+                    let id = choice.id.as_deref().map(str::parse::<ChoiceId>).transpose()?;
+                    if id.is_some_and(|id| id.poll != poll || edits.iter().any(|e: &ChoiceEdit| e.number == Some(id.number))) {
+                        return Err(Error::invalid("picks_unknown", "One of the choices does not belong to this poll, or stands there twice."));
+                    }
+                    edits.push(ChoiceEdit { number: id.map(|id| id.number), text: String::new() });
+                }
+                let texts = Poll::parse_choices(choices.iter().map(|c| c.text.as_str()))?;
+                if texts.len() != edits.len() {
+                    return Err(Error::invalid("choice_missing", "A choice has no text."));
+                }
+                edits.iter_mut().zip(texts).for_each(|(edit, text)| edit.text = text);
+                Ok(edits)
+            })
+            .transpose()?;
+        Ok(PollEdit {
+            question: self.question.as_deref().map(Question::parse).transpose()?,
+            choices,
+            min: self.min,
+            max: self.max,
+            change: self.change,
+            position: self.position,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateBody {
+    state: String,
+}
+
+impl StateBody {
+    pub fn parse(&self) -> Result<PollState> {
+        PollState::parse(&self.state)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VisibilityBody {
+    visibility: Option<String>,
+    pub revealed: Option<bool>,
+}
+
+impl VisibilityBody {
+    pub fn parse(&self) -> Result<Option<Visibility>> {
+        self.visibility.as_deref().map(Visibility::parse).transpose()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CurrentBody {
+    /// Required, and may be `null`: an empty stage is said, not implied.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub poll: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmptyBody {}
+
+#[derive(Serialize)]
+pub struct SetupAnswer {
+    pub needed: bool,
+}
+
+#[derive(Serialize)]
+pub struct SessionAnswer<'a> {
+    user: UserPart<'a>,
+}
+
+#[derive(Serialize)]
+struct UserPart<'a> {
+    id: String,
+    email: &'a str,
+    role: &'static str,
+}
+
+impl<'a> SessionAnswer<'a> {
+    pub fn of(account: &'a Account) -> SessionAnswer<'a> {
+        SessionAnswer { user: UserPart { id: account.id.to_string(), email: &account.email, role: account.role.as_str() } }
+    }
+}
+
+#[derive(Serialize)]
+pub struct EventsAnswer {
+    events: Vec<EventLine>,
+}
+
+#[derive(Serialize)]
+struct EventLine {
+    id: String,
+    code: String,
+    slug: Option<String>,
+    title: String,
+    state: &'static str,
+    polls: u64,
+    created_at: Millis,
+    updated_at: Millis,
+}
+
+impl EventsAnswer {
+    pub fn of(events: Vec<EventSummary>) -> EventsAnswer {
+        let line = |e: EventSummary| EventLine {
+            id: e.id.to_string(),
+            code: e.code,
+            slug: e.slug,
+            title: e.title,
+            state: e.state.as_str(),
+            polls: e.polls,
+            created_at: e.created_at,
+            updated_at: e.updated_at,
+        };
+        EventsAnswer { events: events.into_iter().map(line).collect() }
+    }
+}
+
+#[derive(Serialize)]
+pub struct EventAnswer<'a> {
+    id: String,
+    code: &'a str,
+    slug: Option<&'a str>,
+    title: &'a str,
+    state: &'static str,
+    current: Option<String>,
+    created_at: Millis,
+    updated_at: Millis,
+    polls: Vec<PollAnswer<'a>>,
+}
+
+impl<'a> EventAnswer<'a> {
+    pub fn of(event: &'a Event) -> EventAnswer<'a> {
+        EventAnswer {
+            id: event.id.to_string(),
+            code: event.code.as_str(),
+            slug: event.slug.as_ref().map(Slug::as_str),
+            title: &event.title,
+            state: event.state.as_str(),
+            current: event.current.map(|id| id.to_string()),
+            created_at: event.created_at,
+            updated_at: event.updated_at,
+            polls: event.polls.iter().map(PollAnswer::of).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub struct PollAnswer<'a> {
+    #[serde(flatten)]
+    poll: PollPart<'a>,
+    event: String,
+    position: u32,
+    locked: bool,
+}
+
+impl<'a> PollAnswer<'a> {
+    pub fn of(poll: &'a Poll) -> PollAnswer<'a> {
+        PollAnswer { poll: PollPart::of(poll, None, None), event: poll.event.to_string(), position: poll.position, locked: poll.locked }
+    }
+}
+
+#[derive(Serialize)]
+pub struct ResultsAnswer<'a> {
+    pub poll: String,
+    pub round: u32,
+    pub rounds: Vec<u32>,
+    pub question: &'a str,
+    pub results: ResultsPart,
+    pub books: BooksAnswer,
+}
+
+#[derive(Serialize)]
+pub struct BooksAnswer {
+    #[serde(flatten)]
+    books: BooksPart,
+    /// Batches given out and not applied yet, over all polls.
+    in_flight: u64,
+    missing: Vec<MissingPart>,
+    unreported: Vec<UnreportedPart>,
+}
+
+#[derive(Serialize)]
+struct MissingPart {
+    instance: InstanceText,
+    lane: u16,
+    first: u64,
+    last: u64,
+}
+
+#[derive(Serialize)]
+struct UnreportedPart {
+    instance: InstanceText,
+    last_sign: Millis,
+}
+
+type InstanceText = uuid::Uuid;
+
+/// Most gaps an answer lists; `in_flight` has their sum.
+const GAPS_LISTED_MAX: usize = 100;
+
+impl BooksAnswer {
+    pub fn of(books: BooksPart, standing: &Standing) -> BooksAnswer {
+        let part = |&(InstanceId(instance), lane, first, last): &(InstanceId, u16, u64, u64)| MissingPart { instance, lane, first, last };
+        BooksAnswer {
+            books,
+            in_flight: standing.in_flight(),
+            missing: standing.missing.iter().take(GAPS_LISTED_MAX).map(part).collect(),
+            unreported: standing.unreported.iter().map(|&(InstanceId(instance), last_sign)| UnreportedPart { instance, last_sign }).collect(),
+        }
+    }
+}
