@@ -3,5 +3,8 @@
 pub mod clock;
 pub mod domain;
 pub mod error;
+pub mod intake;
+pub mod queue;
 pub mod store;
+pub mod tally;
 pub mod wire;

@@ -1,0 +1,151 @@
+//! Micro-batches: ballots of one lane become one message, and each waiter is answered when its batch is safe.
+//!
+//! HTTP is the only cost per vote; broker, disk and database see batches. A batch closes when an earlier one of its lane
+//! has come back, so that an idle system adds almost no delay and a busy one forms large batches by itself. No rules of voting,
+//! no database, no HTTP.
+
+mod desk;
+
+pub use desk::{Desk, Receipt};
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::clock::now_ms;
+use crate::domain::{Ballot, Batch, Beat, InstanceId, Millis};
+use crate::error::Error;
+use crate::queue::{NotSafe, Queue, Safe};
+
+/// Ballots waiting in this process to become safe; about 300 bytes each. More are refused with 503.
+pub const WAITING_MAX: usize = 100_000;
+/// Ballots in one batch: 400 KB as a message, one statement in the database.
+pub const BATCH_BALLOTS_MAX: usize = 4_096;
+/// How often every lane hears how far this process has got.
+pub const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// What all desks of a process share. Cheap to clone.
+#[derive(Clone)]
+pub struct Intake {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Queue,
+    instance: InstanceId,
+    lanes: Vec<LaneEnd>,
+    waiting: AtomicUsize,
+}
+
+/// The near end of a lane. The lock is taken once per batch, and once a second for the beat.
+struct LaneEnd {
+    numbers: Mutex<Numbers>,
+}
+
+#[derive(Default)]
+struct Numbers {
+    last: u64,
+    /// Time of the last beat: what is accepted later is stamped later.
+    beat_clock: Millis,
+    /// Numbers whose batch was refused: sent again as empty batches, or their absence would look like a loss.
+    void: Vec<u64>,
+}
+
+/// Void numbers kept per lane; beyond, the books show a gap, which is the honest thing to show.
+const VOID_MAX: usize = 10_000;
+
+impl Intake {
+    pub fn new(queue: Queue, instance: InstanceId, lanes: u16) -> Intake {
+        let lanes = (0..lanes).map(|_| LaneEnd { numbers: Mutex::default() }).collect();
+        Intake { shared: Arc::new(Shared { queue, instance, lanes, waiting: AtomicUsize::new(0) }) }
+    }
+
+    pub fn lanes(&self) -> u16 {
+        self.shared.lanes.len() as u16
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.shared.queue.is_ready()
+    }
+
+    /// Ballots that wait to become safe.
+    pub fn waiting(&self) -> usize {
+        self.shared.waiting.load(Ordering::Relaxed)
+    }
+
+    /// A desk takes ballots on one thread. Each web worker has its own.
+    pub fn desk(&self) -> Desk {
+        Desk::new(self.clone())
+    }
+
+    /// Tells every lane how far this process has got, and fills the numbers of refused batches with empty ones.
+    pub async fn beat(&self, ended: bool) {
+        let beats = (0..self.lanes()).map(|lane| self.beat_lane(lane, ended));
+        futures_util::future::join_all(beats).await;
+    }
+
+    async fn beat_lane(&self, lane: u16, ended: bool) {
+        let (beat, void) = {
+            let mut numbers = self.numbers(lane);
+            numbers.beat_clock = now_ms().max(numbers.beat_clock);
+            (Beat { clock: numbers.beat_clock, last: numbers.last, ended }, std::mem::take(&mut numbers.void))
+        };
+        for number in void {
+            let empty = self.batch(lane, number, beat.clock, Vec::new(), None);
+            if self.shared.queue.publish(Arc::new(empty)).await.is_err() {
+                self.void(lane, number);
+            }
+        }
+        // A beat that does not arrive is made good by the next one.
+        let _ = self.shared.queue.publish(Arc::new(self.batch(lane, 0, beat.clock, Vec::new(), Some(beat)))).await;
+    }
+
+    /// Numbers the batch, stamps it, and waits until it is safe.
+    async fn send(&self, lane: u16, ballots: Vec<Ballot>) -> Result<Receipt, Error> {
+        let (number, accepted_at) = {
+            let mut numbers = self.numbers(lane);
+            numbers.last += 1;
+            // Later than the last beat, which spoke for everything up to its clock.
+            (numbers.last, now_ms().max(numbers.beat_clock + 1))
+        };
+        let count = ballots.len();
+        let batch = Arc::new(self.batch(lane, number, accepted_at, ballots, None));
+        let started = std::time::Instant::now();
+        let outcome = self.shared.queue.publish(batch).await;
+        metrics::histogram!("groundswell_batch_safe_seconds").record(started.elapsed().as_secs_f64());
+        metrics::histogram!("groundswell_batch_ballots").record(count as f64);
+        match outcome {
+            Ok(safe) => {
+                metrics::counter!("groundswell_ballots_accepted_total").increment(count as u64);
+                Ok(Receipt { accepted_at, counted: safe == Safe::Counted })
+            }
+            Err(NotSafe::Refused(why)) => {
+                self.void(lane, number);
+                metrics::counter!("groundswell_ballots_refused_total").increment(count as u64);
+                Err(Error::Busy(why))
+            }
+            Err(NotSafe::Unknown(why)) => {
+                // If the batch did not arrive, this empty one fills its place; if it did, this one is skipped.
+                self.void(lane, number);
+                metrics::counter!("groundswell_ballots_unknown_total").increment(count as u64);
+                Err(Error::Unknown(why))
+            }
+        }
+    }
+
+    fn batch(&self, lane: u16, number: u64, accepted_at: Millis, ballots: Vec<Ballot>, beat: Option<Beat>) -> Batch {
+        Batch { instance: self.shared.instance, lane, number, accepted_at, ballots, beat }
+    }
+
+    fn void(&self, lane: u16, number: u64) {
+        let mut numbers = self.numbers(lane);
+        if numbers.void.len() < VOID_MAX {
+            numbers.void.push(number);
+        }
+    }
+
+    fn numbers(&self, lane: u16) -> std::sync::MutexGuard<'_, Numbers> {
+        self.shared.lanes[usize::from(lane)].numbers.lock().expect("nothing panics while holding the numbers")
+    }
+}

@@ -1,0 +1,155 @@
+//! Lanes inside one process. Nothing is durable here: a batch is safe when its consumer has acknowledged it, which the tally does
+//! after its commit. So the 202 of an embedded server means "in the database".
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Notify, oneshot};
+
+use super::{Content, Delivery, NotSafe, Safe};
+use crate::domain::Batch;
+
+/// Batches waiting in one lane. With batches that grow under load this is seconds of votes, not a hope.
+const BATCHES_PER_LANE_MAX: usize = 256;
+
+#[derive(Clone)]
+pub struct Memory {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    lanes: Mutex<Lanes>,
+    /// Wakes the consumer.
+    arrived: Notify,
+}
+
+struct Lanes {
+    waiting: Vec<VecDeque<Waiting>>,
+    closed: bool,
+}
+
+struct Waiting {
+    batch: Arc<Batch>,
+    redelivered: bool,
+    safe: oneshot::Sender<()>,
+}
+
+impl Memory {
+    pub fn new(lanes: u16) -> Memory {
+        let waiting = (0..lanes).map(|_| VecDeque::new()).collect();
+        Memory { shared: Arc::new(Shared { lanes: Mutex::new(Lanes { waiting, closed: false }), arrived: Notify::new() }) }
+    }
+
+    pub(super) async fn publish(&self, batch: Arc<Batch>) -> Result<Safe, NotSafe> {
+        let (safe, committed) = oneshot::channel();
+        {
+            let mut lanes = self.shared.lock();
+            if lanes.closed {
+                return Err(NotSafe::Refused("the server is stopping"));
+            }
+            let lane = &mut lanes.waiting[usize::from(batch.lane)];
+            if lane.len() >= BATCHES_PER_LANE_MAX {
+                return Err(NotSafe::Refused("the lane is full"));
+            }
+            lane.push_back(Waiting { batch, redelivered: false, safe });
+        }
+        self.shared.arrived.notify_one();
+        committed.await.map(|()| Safe::Counted).map_err(|_| NotSafe::Unknown("the tally stopped"))
+    }
+
+    pub(super) fn consume(&self, lanes: Vec<u16>) -> Consumer {
+        Consumer { shared: self.shared.clone(), lanes, next: 0 }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        !self.shared.lock().closed
+    }
+
+    /// Takes no more. What is there is still consumed: somebody waits for each of them.
+    pub(super) fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.arrived.notify_waiters();
+        self.shared.arrived.notify_one();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Lanes> {
+        self.lanes.lock().expect("nothing panics while holding the lanes")
+    }
+}
+
+pub struct Consumer {
+    shared: Arc<Shared>,
+    lanes: Vec<u16>,
+    /// Where the next look begins, so that the first lane does not starve the last.
+    next: usize,
+}
+
+impl Consumer {
+    pub(super) async fn take(&mut self, ballots_max: usize) -> Option<Taken> {
+        loop {
+            let arrived = self.shared.arrived.notified();
+            {
+                let mut lanes = self.shared.lock();
+                let mut taken = Taken { shared: self.shared.clone(), deliveries: Vec::new(), waiting: Vec::new() };
+                let mut ballots = 0;
+                let count = self.lanes.len();
+                'full: for step in 0..count {
+                    let lane = self.lanes[(self.next + step) % count];
+                    while let Some(waiting) = lanes.waiting[usize::from(lane)].pop_front() {
+                        ballots += waiting.batch.ballots.len();
+                        taken.deliveries.push(Delivery { lane, redelivered: waiting.redelivered, content: Content::Batch(waiting.batch.clone()) });
+                        taken.waiting.push((lane, waiting));
+                        if ballots >= ballots_max {
+                            self.next = (self.next + step + 1) % count;
+                            break 'full;
+                        }
+                    }
+                }
+                if !taken.deliveries.is_empty() {
+                    return Some(taken);
+                }
+                if lanes.closed {
+                    return None;
+                }
+            }
+            arrived.await;
+        }
+    }
+}
+
+pub struct Taken {
+    shared: Arc<Shared>,
+    deliveries: Vec<Delivery>,
+    waiting: Vec<(u16, Waiting)>,
+}
+
+impl Taken {
+    pub(super) fn deliveries(&self) -> &[Delivery] {
+        &self.deliveries
+    }
+
+    pub(super) fn ack(mut self) {
+        for (_, waiting) in self.waiting.drain(..) {
+            // The waiter may have given up; the batch is counted all the same.
+            let _ = waiting.safe.send(());
+        }
+    }
+}
+
+impl Drop for Taken {
+    /// Not acknowledged: back to the head of their lanes, in order.
+    fn drop(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let mut lanes = self.shared.lock();
+        for (lane, mut waiting) in self.waiting.drain(..).rev() {
+            waiting.redelivered = true;
+            lanes.waiting[usize::from(lane)].push_front(waiting);
+        }
+        drop(lanes);
+        self.shared.arrived.notify_one();
+    }
+}

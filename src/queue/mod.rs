@@ -1,0 +1,155 @@
+//! Lanes: single-file lines of batches, in this process or on RabbitMQ. A batch that `publish` called safe is delivered at least
+//! once, in order within its lane, to exactly one consumer at a time. No rules of voting, no database.
+
+mod memory;
+mod rabbit;
+
+pub use memory::Memory;
+pub use rabbit::{Rabbit, RabbitSettings};
+
+use std::sync::Arc;
+
+use crate::domain::Batch;
+use crate::error::Result;
+
+/// Why a batch is not safe.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotSafe {
+    /// It was never queued and never will be: say 503.
+    Refused(&'static str),
+    /// It may be queued or not: say 504, and never hand its number to other ballots.
+    Unknown(&'static str),
+}
+
+/// What a batch that is safe already is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Safe {
+    /// It stands in a durable queue.
+    Queued,
+    /// It is in the tally.
+    Counted,
+}
+
+#[derive(Clone)]
+pub enum Queue {
+    Memory(Memory),
+    Rabbit(Rabbit),
+}
+
+impl Queue {
+    /// Resolves when the batch is durable: confirmed by the broker, or committed by the tally of this process.
+    pub async fn publish(&self, batch: Arc<Batch>) -> Result<Safe, NotSafe> {
+        match self {
+            Queue::Memory(memory) => memory.publish(batch).await,
+            Queue::Rabbit(rabbit) => rabbit.publish(&batch).await,
+        }
+    }
+
+    /// Becomes the one consumer of these lanes, or waits in line for each that has one.
+    pub fn consume(&self, lanes: Vec<u16>) -> Consumer {
+        match self {
+            Queue::Memory(memory) => Consumer::Memory(memory.consume(lanes)),
+            Queue::Rabbit(rabbit) => Consumer::Rabbit(Box::new(rabbit.consume(lanes))),
+        }
+    }
+
+    /// Could a batch be made safe now?
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Queue::Memory(memory) => memory.is_ready(),
+            Queue::Rabbit(rabbit) => rabbit.is_ready(),
+        }
+    }
+
+    pub fn is_in_process(&self) -> bool {
+        matches!(self, Queue::Memory(_))
+    }
+
+    /// Waits until a first connection stands; at once for lanes in this process.
+    pub async fn until_ready(&self) {
+        if let Queue::Rabbit(rabbit) = self {
+            rabbit.until_ready().await;
+        }
+    }
+
+    /// Publishes nothing more. What is queued stays queued.
+    pub async fn close(&self) {
+        match self {
+            Queue::Memory(memory) => memory.close(),
+            Queue::Rabbit(rabbit) => rabbit.close().await,
+        }
+    }
+}
+
+pub enum Consumer {
+    Memory(memory::Consumer),
+    Rabbit(Box<rabbit::Consumer>),
+}
+
+impl Consumer {
+    /// Waits for at least one delivery and takes what is there, in the order of each lane, up to about `ballots_max` ballots.
+    /// `None` once the queue is closed and empty.
+    pub async fn take(&mut self, ballots_max: usize) -> Option<Taken> {
+        match self {
+            Consumer::Memory(consumer) => consumer.take(ballots_max).await.map(Taken::Memory),
+            Consumer::Rabbit(consumer) => consumer.take(ballots_max).await.map(Taken::Rabbit),
+        }
+    }
+
+    /// Gives the lanes back. What was taken and not acknowledged is delivered again, to whoever is next.
+    pub async fn close(self) {
+        match self {
+            Consumer::Memory(consumer) => drop(consumer),
+            Consumer::Rabbit(consumer) => consumer.close().await,
+        }
+    }
+}
+
+/// What a consumer took. It stays the consumer's until acknowledged: dropped without, it is delivered again.
+pub enum Taken {
+    Memory(memory::Taken),
+    Rabbit(rabbit::Taken),
+}
+
+impl Taken {
+    pub fn deliveries(&self) -> &[Delivery] {
+        match self {
+            Taken::Memory(taken) => taken.deliveries(),
+            Taken::Rabbit(taken) => taken.deliveries(),
+        }
+    }
+
+    /// All of it is dealt with. Failing to say so is no loss: it comes again and is skipped by its number.
+    pub async fn ack(self) {
+        match self {
+            Taken::Memory(taken) => taken.ack(),
+            Taken::Rabbit(taken) => taken.ack().await,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub lane: u16,
+    pub redelivered: bool,
+    pub content: Content,
+}
+
+#[derive(Clone, Debug)]
+pub enum Content {
+    Batch(Arc<Batch>),
+    /// Nobody can read it.
+    Poison {
+        reason: String,
+        body: Vec<u8>,
+    },
+}
+
+impl Delivery {
+    pub fn ballots(&self) -> usize {
+        match &self.content {
+            Content::Batch(batch) => batch.ballots.len(),
+            Content::Poison { .. } => 0,
+        }
+    }
+}

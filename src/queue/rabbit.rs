@@ -1,0 +1,422 @@
+//! Lanes on RabbitMQ: durable quorum queues with a single active consumer, declared before the load. All of lapin is in here.
+//!
+//! Two connections, because a blocked connection writes nothing, acknowledgements included. lapin's own recovery is off: a
+//! supervisor drops everything, reconnects with jittered backoff and declares again.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::SelectAll;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::uri::AMQPUri;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Event};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+use super::{Content, Delivery, NotSafe, Safe};
+use crate::domain::Batch;
+use crate::error::{Error, Result};
+use crate::wire::batch::{CONTENT_TYPE, MESSAGE_TYPE, decode, encode};
+
+/// A confirm that takes longer is not coming: the batch's fate is unknown, and the connection is built anew.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// For connecting, declaring and consuming.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// The broker and we notice within two of these that the other is gone.
+const HEARTBEAT_S: u16 = 5;
+/// Messages a lane may have in a worker's hands: enough to form one large statement out of small batches.
+const PREFETCH_MESSAGES: u16 = 64;
+/// A lane that holds this much refuses (reject-publish) rather than fill the broker's disk.
+const LANE_BYTES_MAX: i64 = 4 << 30;
+
+#[derive(Clone, Debug)]
+pub struct RabbitSettings {
+    pub url: String,
+    /// Queues are named `<prefix>.lane.<nn>`.
+    pub prefix: String,
+    pub lanes: u16,
+}
+
+impl RabbitSettings {
+    fn uri(&self) -> Result<AMQPUri> {
+        let mut uri: AMQPUri = self.url.parse().map_err(|why| Error::Internal(anyhow::anyhow!("AMQP_URL cannot be read: {why}")))?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
+        Ok(uri)
+    }
+
+    pub fn queue_name(&self, lane: u16) -> String {
+        format!("{}.lane.{lane:02}", self.prefix)
+    }
+}
+
+/// The publishing side. Cheap to clone.
+#[derive(Clone)]
+pub struct Rabbit {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: RabbitSettings,
+    uri: AMQPUri,
+    /// Names of the queues, made once: a publish borrows them.
+    names: Vec<ShortString>,
+    /// `None` while there is no connection to publish on, or the broker has blocked it.
+    channel: RwLock<Option<Channel>>,
+    blocked: AtomicBool,
+    ready: watch::Sender<bool>,
+    /// Somebody saw the connection fail.
+    broken: Notify,
+    supervisor: RwLock<Option<AbortHandle>>,
+}
+
+impl Rabbit {
+    /// Begins to connect, and goes on trying for as long as it takes: a server starts without its broker.
+    pub fn start(settings: RabbitSettings) -> Result<Rabbit> {
+        let uri = settings.uri()?;
+        let names = (0..settings.lanes).map(|lane| settings.queue_name(lane).into()).collect();
+        let shared = Arc::new(Shared {
+            settings,
+            uri,
+            names,
+            channel: RwLock::new(None),
+            blocked: AtomicBool::new(false),
+            ready: watch::Sender::new(false),
+            broken: Notify::new(),
+            supervisor: RwLock::new(None),
+        });
+        let task = tokio::spawn(supervise(shared.clone()));
+        *shared.supervisor.write().expect("never poisoned") = Some(task.abort_handle());
+        Ok(Rabbit { shared })
+    }
+
+    pub(super) async fn publish(&self, batch: &Batch) -> Result<Safe, NotSafe> {
+        // The lock is held for a clone of a handle, never across an await.
+        let Some(channel) = self.shared.channel.read().expect("never poisoned").clone() else {
+            return Err(NotSafe::Refused("the broker is away"));
+        };
+        if self.shared.blocked.load(Ordering::Relaxed) {
+            return Err(NotSafe::Refused("the broker takes nothing at the moment"));
+        }
+        let body = encode(batch);
+        let name = self.shared.names[usize::from(batch.lane)].clone();
+        let outcome = timeout(CONFIRM_TIMEOUT, publish_confirmed(&channel, name, &body)).await;
+        match outcome {
+            Ok(Ok(Confirmation::Ack(None))) => Ok(Safe::Queued),
+            // An unroutable message is returned first and then *acknowledged*: without `mandatory` it would be gone.
+            Ok(Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)))) => {
+                tracing::warn!(lane = batch.lane, "the broker returned a batch: its queue is gone; declaring again");
+                self.shared.broken.notify_one();
+                Err(NotSafe::Refused("the queue is gone"))
+            }
+            // The queue is full, or the broker failed inside: on some node the batch may stand all the same.
+            Ok(Ok(Confirmation::Nack(None))) => Err(NotSafe::Unknown("the broker did not take it")),
+            Ok(Ok(Confirmation::NotRequested)) => Err(NotSafe::Unknown("the channel does not confirm")),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "publishing failed");
+                self.shared.broken.notify_one();
+                Err(NotSafe::Unknown("the broker went away"))
+            }
+            Err(_) => {
+                tracing::warn!("no confirm within {CONFIRM_TIMEOUT:?}");
+                self.shared.broken.notify_one();
+                Err(NotSafe::Unknown("the broker is silent"))
+            }
+        }
+    }
+
+    pub(super) fn consume(&self, lanes: Vec<u16>) -> Consumer {
+        let (sender, arrivals) = mpsc::channel(1);
+        let task = tokio::spawn(consume_forever(self.shared.clone(), lanes, sender));
+        Consumer { arrivals, ready: VecDeque::new(), task: task.abort_handle() }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        *self.shared.ready.borrow() && !self.shared.blocked.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn until_ready(&self) {
+        let mut ready = self.shared.ready.subscribe();
+        // The sender lives as long as `self`.
+        let _ = ready.wait_for(|ready| *ready).await;
+    }
+
+    pub(super) async fn close(&self) {
+        if let Some(task) = self.shared.supervisor.write().expect("never poisoned").take() {
+            task.abort();
+        }
+        let channel = self.shared.channel.write().expect("never poisoned").take();
+        self.shared.ready.send_replace(false);
+        if let Some(channel) = channel {
+            let _ = timeout(SETUP_TIMEOUT, channel.close(200, "stopping".into())).await;
+        }
+    }
+}
+
+async fn publish_confirmed(channel: &Channel, queue: ShortString, body: &[u8]) -> lapin::Result<Confirmation> {
+    /// `delivery_mode`: to disk. Quorum queues do so anyway; other queues an operator may put in their place do not.
+    const PERSISTENT: u8 = 2;
+    let properties = BasicProperties::default().with_content_type(CONTENT_TYPE.into()).with_type(MESSAGE_TYPE.into()).with_delivery_mode(PERSISTENT);
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    // The default exchange routes by queue name: one hop, nothing to bind.
+    channel.basic_publish("".into(), queue, options, body, properties).await?.await
+}
+
+/// Keeps one publishing connection alive for as long as the process runs.
+async fn supervise(shared: Arc<Shared>) {
+    let mut backoff = BACKOFF_FIRST;
+    loop {
+        match timeout(SETUP_TIMEOUT, open(&shared, "publish")).await {
+            Ok(Ok((connection, channel))) => {
+                backoff = BACKOFF_FIRST;
+                shared.blocked.store(false, Ordering::Relaxed);
+                *shared.channel.write().expect("never poisoned") = Some(channel);
+                shared.ready.send_replace(true);
+                tracing::info!("publishing to the broker");
+                watch_connection(&shared, &connection).await;
+                shared.ready.send_replace(false);
+                *shared.channel.write().expect("never poisoned") = None;
+                // Publishes in flight fail with it, and are told "unknown".
+                let _ = timeout(Duration::from_secs(1), connection.close(200, "rebuilding".into())).await;
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "the broker cannot be reached"),
+            Err(_) => tracing::warn!("the broker does not answer within {SETUP_TIMEOUT:?}"),
+        }
+        sleep(jittered(backoff)).await;
+        backoff = (backoff * 2).min(BACKOFF_MAX);
+    }
+}
+
+/// Returns when the connection is no longer of use.
+async fn watch_connection(shared: &Shared, connection: &Connection) {
+    let mut events = Box::pin(connection.events_listener());
+    loop {
+        tokio::select! {
+            () = shared.broken.notified() => return,
+            event = events.next() => match event {
+                Some(Event::ConnectionBlocked(why)) => {
+                    tracing::warn!(why, "the broker blocks publishing");
+                    shared.blocked.store(true, Ordering::Relaxed);
+                }
+                Some(Event::ConnectionUnblocked) => {
+                    tracing::info!("the broker takes messages again");
+                    shared.blocked.store(false, Ordering::Relaxed);
+                }
+                Some(Event::Error(error)) => {
+                    tracing::warn!(%error, "the connection to the broker failed");
+                    return;
+                }
+                Some(_) => {}
+                None => return,
+            },
+        }
+    }
+}
+
+async fn connect(shared: &Shared, purpose: &str) -> lapin::Result<Connection> {
+    let properties = ConnectionProperties::default().with_connection_name(format!("groundswell {purpose}").into());
+    Connection::connect_uri(shared.uri.clone(), properties).await
+}
+
+async fn open(shared: &Shared, purpose: &str) -> lapin::Result<(Connection, Channel)> {
+    let connection = connect(shared, purpose).await?;
+    declare_lanes(&connection, &shared.settings).await?;
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok((connection, channel))
+}
+
+/// Declares all lanes before the load. Idempotent.
+async fn declare_lanes(connection: &Connection, settings: &RabbitSettings) -> lapin::Result<()> {
+    // 4.x drops a message after 20 redeliveries unless told -1; 3.10 has no such limit and refuses the -1. The first lane
+    // tells which it is. A refusal closes the channel, so each attempt has its own.
+    let mut unlimited = true;
+    let mut channel = connection.create_channel().await?;
+    for lane in 0..settings.lanes {
+        let declare = |unlimited| {
+            let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+            (ShortString::from(settings.queue_name(lane)), options, lane_arguments(unlimited))
+        };
+        let (name, options, arguments) = declare(unlimited);
+        match channel.queue_declare(name, options, arguments).await {
+            Ok(_) => {}
+            Err(error) if !unlimited => {
+                tracing::warn!(lane, %error, "a lane cannot be declared; was its queue made with other arguments?");
+                return Err(error);
+            }
+            Err(_) => {
+                unlimited = false;
+                channel = connection.create_channel().await?;
+                let (name, options, arguments) = declare(unlimited);
+                channel.queue_declare(name, options, arguments).await?;
+            }
+        }
+    }
+    let _ = channel.close(200, "declared".into()).await;
+    Ok(())
+}
+
+fn lane_arguments(without_delivery_limit: bool) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    // Only quorum queues confirm after fsync on a majority; a classic v2 queue confirms without.
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    // One consumer at a time: the line is worked off in order, and its tally rows have one writer.
+    arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+    // Full means refused, never dropped from the head.
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    arguments.insert("x-max-length-bytes".into(), AMQPValue::LongLongInt(LANE_BYTES_MAX));
+    if without_delivery_limit {
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(-1));
+    }
+    arguments
+}
+
+fn jittered(base: Duration) -> Duration {
+    base.mul_f64(0.5 + fastrand::f64())
+}
+
+/// The consuming side of some lanes, on a connection of its own.
+pub struct Consumer {
+    arrivals: mpsc::Receiver<Vec<Arrival>>,
+    ready: VecDeque<Arrival>,
+    task: AbortHandle,
+}
+
+/// One message, and the channel that must acknowledge it. Each lane has its own channel: tags rise in the order of the lane.
+struct Arrival {
+    lane: u16,
+    channel: Arc<Channel>,
+    delivery: lapin::message::Delivery,
+}
+
+impl Consumer {
+    pub(super) async fn take(&mut self, ballots_max: usize) -> Option<Taken> {
+        if self.ready.is_empty() {
+            self.ready = self.arrivals.recv().await?.into();
+        }
+        // What came in the meantime goes into the same statement.
+        while let Ok(more) = self.arrivals.try_recv() {
+            self.ready.extend(more);
+        }
+        let mut taken = Taken { deliveries: Vec::new(), last: Vec::new() };
+        let mut ballots = 0;
+        while ballots < ballots_max
+            && let Some(Arrival { lane, channel, delivery }) = self.ready.pop_front()
+        {
+            let tag = delivery.delivery_tag;
+            let redelivered = delivery.redelivered;
+            let delivery = Delivery { lane, redelivered, content: read(lane, delivery) };
+            ballots += delivery.ballots();
+            taken.deliveries.push(delivery);
+            match taken.last.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &channel)) {
+                Some((_, last)) => *last = (*last).max(tag),
+                None => taken.last.push((channel, tag)),
+            }
+        }
+        Some(taken)
+    }
+
+    pub(super) async fn close(mut self) {
+        self.task.abort();
+        self.arrivals.close();
+        // The connection closes with the last handle on it; what was not acknowledged is delivered again.
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn read(lane: u16, delivery: lapin::message::Delivery) -> Content {
+    match decode(&delivery.data) {
+        Ok(batch) if batch.lane == lane => Content::Batch(Arc::new(batch)),
+        Ok(_) => Content::Poison { reason: "a batch of another lane".into(), body: delivery.data },
+        Err(error) => Content::Poison { reason: error.to_string(), body: delivery.data },
+    }
+}
+
+pub struct Taken {
+    deliveries: Vec<Delivery>,
+    /// Per channel the highest tag taken: one acknowledgement speaks for all before it.
+    last: Vec<(Arc<Channel>, u64)>,
+}
+
+impl Taken {
+    pub(super) fn deliveries(&self) -> &[Delivery] {
+        &self.deliveries
+    }
+
+    pub(super) async fn ack(self) {
+        for (channel, tag) in self.last {
+            if let Err(error) = channel.basic_ack(tag, BasicAckOptions { multiple: true }).await {
+                tracing::debug!(%error, "an acknowledgement was lost; the batches come again and are skipped");
+            }
+        }
+    }
+}
+
+async fn consume_forever(shared: Arc<Shared>, lanes: Vec<u16>, sender: mpsc::Sender<Vec<Arrival>>) {
+    let mut backoff = BACKOFF_FIRST;
+    loop {
+        match timeout(SETUP_TIMEOUT, subscribe(&shared, &lanes)).await {
+            Ok(Ok((connection, lanes))) => {
+                backoff = BACKOFF_FIRST;
+                if !hand_over(lanes, &sender).await {
+                    return;
+                }
+                tracing::warn!("the consuming connection to the broker ended");
+                let _ = timeout(Duration::from_secs(1), connection.close(200, "rebuilding".into())).await;
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "lanes cannot be consumed"),
+            Err(_) => tracing::warn!("the broker does not answer within {SETUP_TIMEOUT:?}"),
+        }
+        sleep(jittered(backoff)).await;
+        backoff = (backoff * 2).min(BACKOFF_MAX);
+    }
+}
+
+/// Passes deliveries on until any lane fails or ends (its queue deleted, the connection gone). False when nobody takes them any more.
+async fn hand_over(lanes: Vec<(u16, Channel, lapin::Consumer)>, sender: &mpsc::Sender<Vec<Arrival>>) -> bool {
+    let most = usize::from(PREFETCH_MESSAGES) * lanes.len();
+    let mut merged = SelectAll::new();
+    for (lane, channel, consumer) in lanes {
+        let channel = Arc::new(channel);
+        let arrivals = consumer.map(move |delivery| delivery.ok().map(|delivery| Arrival { lane, channel: channel.clone(), delivery }));
+        // `None` is the end of this lane; without it, `SelectAll` would go on quietly with the others.
+        merged.push(arrivals.chain(futures_util::stream::iter([None])).boxed());
+    }
+    let mut chunks = merged.ready_chunks(most);
+    while let Some(chunk) = chunks.next().await {
+        let ended = chunk.iter().any(Option::is_none);
+        let good: Vec<Arrival> = chunk.into_iter().flatten().collect();
+        if !good.is_empty() && sender.send(good).await.is_err() {
+            return false;
+        }
+        if ended {
+            break;
+        }
+    }
+    true
+}
+
+async fn subscribe(shared: &Shared, lanes: &[u16]) -> lapin::Result<(Connection, Vec<(u16, Channel, lapin::Consumer)>)> {
+    let connection = connect(shared, "consume").await?;
+    declare_lanes(&connection, &shared.settings).await?;
+    let mut consumers = Vec::with_capacity(lanes.len());
+    for lane in lanes {
+        let channel = connection.create_channel().await?;
+        channel.basic_qos(PREFETCH_MESSAGES, BasicQosOptions::default()).await?;
+        let name = shared.names[usize::from(*lane)].clone();
+        let consumer = channel.basic_consume(name, format!("lane-{lane:02}").into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
+        consumers.push((*lane, channel, consumer));
+    }
+    Ok((connection, consumers))
+}
