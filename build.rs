@@ -1,1 +1,153 @@
-fn main() {}
+//! Embeds `static/`: files get content-hashed names, references to them are rewritten, and every body is compressed once, here.
+//!
+//! Files name each other as "/assets/<path below static>". HTML files are pages: they keep their address and name hashed files.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use sha2::{Digest, Sha256};
+
+/// Enough to never meet twice among a few dozen files, short enough to read.
+const HASH_CHARS: usize = 12;
+
+fn main() {
+    println!("cargo::rerun-if-changed=static");
+    println!("cargo::rerun-if-changed=migrations");
+    println!("cargo::rerun-if-changed=templates");
+    let mut files = BTreeMap::new();
+    collect(Path::new("static"), Path::new("static"), &mut files);
+    let mut house = House { files, done: BTreeMap::new(), under_way: Vec::new() };
+    let names: Vec<String> = house.files.keys().cloned().collect();
+    for name in &names {
+        house.finish(name);
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    let mut table = String::from("pub static ASSETS: &[Asset] = &[\n");
+    for (name, file) in &house.done {
+        let stem = out.join(name.replace('/', "__"));
+        let write = |ending: &str, bytes: &[u8]| {
+            let path = PathBuf::from(format!("{}.{ending}", stem.display()));
+            fs::write(&path, bytes).expect("OUT_DIR can be written");
+            path.display().to_string()
+        };
+        let (plain, brotli, gzip) = (write("plain", &file.body), write("br", &brotli(&file.body)), write("gz", &gzip(&file.body)));
+        writeln!(
+            table,
+            "    Asset {{ url: {:?}, page: {}, content_type: {:?}, etag: {:?}, plain: include_bytes!({plain:?}), brotli: include_bytes!({brotli:?}), gzip: include_bytes!({gzip:?}) }},",
+            file.url,
+            is_page(name),
+            content_type(name),
+            format!("\"{}\"", file.hash),
+        )
+        .expect("writing to a String cannot fail");
+    }
+    table.push_str("];\n");
+    fs::write(out.join("assets.rs"), table).expect("OUT_DIR can be written");
+}
+
+struct House {
+    files: BTreeMap<String, Vec<u8>>,
+    done: BTreeMap<String, Finished>,
+    under_way: Vec<String>,
+}
+
+struct Finished {
+    url: String,
+    hash: String,
+    body: Vec<u8>,
+}
+
+impl House {
+    /// Rewrites what the file refers to, those files first, then names it by its own bytes.
+    fn finish(&mut self, name: &str) {
+        if self.done.contains_key(name) {
+            return;
+        }
+        assert!(!self.under_way.iter().any(|n| n == name), "these files of static/ name each other in a circle: {:?}", self.under_way);
+        self.under_way.push(name.to_owned());
+        let mut body = self.files[name].clone();
+        if is_text(name) {
+            let mut text = String::from_utf8(body).unwrap_or_else(|_| panic!("static/{name} is not UTF-8"));
+            for other in self.files.keys().cloned().collect::<Vec<_>>() {
+                for quote in ['"', '\''] {
+                    let reference = format!("{quote}/assets/{other}{quote}");
+                    if other != name && text.contains(&reference) {
+                        self.finish(&other);
+                        text = text.replace(&reference, &format!("{quote}{}{quote}", self.done[&other].url));
+                    }
+                }
+            }
+            check_references(name, &text, &self.done);
+            body = text.into_bytes();
+        }
+        let hash = hex::encode(Sha256::digest(&body))[..HASH_CHARS].to_owned();
+        let url = match (is_page(name), name.rsplit_once('.')) {
+            (true, _) => format!("/{name}"),
+            (false, Some((stem, ending))) => format!("/assets/{stem}.{hash}.{ending}"),
+            (false, None) => format!("/assets/{name}.{hash}"),
+        };
+        self.done.insert(name.to_owned(), Finished { url, hash, body });
+        self.under_way.pop();
+    }
+}
+
+/// A reference that was not rewritten names a file that is not there: a page that would break in front of an audience.
+fn check_references(name: &str, text: &str, done: &BTreeMap<String, Finished>) {
+    for quote in ['"', '\''] {
+        for piece in text.split(&format!("{quote}/assets/")).skip(1) {
+            let url = format!("/assets/{}", piece.split(quote).next().unwrap_or_default());
+            assert!(done.values().any(|f| f.url == url), "static/{name} names {url}, which does not exist");
+        }
+    }
+}
+
+fn collect(root: &Path, directory: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(root, &path, files);
+        } else if !path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.')) {
+            let name = path.strip_prefix(root).expect("below the root").to_string_lossy().replace('\\', "/");
+            files.insert(name, fs::read(&path).expect("a file that was just listed can be read"));
+        }
+    }
+}
+
+fn is_page(name: &str) -> bool {
+    name.ends_with(".html")
+}
+
+fn is_text(name: &str) -> bool {
+    [".html", ".css", ".js", ".svg", ".json", ".webmanifest"].iter().any(|ending| name.ends_with(ending))
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("json") => "application/json",
+        Some("webmanifest") => "application/manifest+json",
+        Some("png") => "image/png",
+        Some("txt") => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+fn brotli(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let parameters = brotli::enc::BrotliEncoderParams { quality: 11, lgwin: 22, ..Default::default() };
+    brotli::BrotliCompress(&mut &body[..], &mut out, &parameters).expect("memory does not fail");
+    out
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(body).expect("memory does not fail");
+    encoder.finish().expect("memory does not fail")
+}

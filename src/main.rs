@@ -1,1 +1,135 @@
-fn main() {}
+//! Entry: reads the settings, starts what they ask for, and stops on a signal.
+
+use std::io::{IsTerminal, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use groundswell::app::Application;
+use groundswell::config::{Command, Config};
+use groundswell::store::Store;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let config = match Config::from_process() {
+        Ok(config) => config,
+        Err(sentence) => {
+            eprintln!("groundswell: {sentence}");
+            return ExitCode::from(2);
+        }
+    };
+    start_log();
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be built");
+    match runtime.block_on(run(config)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("groundswell: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    match config.command {
+        Command::Healthcheck => return Ok(healthcheck(config.host, config.port)),
+        Command::Migrate => {
+            Store::open(&config.database_url, 1).await?.close().await;
+            println!("The database is at the newest version.");
+        }
+        Command::Recount => return recount(&config).await,
+        Command::Serve | Command::Web | Command::Tally => serve(config).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let application = Application::build(&config).await?;
+    let stop = application.stop_token();
+    tokio::spawn(async move {
+        until_told_to_stop().await;
+        stop.cancel();
+    });
+    announce(&config, &application);
+    application.run_until_stopped().await
+}
+
+fn announce(config: &Config, application: &Application) {
+    let said = application.announcement();
+    let mut out = std::io::stdout().lock();
+    // A closed standard output is no reason not to serve.
+    let _ = writeln!(out, "\nGroundswell {} is running.\n", env!("CARGO_PKG_VERSION"));
+    if application.address().is_some() {
+        let _ = writeln!(out, "  join    {}", said.join_url);
+        let _ = writeln!(out, "  admin   {}{}", said.admin_url, if said.setup_needed { "   (one-time setup link)" } else { "" });
+    }
+    let _ = writeln!(out, "  data    {}", said.data);
+    let _ = writeln!(out, "  metrics http://{}/metrics", application.metrics_address());
+    if config.command == Command::Tally {
+        let _ = writeln!(out, "  counting with {} workers", config.tally_workers);
+    }
+    let _ = writeln!(out);
+    let _ = out.flush();
+}
+
+async fn recount(config: &Config) -> anyhow::Result<ExitCode> {
+    let store = Store::open(&config.database_url, 1).await?;
+    let (ballots, discrepancies) = store.recount().await?;
+    store.close().await;
+    for d in &discrepancies {
+        println!("poll {} round {}: {} is published as {}, the ballots say {}", d.poll, d.round, d.what, d.published, d.recounted);
+    }
+    println!("{ballots} ballots recounted, {} differences", discrepancies.len());
+    Ok(if discrepancies.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn until_told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened to");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Text for people on a terminal, JSON for machines elsewhere.
+fn start_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,lapin=error,sqlx=warn,actix_server=warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() { log.init() } else { log.json().init() }
+}
+
+/// Each viewer and each phone is a file; the usual soft limit of 1,024 is reached in a lecture hall.
+fn raise_file_limit() {
+    const COMFORTABLE: u64 = 10_000;
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if limit < COMFORTABLE => tracing::warn!(limit, "few open files are allowed; with more people than that, raise `ulimit -n`"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+    }
+}
+
+/// Is a server on this machine alive? Plain HTTP over a socket: the image needs no curl.
+fn healthcheck(host: IpAddr, port: u16) -> ExitCode {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let host = if host.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { host };
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect_timeout(&SocketAddr::new(host, port), PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.starts_with("HTTP/1.1 200"))
+    };
+    match ask() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("the server answers, but is not well");
+            ExitCode::FAILURE
+        }
+        Err(why) => {
+            eprintln!("no server answers on {host}:{port}: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -41,11 +41,17 @@ pub struct Event {
     pub updated_at: Millis,
     /// In order; deleted ones left out.
     pub polls: Vec<Poll>,
+    /// Deleted polls: their ballots still count towards the document's version, which must never fall.
+    pub retired: Vec<PollId>,
 }
 
 impl Event {
     pub fn poll(&self, id: PollId) -> Option<&Poll> {
         self.polls.iter().find(|p| p.id == id)
+    }
+
+    pub fn all_polls(&self) -> impl Iterator<Item = PollId> + '_ {
+        self.polls.iter().map(|p| p.id).chain(self.retired.iter().copied())
     }
 }
 

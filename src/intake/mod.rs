@@ -22,6 +22,8 @@ use crate::queue::{NotSafe, Queue, Safe};
 pub const WAITING_MAX: usize = 100_000;
 /// Ballots in one batch: 400 KB as a message, one statement in the database.
 pub const BATCH_BALLOTS_MAX: usize = 4_096;
+/// A batch that is not safe by then has an unknown fate; phones are told, and send the same again.
+const SAFE_WITHIN: Duration = Duration::from_secs(8);
 /// How often every lane hears how far this process has got.
 pub const BEAT_EVERY: Duration = Duration::from_secs(1);
 
@@ -112,7 +114,8 @@ impl Intake {
         let count = ballots.len();
         let batch = Arc::new(self.batch(lane, number, accepted_at, ballots, None));
         let started = std::time::Instant::now();
-        let outcome = self.shared.queue.publish(batch).await;
+        let publish = tokio::time::timeout(SAFE_WITHIN, self.shared.queue.publish(batch));
+        let outcome = publish.await.unwrap_or(Err(NotSafe::Unknown("nothing was heard of the batch")));
         metrics::histogram!("groundswell_batch_safe_seconds").record(started.elapsed().as_secs_f64());
         metrics::histogram!("groundswell_batch_ballots").record(count as f64);
         match outcome {

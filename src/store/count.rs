@@ -282,7 +282,7 @@ const UPSERT_HEAD: &str = "insert into ballot as b (poll, round, voter, ballot, 
 const UPSERT_TAIL: &str = " on conflict (poll, round, voter) do update set
         prior = b.picks, picks = excluded.picks, ballot = excluded.ballot, revision = excluded.revision, accepted_at = excluded.accepted_at
     where (excluded.revision, excluded.ballot) > (b.revision, b.ballot)
-    returning b.poll, b.round, b.picks, b.prior";
+    returning poll, round, picks, prior";
 
 /// One statement for any number of rows, in the order given: sorted by key, or two workers deadlock. What came of it is
 /// summed up by the database: a million single votes come back as a handful of lines.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 use super::{IndexEntry, Pool, Store, read, reading, writing};
-use crate::domain::{Ballot, BallotId, Books, Count, InstanceId, Mark, Millis, Picks, PollId, VoterId, delta};
+use crate::domain::{Ballot, BallotId, Books, Choice, Count, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, VoterId, delta};
 use crate::error::{Error, Result};
 
 /// What has happened since the last look. Asked a few times a second by every web process.
@@ -52,6 +52,15 @@ impl Standing {
     pub fn in_flight(&self) -> u64 {
         self.missing.iter().map(|(_, _, from, to)| to - from + 1).sum()
     }
+}
+
+/// What a poll once was.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// Removed ones last, marked `true`.
+    pub choices: Vec<(Choice, bool)>,
+    /// Rounds that were opened, and when they closed.
+    pub rounds: BTreeMap<u32, Option<Millis>>,
 }
 
 /// A published number that the ballots do not bear out.
@@ -132,16 +141,31 @@ impl Store {
     }
 
     /// The ballot that counts for this voter.
-    pub async fn ballot_of(&self, poll: PollId, round: u32, voter: VoterId) -> Result<Option<Ballot>> {
+    pub async fn ballot_of(&self, poll: PollId, round: u32, voter: VoterId) -> Result<Option<SignedBallot>> {
         let pool = self.live.clone();
         self.owned(async move {
-            let row: Option<(Uuid, i32, String)> = reading!(&pool, db => sqlx::query_as(
-                "select ballot, revision, picks from ballot where poll = $1 and round = $2 and voter = $3")
+            let row: Option<(Uuid, i32, String, i64)> = reading!(&pool, db => sqlx::query_as(
+                "select ballot, revision, picks, accepted_at from ballot where poll = $1 and round = $2 and voter = $3")
                 .bind(poll.0).bind(round as i32).bind(voter.0).fetch_optional(db).await)?;
-            row.map(|(ballot, revision, picks)| {
-                Ok(Ballot { poll, round, voter, ballot: BallotId(ballot), revision: revision as u32, picks: Picks::parse(&picks)? })
+            let Some((ballot, revision, picks, accepted_at)) = row else { return Ok(None) };
+            let ballot = Ballot { poll, round, voter, ballot: BallotId(ballot), revision: revision as u32, picks: Picks::parse(&picks)? };
+            Ok(Some(SignedBallot { ballot, accepted_at }))
+        })
+        .await
+    }
+
+    /// All choices a poll ever had, in order, and when its rounds closed: for results of earlier rounds.
+    pub async fn history(&self, poll: PollId) -> Result<History> {
+        let pool = self.office.clone();
+        self.owned(async move {
+            let choices: Vec<(i32, String, bool)> = reading!(&pool, db => sqlx::query_as(
+                "select number, text, removed from choice where poll = $1 order by removed, position, number").bind(poll.0).fetch_all(db).await)?;
+            let rounds: Vec<(i32, Option<i64>)> = reading!(&pool, db => sqlx::query_as(
+                "select round, closed_at from round where poll = $1 order by round").bind(poll.0).fetch_all(db).await)?;
+            Ok(History {
+                choices: choices.into_iter().map(|(number, text, removed)| (Choice { number: number as u16, text }, removed)).collect(),
+                rounds: rounds.into_iter().map(|(round, closed_at)| (round as u32, closed_at)).collect(),
             })
-            .transpose()
         })
         .await
     }

@@ -15,7 +15,7 @@ mod read;
 pub use account::{Account, Role};
 pub use count::Applied;
 pub use edit::{ChoiceEdit, EventDraft, EventEdit, PollDraft, PollEdit, Stamp};
-pub use live::{Discrepancy, PollTally, Pulse, RoundTally, Standing};
+pub use live::{Discrepancy, History, PollTally, Pulse, RoundTally, Standing};
 pub use read::{EventSummary, IndexEntry};
 
 use std::future::Future;

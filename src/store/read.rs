@@ -63,6 +63,7 @@ pub(super) struct PollRow {
     closes_at: Option<i64>,
     closed_at: Option<i64>,
     locked: bool,
+    deleted: bool,
 }
 
 impl PollRow {
@@ -101,13 +102,14 @@ macro_rules! load_event {
         match event {
             None => None,
             Some(event) => {
-                // A ballot in the current round, or in any earlier one, fixes the choices.
+                // A ballot in the current round fixes the choices.
                 let polls: Vec<$crate::store::read::PollRow> = sqlx::query_as(
                     "select p.id, p.event, p.position, p.kind, p.question, p.state, p.round, p.min_picks, p.max_picks, p.change,
                             p.visibility, p.revealed, p.opens_at, p.closes_at, r.closed_at,
-                            exists (select 1 from book b where b.poll = p.id and b.round = p.round) as locked
+                            exists (select 1 from book b where b.poll = p.id and b.round = p.round) as locked,
+                            p.deleted_at is not null as deleted
                      from poll p left join round r on r.poll = p.id and r.round = p.round
-                     where p.event = $1 and p.deleted_at is null
+                     where p.event = $1
                      order by p.position, p.id",
                 )
                 .bind($id.0)
@@ -133,6 +135,7 @@ pub(super) fn assemble(event: EventRow, polls: Vec<PollRow>, choices: Vec<(i64, 
     for (poll, number, text) in choices {
         by_poll.entry(poll).or_default().push(Choice { number: number as u16, text });
     }
+    let (polls, retired): (Vec<PollRow>, Vec<PollRow>) = polls.into_iter().partition(|p| !p.deleted);
     let polls: Result<Vec<Poll>> = polls
         .into_iter()
         .map(|row| {
@@ -153,6 +156,7 @@ pub(super) fn assemble(event: EventRow, polls: Vec<PollRow>, choices: Vec<(i64, 
         created_at: event.created_at,
         updated_at: event.updated_at,
         polls,
+        retired: retired.into_iter().map(|p| PollId(p.id)).collect(),
     })
 }
 

@@ -1,0 +1,378 @@
+//! Wiring: which rooms stand in this process, which tasks run, and in what order they stop. The only place that knows all rooms.
+
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use anyhow::{Context, bail};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::clock::now_ms;
+use crate::config::{Command, Config};
+use crate::domain::{AccountId, InstanceId};
+use crate::http::{self, PassKey, Shared, Site, SiteSettings};
+use crate::intake::{BEAT_EVERY, Intake};
+use crate::live::Live;
+use crate::queue::{Memory, Queue, Rabbit, RabbitSettings};
+use crate::store::Store;
+use crate::tally::Worker;
+
+/// Requests that are being answered get this long when the server stops.
+const SHUTDOWN_TIMEOUT_S: u64 = 20;
+/// What is in the lanes of this process gets this long to be counted.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+/// A head that takes longer is given up.
+const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Connections of one process; the rest of its files are for votes, database and broker.
+const CONNECTIONS_MAX: usize = 19_500;
+/// Connections the kernel holds for us while a crowd arrives.
+const BACKLOG: u32 = 8_192;
+/// Histograms of the metrics grow until somebody asks them to settle.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// A process that is ready to run.
+pub struct Application {
+    store: Store,
+    queue: Queue,
+    intake: Option<Intake>,
+    web: Option<Web>,
+    metrics: Server,
+    metrics_address: SocketAddr,
+    workers: JoinSet<()>,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+    tally_stop: CancellationToken,
+    shared: Option<Arc<Shared>>,
+    announcement: Announcement,
+    /// Held while the process lives: one process on one data directory.
+    _lock: Option<File>,
+}
+
+struct Web {
+    server: Server,
+    address: SocketAddr,
+}
+
+/// What a person needs to know when the server has started.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    pub join_url: String,
+    /// The setup link while there is no account, else the way to sign in.
+    pub admin_url: String,
+    pub setup_needed: bool,
+    pub data: String,
+}
+
+impl Application {
+    pub async fn build(config: &Config) -> anyhow::Result<Application> {
+        let (runs_web, runs_tally) = match config.command {
+            Command::Web => (true, false),
+            Command::Tally => (false, true),
+            _ => (true, true),
+        };
+        let lock = lock_data_directory(config)?;
+        let metrics_handle = recorder();
+        let store = Store::open(&config.database_url, u32::from(config.tally_workers) + 1).await.context("DATABASE_URL")?;
+        let lanes = agreed_lanes(&store, config).await?;
+        let queue = match &config.amqp_url {
+            None => Queue::Memory(Memory::new(lanes)),
+            Some(url) => Queue::Rabbit(Rabbit::start(RabbitSettings { url: url.clone(), prefix: config.amqp_prefix.clone(), lanes })?),
+        };
+        let stop = CancellationToken::new();
+        let tally_stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let (metrics, metrics_address) = metrics_server(config, metrics_handle.clone())?;
+        let mut application = Application {
+            announcement: Announcement { join_url: String::new(), admin_url: String::new(), setup_needed: false, data: data_place(config) },
+            metrics,
+            metrics_address,
+            store: store.clone(),
+            queue: queue.clone(),
+            intake: None,
+            web: None,
+            workers: JoinSet::new(),
+            stop: stop.clone(),
+            tally_stop: tally_stop.clone(),
+            shared: None,
+            tasks: JoinSet::new(),
+            _lock: lock,
+        };
+        tasks.spawn(every(UPKEEP_EVERY, stop.clone(), move || metrics_handle.run_upkeep()));
+
+        let mut live = None;
+        if runs_web {
+            live = Some(application.build_web(config, lanes, &mut tasks).await?);
+        }
+        if runs_tally {
+            for worker in 0..config.tally_workers.min(lanes) {
+                let own: Vec<u16> = (0..lanes).filter(|lane| lane % config.tally_workers == worker).collect();
+                let worker = Worker::new(store.clone(), queue.consume(own), worker);
+                let live = live.clone();
+                application.workers.spawn(worker.run(tally_stop.clone(), move || {
+                    if let Some(live) = &live {
+                        live.nudge();
+                    }
+                }));
+            }
+        }
+        application.tasks = tasks;
+        Ok(application)
+    }
+
+    async fn build_web(&mut self, config: &Config, lanes: u16, tasks: &mut JoinSet<()>) -> anyhow::Result<Live> {
+        let (store, stop) = (self.store.clone(), self.stop.clone());
+        let instance = InstanceId(Uuid::now_v7());
+        if self.queue.is_in_process() {
+            store.end_other_instances(instance).await?;
+        }
+        // Before the first vote: what is counted is only said of instances that are known.
+        store.register_instance(instance, lanes, now_ms()).await?;
+        let intake = Intake::new(self.queue.clone(), instance, lanes);
+
+        let listener = listen(config.host, config.port, "PORT")?;
+        let address = listener.local_addr()?;
+        let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{}", SocketAddr::new(reachable(config.host), address.port())));
+        let live = Live::open(store.clone(), public_url.clone()).await?;
+        let passes = PassKey::new(&store.secret("pass_key", http::secret_bytes::<32>().to_vec()).await?);
+        let setup_token = hex::encode(store.secret("setup_token", http::secret_bytes::<20>().to_vec()).await?);
+        create_owner(&store, config).await?;
+        let setup_needed = !store.has_account().await?;
+        let local = config.public_url.clone().unwrap_or_else(|| format!("http://{}", SocketAddr::new(local(config.host), address.port())));
+        self.announcement.join_url = format!("{public_url}/");
+        self.announcement.admin_url = if setup_needed { format!("{local}/admin#setup={setup_token}") } else { format!("{local}/admin") };
+        self.announcement.setup_needed = setup_needed;
+
+        let settings = SiteSettings {
+            public_url,
+            trusted_proxies: config.trusted_proxies.clone(),
+            api_token_hash: config.api_token.as_ref().map(|t| http::sha256(t.as_bytes())),
+            setup_token,
+            in_process: self.queue.is_in_process(),
+        };
+        let shared = Shared::new(settings, store, live.clone(), passes, stop.clone());
+        let (for_workers, for_desks) = (shared.clone(), intake.clone());
+        let server = HttpServer::new(move || {
+            // Runs once on each web thread: the desk stays on it.
+            let site = Site { shared: for_workers.clone(), desk: for_desks.desk() };
+            App::new().app_data(Data::new(site)).wrap(http::security_headers()).configure(http::routes)
+        })
+        .workers(config.web_threads)
+        .backlog(BACKLOG)
+        .max_connections(CONNECTIONS_MAX.div_ceil(config.web_threads))
+        .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+        .keep_alive(KEEP_ALIVE)
+        // Otherwise a stream whose reader has gone is not dropped.
+        .h1_allow_half_closed(false)
+        .shutdown_timeout(SHUTDOWN_TIMEOUT_S)
+        .disable_signals()
+        .listen(listener)
+        .context("PORT")?
+        .run();
+        self.web = Some(Web { server, address });
+
+        tasks.spawn(live.clone().run(stop.clone()));
+        tasks.spawn(beat_until(intake.clone(), stop.clone()));
+        let guarded = shared.clone();
+        tasks.spawn(every(http::SWEEP_EVERY, stop, move || guarded.guard.sweep()));
+        self.intake = Some(intake);
+        self.shared = Some(shared);
+        Ok(live)
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.web.as_ref().map(|w| w.address)
+    }
+
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.metrics_address
+    }
+
+    pub fn announcement(&self) -> &Announcement {
+        &self.announcement
+    }
+
+    /// For tests that look behind the front door.
+    pub fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    /// Ends the run in good order.
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Runs until the stop token, then stops from the front to the back: requests, batches, counting, database.
+    pub async fn run_until_stopped(mut self) -> anyhow::Result<()> {
+        let metrics = Running::start(self.metrics);
+        let web = self.web.take().map(|w| Running::start(w.server));
+        self.stop.cancelled().await;
+        tracing::info!("stopping");
+        if let Some(web) = web {
+            web.stop().await;
+        }
+        if let Some(intake) = &self.intake {
+            // Nothing more will come from this instance: the books need not wait for it.
+            let _ = tokio::time::timeout(Duration::from_secs(3), intake.beat(true)).await;
+        }
+        self.queue.close().await;
+        if !self.queue.is_in_process() {
+            self.tally_stop.cancel();
+        }
+        let counted = async { while self.workers.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN_TIMEOUT, counted).await.is_err() {
+            // The database is away. Nobody was told that these votes are safe.
+            tracing::warn!("what is still in the lanes could not be counted in time");
+            self.tally_stop.cancel();
+            while self.workers.join_next().await.is_some() {}
+        }
+        while self.tasks.join_next().await.is_some() {}
+        metrics.stop().await;
+        self.store.close().await;
+        Ok(())
+    }
+}
+
+/// A server on its way, and how to stop it.
+struct Running {
+    handle: ServerHandle,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    fn start(server: Server) -> Running {
+        Running { handle: server.handle(), task: tokio::spawn(server) }
+    }
+
+    async fn stop(self) {
+        self.handle.stop(true).await;
+        let _ = self.task.await;
+    }
+}
+
+async fn beat_until(intake: Intake, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(BEAT_EVERY) => {}
+        }
+        intake.beat(false).await;
+        metrics::gauge!("groundswell_ballots_waiting").set(intake.waiting() as f64);
+    }
+}
+
+async fn every(period: Duration, stop: CancellationToken, work: impl Fn()) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(period) => work(),
+        }
+    }
+}
+
+/// One recorder for the process, however many applications a test starts in it.
+fn recorder() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    const SECONDS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
+    const BALLOTS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0, 16_384.0];
+    use metrics_exporter_prometheus::Matcher::Suffix;
+    let build = || {
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(Suffix("_seconds".into()), &SECONDS).expect("there are buckets");
+        let recorder = builder.set_buckets_for_metric(Suffix("_ballots".into()), &BALLOTS).expect("there are buckets").build_recorder();
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder).expect("set once");
+        handle
+    };
+    HANDLE.get_or_init(build).clone()
+}
+
+fn metrics_server(config: &Config, handle: PrometheusHandle) -> anyhow::Result<(Server, SocketAddr)> {
+    let listener = listen(config.metrics_host, config.metrics_port, "METRICS_PORT")?;
+    let address = listener.local_addr()?;
+    let server = HttpServer::new(move || {
+        let handle = handle.clone();
+        App::new().configure(move |config| http::metrics_routes(config, handle))
+    })
+    .workers(1)
+    .shutdown_timeout(1)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    Ok((server, address))
+}
+
+fn listen(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<std::net::TcpListener> {
+    let address = SocketAddr::new(host, port);
+    let socket = std::net::TcpListener::bind(address).with_context(|| format!("{setting}: cannot listen on {address}; is it in use?"))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// An address that other machines reach, for the join link: the one this machine would use towards the outside. Nothing is sent.
+fn reachable(host: IpAddr) -> IpAddr {
+    if !host.is_unspecified() {
+        return host;
+    }
+    let outward = || {
+        let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+        // TEST-NET-1: never routed. Connecting a UDP socket only asks the routing table.
+        socket.connect("192.0.2.1:9").ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    outward().unwrap_or(local(host))
+}
+
+fn local(host: IpAddr) -> IpAddr {
+    if host.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { host }
+}
+
+fn lock_data_directory(config: &Config) -> anyhow::Result<Option<File>> {
+    let Some(database) = Store::sqlite_path(&config.database_url) else { return Ok(None) };
+    let directory = database.parent().filter(|d| !d.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), PathBuf::from);
+    std::fs::create_dir_all(&directory).with_context(|| format!("DATA_DIR: cannot make {}", directory.display()))?;
+    let path = directory.join("groundswell.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(|| format!("DATA_DIR: cannot write {}", path.display()))?;
+    if file.try_lock().is_err() {
+        bail!("DATA_DIR: another groundswell process works on {}. Stop it first, or give this one a directory of its own.", directory.display());
+    }
+    Ok(Some(file))
+}
+
+/// The number of lanes is written down at the first start: with another one, votes would stand in lines nobody works off.
+async fn agreed_lanes(store: &Store, config: &Config) -> anyhow::Result<u16> {
+    let agreed = store.secret("lanes", config.default_lanes().to_string().into_bytes()).await?;
+    let agreed: u16 = String::from_utf8(agreed)?.parse().context("the number of lanes in the database cannot be read")?;
+    match config.lanes {
+        Some(wanted) if wanted != agreed => bail!("LANES: this database was set up with {agreed} lanes; leave the setting out, or set it to {agreed}."),
+        _ => Ok(agreed),
+    }
+}
+
+async fn create_owner(store: &Store, config: &Config) -> anyhow::Result<()> {
+    let Some((email, password)) = config.owner.clone() else { return Ok(()) };
+    if store.has_account().await? {
+        return Ok(());
+    }
+    let hash = tokio::task::spawn_blocking(move || http::hash_password_now(&password)).await??;
+    // Another process may be faster; then there is an owner, which is what was asked for.
+    match store.create_owner(AccountId::compose(now_ms(), http::chance()), email, hash, now_ms()).await {
+        Ok(_) | Err(crate::error::Error::Conflict(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn data_place(config: &Config) -> String {
+    match Store::sqlite_path(&config.database_url) {
+        Some(path) => std::path::absolute(&path).unwrap_or(path).display().to_string(),
+        None => "the database of DATABASE_URL".into(),
+    }
+}

@@ -1,0 +1,93 @@
+//! The three apps and their files, embedded when the binary is built: hashed names, compressed once.
+
+use actix_web::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, VARY};
+use actix_web::web::{Bytes, Path, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, get, web};
+
+use super::audience::matches_etag;
+use super::problem::unknown_address;
+
+pub struct Asset {
+    pub url: &'static str,
+    /// A page keeps its name; everything else is named by its content.
+    pub page: bool,
+    pub content_type: &'static str,
+    pub etag: &'static str,
+    pub plain: &'static [u8],
+    pub brotli: &'static [u8],
+    pub gzip: &'static [u8],
+}
+
+include!(concat!(env!("OUT_DIR"), "/assets.rs"));
+
+/// All embedded files.
+pub fn assets() -> &'static [Asset] {
+    ASSETS
+}
+
+/// The name is the content: it can be kept for ever.
+const ASSET_CACHE: &str = "public, max-age=31536000, immutable";
+/// Short, so that a new version arrives; and a page that cannot go blank: stale for a day when the origin is away.
+const PAGE_CACHE: &str = "public, max-age=60, s-maxage=60, stale-while-revalidate=600, stale-if-error=86400";
+
+#[get("/assets/{path:.*}")]
+pub async fn embedded_file(request: HttpRequest, path: Path<String>) -> HttpResponse {
+    let wanted = ASSETS.iter().find(|a| !a.page && a.url.strip_prefix("/assets/") == Some(path.as_str()));
+    match wanted {
+        Some(asset) => answer(&request, asset, ASSET_CACHE),
+        None => unknown_address(request).await,
+    }
+}
+
+pub fn pages(config: &mut ServiceConfig) {
+    config
+        .route("/", web::get().to(|request: HttpRequest| page(request, "/vote/index.html")))
+        .route("/admin", web::get().to(|request: HttpRequest| page(request, "/admin/index.html")))
+        .route("/admin/{rest:.*}", web::get().to(|request: HttpRequest| page(request, "/admin/index.html")))
+        .route("/present/{event}", web::get().to(|request: HttpRequest| page(request, "/present/index.html")))
+        // A code or a short name; whether there is such an event, the page asks itself. The same bytes for all.
+        .route("/{code:[0-9A-Za-z][0-9A-Za-z -]{2,39}}", web::get().to(|request: HttpRequest| page(request, "/vote/index.html")));
+}
+
+async fn page(request: HttpRequest, url: &'static str) -> HttpResponse {
+    match ASSETS.iter().find(|a| a.url == url) {
+        Some(asset) => answer(&request, asset, PAGE_CACHE),
+        None => unknown_address(request).await,
+    }
+}
+
+fn answer(request: &HttpRequest, asset: &'static Asset, cache: &'static str) -> HttpResponse {
+    let headers = request.headers();
+    let known = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()).is_some_and(|tags| matches_etag(tags, asset.etag));
+    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header((ETAG, asset.etag)).insert_header((CACHE_CONTROL, cache)).insert_header((VARY, "Accept-Encoding"));
+    if known {
+        return response.finish();
+    }
+    response.insert_header((CONTENT_TYPE, asset.content_type));
+    let body = match encoding(headers) {
+        Some("br") => {
+            response.insert_header((CONTENT_ENCODING, "br"));
+            asset.brotli
+        }
+        Some("gzip") => {
+            response.insert_header((CONTENT_ENCODING, "gzip"));
+            asset.gzip
+        }
+        _ => asset.plain,
+    };
+    response.body(Bytes::from_static(body))
+}
+
+/// The best we have of what the client takes. A weight of zero means "not that one".
+fn encoding(headers: &HeaderMap) -> Option<&'static str> {
+    let accepted = headers.get(ACCEPT_ENCODING)?.to_str().ok()?;
+    let takes = |name: &str| {
+        accepted.split(',').any(|item| {
+            let mut parts = item.split(';').map(str::trim);
+            let named = parts.next().is_some_and(|n| n.eq_ignore_ascii_case(name));
+            named && !parts.any(|p| matches!(p, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        })
+    };
+    ["br", "gzip"].into_iter().find(|name| takes(name))
+}

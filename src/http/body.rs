@@ -1,0 +1,133 @@
+//! Bodies: how large, how long, of what type. actix has no body timer of its own, so every body is read here.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use actix_web::web::{Bytes, BytesMut};
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result, reason};
+
+pub const BALLOT_BYTES_MAX: usize = 4 * 1_024;
+/// A hundred choices of the longest text fit.
+const OFFICE_BYTES_MAX: usize = 512 * 1_024;
+/// A body that trickles in slower than this is given up.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The raw body of a ballot, at most 4 KiB, said to be JSON.
+pub struct BallotBody(pub Bytes);
+
+impl FromRequest for BallotBody {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let checked = check_head(request, BALLOT_BYTES_MAX);
+        let payload = payload.take();
+        Box::pin(async move {
+            checked?;
+            read(payload, BALLOT_BYTES_MAX).await.map(BallotBody)
+        })
+    }
+}
+
+/// A JSON body of the back office.
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let checked = check_head(request, OFFICE_BYTES_MAX);
+        let payload = payload.take();
+        Box::pin(async move {
+            checked?;
+            let body = read(payload, OFFICE_BYTES_MAX).await?;
+            parse(&body).map(Json)
+        })
+    }
+}
+
+/// No body, or `{}`: for calls that need to say nothing.
+pub struct Nothing;
+
+impl FromRequest for Nothing {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let checked = check_head(request, BALLOT_BYTES_MAX);
+        let payload = payload.take();
+        Box::pin(async move {
+            let body = read(payload, BALLOT_BYTES_MAX).await?;
+            if !body.is_empty() {
+                checked?;
+                parse::<crate::wire::office::EmptyBody>(&body)?;
+            }
+            Ok(Nothing)
+        })
+    }
+}
+
+/// JSON, whole, with no unknown field. Where it went wrong is said by line and column, never by repeating the input.
+pub fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
+    serde_json::from_slice(body)
+        .map_err(|_| Error::invalid("json_invalid", "The body is not the JSON this address takes. See the API description for its fields."))
+}
+
+fn check_head(request: &HttpRequest, bytes_max: usize) -> Result<()> {
+    let headers = request.headers();
+    let length = headers.get("content-length").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if length.is_some_and(|length| length > bytes_max as u64) {
+        return Err(too_large());
+    }
+    // Nobody sends four kilobytes compressed, but for a bomb.
+    if headers.get(CONTENT_ENCODING).is_some_and(|v| v != "identity") {
+        return Err(Error::Unsupported(reason("not_json", "Send the body uncompressed.")));
+    }
+    match headers.get(CONTENT_TYPE).map(|v| v.as_bytes()) {
+        Some(b"application/json") => Ok(()),
+        Some(other) if is_json(other) => Ok(()),
+        _ => Err(Error::Unsupported(reason("not_json", "Send JSON, with Content-Type: application/json."))),
+    }
+}
+
+fn is_json(content_type: &[u8]) -> bool {
+    let essence = content_type.split(|b| *b == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
+}
+
+async fn read(mut payload: Payload, bytes_max: usize) -> Result<Bytes> {
+    let whole = async {
+        // A small body comes in one piece: then it is handed on as it is.
+        let mut first: Option<Bytes> = None;
+        let mut all = BytesMut::new();
+        while let Some(piece) = payload.next().await {
+            let piece = piece.map_err(|_| Error::invalid("body_broken", "The body ended before it was complete."))?;
+            if first.as_ref().map_or(0, Bytes::len) + all.len() + piece.len() > bytes_max {
+                return Err(too_large());
+            }
+            match (&first, all.is_empty()) {
+                (None, true) => first = Some(piece),
+                (Some(head), true) => {
+                    all.extend_from_slice(head);
+                    all.extend_from_slice(&piece);
+                    first = None;
+                }
+                _ => all.extend_from_slice(&piece),
+            }
+        }
+        Ok(first.unwrap_or_else(|| all.freeze()))
+    };
+    tokio::time::timeout(BODY_TIMEOUT, whole).await.map_err(|_| Error::invalid("body_slow", "The body took too long to arrive."))?
+}
+
+fn too_large() -> Error {
+    Error::TooLarge(reason("too_large", "The body is larger than this address takes."))
+}

@@ -1,0 +1,143 @@
+//! Results on paper: as JSON, as a table for a spreadsheet, and the books.
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpResponse, get};
+use serde::Deserialize;
+
+use super::office::{event_of, find, private};
+use super::sessions::Owner;
+use super::site::Site;
+use crate::domain::Poll;
+use crate::error::{Error, Result};
+use crate::live::counted_of;
+use crate::store::Standing;
+use crate::wire::document::{BooksPart, Counted, ResultsPart};
+use crate::wire::office::{BooksAnswer, ResultsAnswer};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundQuery {
+    round: Option<u32>,
+}
+
+#[get("/api/v1/polls/{poll}/results")]
+pub async fn results(_owner: Owner, site: Data<Site>, poll: Path<String>, query: Query<RoundQuery>) -> Result<HttpResponse> {
+    let Report { poll, rounds, counted, standing } = report(&site, &poll, query.round).await?;
+    let answer = ResultsAnswer {
+        poll: poll.id.to_string(),
+        round: poll.round,
+        rounds,
+        question: &poll.question,
+        results: ResultsPart::of(&poll, &counted),
+        books: BooksAnswer::of(BooksPart::of(&counted.books, counted.status), &standing),
+    };
+    Ok(private(HttpResponse::Ok()).json(answer))
+}
+
+#[get("/api/v1/polls/{poll}/books")]
+pub async fn books(_owner: Owner, site: Data<Site>, poll: Path<String>, query: Query<RoundQuery>) -> Result<HttpResponse> {
+    let Report { counted, standing, .. } = report(&site, &poll, query.round).await?;
+    Ok(private(HttpResponse::Ok()).json(BooksAnswer::of(BooksPart::of(&counted.books, counted.status), &standing)))
+}
+
+#[get("/api/v1/polls/{poll}/results.csv")]
+pub async fn results_csv(_owner: Owner, site: Data<Site>, poll: Path<String>, query: Query<RoundQuery>) -> Result<HttpResponse> {
+    let Report { poll, counted, .. } = report(&site, &poll, query.round).await?;
+    let table = table(&poll, &counted).map_err(Error::internal)?;
+    let name = format!("attachment; filename=\"poll-{}-round-{}.csv\"", poll.id, poll.round);
+    Ok(private(HttpResponse::Ok()).content_type("text/csv; charset=utf-8").insert_header(("Content-Disposition", name)).body(table))
+}
+
+/// One round of a poll with its numbers; `poll.round` and `poll.choices` are that round's.
+struct Report {
+    poll: Poll,
+    rounds: Vec<u32>,
+    counted: Counted,
+    standing: Standing,
+}
+
+async fn report(site: &Site, poll: &str, round: Option<u32>) -> Result<Report> {
+    let (event, id) = event_of(site, poll).await?;
+    let event = site.store.event(event).await?;
+    let mut poll = find(&event, id)?.clone();
+    let history = site.store.history(id).await?;
+    let tallies = site.store.tallies(vec![id]).await?;
+    let standing = site.store.standing().await?;
+    let round = round.unwrap_or(poll.round);
+    if round == 0 || round > poll.round {
+        return Err(Error::not_found("round_unknown", "This poll has no such round."));
+    }
+    let tally = tallies.get(&id).and_then(|t| t.rounds.get(&round)).cloned().unwrap_or_default();
+    let closed_at = if round == poll.round { poll.closed_at } else { history.rounds.get(&round).copied().flatten() };
+    // A choice removed since stands in the results of the rounds in which it was picked.
+    let was_there = |removed: bool, number: u16| !removed || tally.counts.get(&number).is_some_and(|c| c.votes != 0);
+    poll.choices = history.choices.into_iter().filter(|(choice, removed)| was_there(*removed, choice.number)).map(|(choice, _)| choice).collect();
+    let rounds = (1..=poll.round).collect();
+    poll.round = round;
+    let counted = counted_of(&poll, &tally, closed_at, standing.counted_through);
+    Ok(Report { poll, rounds, counted, standing })
+}
+
+fn table(poll: &Poll, counted: &Counted) -> anyhow::Result<Vec<u8>> {
+    // A spreadsheet takes UTF-8 for what it is only with this mark in front.
+    let mut out = "\u{feff}".as_bytes().to_vec();
+    let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut out);
+    csv.write_record(["question", "round", "status", "choice", "votes", "percent", "voters"])?;
+    for ((_, votes, percent), choice) in counted.result.choices.iter().zip(&poll.choices) {
+        csv.write_record([
+            &harmless(&poll.question),
+            &poll.round.to_string(),
+            counted.status.as_str(),
+            &harmless(&choice.text),
+            &votes.to_string(),
+            &percent.to_string(),
+            &counted.result.voters.to_string(),
+        ])?;
+    }
+    csv.flush()?;
+    drop(csv);
+    Ok(out)
+}
+
+/// A cell that a spreadsheet would take for a formula gets a quote in front, as OWASP advises.
+fn harmless(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Books, Choice, EventId, Kind, Limits, PollId, PollResult, PollState, ResultStatus, Visibility};
+
+    #[test]
+    fn no_cell_is_a_formula_and_the_table_reads_back() {
+        let texts = ["=1+1", "+1", "-1", "@sum", "plain, \"quoted\"\nline"];
+        let poll = Poll {
+            id: PollId(1),
+            event: EventId(1),
+            position: 0,
+            kind: Kind::Single,
+            question: "=cmd|' /C calc'!A0".into(),
+            state: PollState::Closed,
+            round: 2,
+            closed_at: None,
+            opens_at: None,
+            closes_at: None,
+            limits: Limits { min: 1, max: 1 },
+            change: true,
+            visibility: Visibility::Live,
+            revealed: true,
+            locked: true,
+            choices: texts.iter().zip(1..).map(|(text, number)| Choice { number, text: (*text).into() }).collect(),
+        };
+        let result = PollResult { voters: 5, choices: (1..=5).map(|n| (n, 1, 20)).collect() };
+        let out = table(&poll, &Counted { result, books: Books::default(), status: ResultStatus::Final }).unwrap();
+        let mut reader = csv::Reader::from_reader(&out[3..]);
+        let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+        assert_eq!(rows.len(), 5);
+        for (row, text) in rows.iter().zip(texts) {
+            assert!(row.iter().all(|cell| !cell.starts_with(['=', '+', '-', '@', '\t', '\r'])), "{row:?}");
+            assert_eq!(row[3].trim_start_matches('\''), text);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Routes, extractors, pages, problem+json. A handler parses, decides, acts and answers. No SQL, no lapin, no rules of voting.
+
+mod address;
+mod assets;
+mod audience;
+mod body;
+mod export;
+mod guard;
+mod office;
+mod ops;
+mod pass;
+mod problem;
+mod recent;
+mod sessions;
+mod site;
+mod stream;
+
+pub use address::TrustedProxies;
+pub use assets::{Asset, assets};
+pub use guard::SWEEP_EVERY;
+pub use ops::metrics_routes;
+pub use pass::PassKey;
+pub use sessions::{PASSWORD_CHARS_MIN, hash_password_now, sha256};
+pub use site::{Shared, Site, SiteSettings, chance, secret_bytes};
+
+use actix_web::middleware::DefaultHeaders;
+use actix_web::web::{self, ServiceConfig};
+
+/// Sent with every answer, errors included. Pages load nothing that is not ours.
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+pub fn security_headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add(("Content-Security-Policy", CSP))
+        .add(("X-Content-Type-Options", "nosniff"))
+        .add(("Referrer-Policy", "no-referrer"))
+        .add(("Permissions-Policy", "camera=(), microphone=(), geolocation=()"))
+}
+
+/// All routes of the public listener.
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        // The voting path first: routes are tried in order.
+        .service(audience::cast)
+        .service(audience::mine)
+        .service(audience::document)
+        .service(audience::document_stream)
+        .service(audience::qr)
+        .service(audience::mint)
+        .configure(office::routes)
+        .service(export::results_csv)
+        .service(ops::livez)
+        .service(ops::readyz)
+        .service(ops::status)
+        .service(assets::embedded_file)
+        .configure(assets::pages)
+        .default_service(web::to(problem::unknown_address));
+}

@@ -1,0 +1,263 @@
+//! The back office: setting up, signing in, preparing events and polls, running them.
+
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::web::{Data, Path, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, put};
+use subtle::ConstantTimeEq;
+
+use super::audience::NO_STORE;
+use super::body::{Json, Nothing};
+use super::sessions::{self, Owner, check_same_site};
+use super::site::{Site, chance};
+use super::stream;
+use crate::clock::now_ms;
+use crate::domain::{AccountId, Email, Event, EventId, JoinCode, Kind, Limits, Poll, PollId, Question, Slug, Title, Visibility};
+use crate::error::{Error, Result, reason};
+use crate::store::{Account, EventDraft, PollDraft};
+use crate::wire::office::{
+    CurrentBody, EventAnswer, EventBody, EventPatch, EventsAnswer, PollAnswer, PollBody, PollPatch, SessionAnswer, SetupAnswer, SetupBody, SignInBody,
+    StateBody, VisibilityBody,
+};
+
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .service(setup_needed)
+        .service(set_up)
+        .service(sign_in)
+        .service(show_session)
+        .service(sign_out)
+        .service(list_events)
+        .service(create_event)
+        .service(presenter_document)
+        .service(presenter_stream)
+        .service(show_event)
+        .service(edit_event)
+        .service(delete_event)
+        .service(create_poll)
+        .service(set_current)
+        .service(show_poll)
+        .service(edit_poll)
+        .service(delete_poll)
+        .service(set_state)
+        .service(set_visibility)
+        .service(new_round)
+        .service(super::export::results)
+        .service(super::export::books);
+}
+
+#[get("/api/v1/setup")]
+async fn setup_needed(site: Data<Site>) -> Result<HttpResponse> {
+    let needed = !site.store.has_account().await?;
+    Ok(private(HttpResponse::Ok()).json(SetupAnswer { needed }))
+}
+
+#[post("/api/v1/setup")]
+async fn set_up(request: HttpRequest, site: Data<Site>, body: Json<SetupBody>) -> Result<HttpResponse> {
+    check_same_site(&request, false)?;
+    site.guard.sign_in(site.settings.trusted_proxies.client_of(&request), None)?;
+    if site.store.has_account().await? {
+        return Err(Error::conflict("already_set_up", "There is an account already. Sign in instead."));
+    }
+    if !bool::from(body.0.token.as_bytes().ct_eq(site.settings.setup_token.as_bytes())) {
+        return Err(Error::Forbidden(reason("setup_token_invalid", "This setup link is not valid. Use the one printed when the server started.")));
+    }
+    let email = Email::parse(&body.0.email)?;
+    sessions::check_password(&body.0.password)?;
+    let hash = sessions::hash_password(&site, body.0.password).await?;
+    let now = now_ms();
+    let account = site.store.create_owner(AccountId::compose(now, chance()), email, hash, now).await?;
+    signed_in(&site, account).await
+}
+
+#[post("/api/v1/session")]
+async fn sign_in(request: HttpRequest, site: Data<Site>, body: Json<SignInBody>) -> Result<HttpResponse> {
+    check_same_site(&request, false)?;
+    let failed = || Error::Unauthorized(reason("login_failed", "E-mail and password do not fit together."));
+    let email = Email::parse(&body.0.email).map_err(|_| failed())?;
+    site.guard.sign_in(site.settings.trusted_proxies.client_of(&request), Some(&email))?;
+    let (account, hash) = site.store.account_by_email(email).await?.unzip();
+    let fits = sessions::verify_password(&site, body.0.password, hash).await?;
+    let account = account.filter(|_| fits).ok_or_else(failed)?;
+    // A session that the browser brought along is not taken over: the new one has a token of its own.
+    signed_in(&site, account).await
+}
+
+async fn signed_in(site: &Site, account: Account) -> Result<HttpResponse> {
+    let cookie = sessions::open(site, &account).await?;
+    Ok(private(HttpResponse::Created()).cookie(cookie).json(SessionAnswer::of(&account)))
+}
+
+#[get("/api/v1/session")]
+async fn show_session(owner: Owner) -> Result<HttpResponse> {
+    let by_token = Account { id: AccountId(1), email: owner.name, role: crate::store::Role::Owner };
+    Ok(private(HttpResponse::Ok()).json(SessionAnswer::of(&owner.account.unwrap_or(by_token))))
+}
+
+#[delete("/api/v1/session")]
+async fn sign_out(request: HttpRequest, site: Data<Site>) -> Result<HttpResponse> {
+    let cookie = sessions::close(&site, &request).await?;
+    Ok(private(HttpResponse::NoContent()).cookie(cookie).finish())
+}
+
+#[get("/api/v1/events")]
+async fn list_events(_owner: Owner, site: Data<Site>) -> Result<HttpResponse> {
+    Ok(private(HttpResponse::Ok()).json(EventsAnswer::of(site.store.events().await?)))
+}
+
+#[post("/api/v1/events")]
+async fn create_event(owner: Owner, site: Data<Site>, body: Json<EventBody>) -> Result<HttpResponse> {
+    /// With a million codes and thousands of events, twenty draws do not all fail.
+    const CODES_TRIED: usize = 20;
+    let draft = EventDraft {
+        id: EventId::compose(now_ms(), chance()),
+        codes: (0..CODES_TRIED).map(|_| JoinCode::compose(chance())).collect(),
+        slug: body.0.slug.as_deref().filter(|s| !s.trim().is_empty()).map(Slug::parse).transpose()?,
+        title: Title::parse(&body.0.title)?,
+        polls: if body.0.demo { demo_polls()? } else { Vec::new() },
+    };
+    let event = site.store.create_event(draft, owner.stamp()).await?;
+    site.live.tick().await?;
+    Ok(private(HttpResponse::Created()).json(EventAnswer::of(&event)))
+}
+
+/// Two polls to try, one of each kind.
+fn demo_polls() -> Result<Vec<PollDraft>> {
+    let draft = |kind, question: &str, choices: &[&str], max| -> Result<PollDraft> {
+        let choices = Poll::parse_choices(choices.iter().copied())?;
+        Ok(PollDraft {
+            id: PollId::compose(now_ms(), chance()),
+            kind,
+            question: Question::parse(question)?,
+            limits: Limits::parse(kind, None, max, choices.len())?,
+            choices,
+            change: true,
+            visibility: Visibility::Live,
+        })
+    };
+    Ok(vec![
+        draft(
+            Kind::Single,
+            "How should the film end?",
+            &["They ride into the sunset", "The dog saves everyone", "It was all a dream", "To be continued"],
+            None,
+        )?,
+        draft(Kind::Multiple, "What belongs on a perfect pizza?", &["Tomatoes", "Mushrooms", "Olives", "Anchovies", "Pineapple"], Some(3))?,
+    ])
+}
+
+#[get("/api/v1/events/{event}")]
+async fn show_event(_owner: Owner, site: Data<Site>, event: Path<String>) -> Result<HttpResponse> {
+    let event = site.store.event(event.parse()?).await?;
+    Ok(private(HttpResponse::Ok()).json(EventAnswer::of(&event)))
+}
+
+#[patch("/api/v1/events/{event}")]
+async fn edit_event(owner: Owner, site: Data<Site>, event: Path<String>, body: Json<EventPatch>) -> Result<HttpResponse> {
+    let event = site.store.edit_event(event.parse()?, body.0.into_edit()?, owner.stamp()).await?;
+    event_answer(&site, &event).await
+}
+
+#[delete("/api/v1/events/{event}")]
+async fn delete_event(owner: Owner, site: Data<Site>, event: Path<String>, _body: Nothing) -> Result<HttpResponse> {
+    site.store.delete_event(event.parse()?, owner.stamp()).await?;
+    site.live.tick().await?;
+    Ok(private(HttpResponse::NoContent()).finish())
+}
+
+#[put("/api/v1/events/{event}/current")]
+async fn set_current(owner: Owner, site: Data<Site>, event: Path<String>, body: Json<CurrentBody>) -> Result<HttpResponse> {
+    let poll = body.0.poll.as_deref().map(str::parse).transpose()?;
+    let event = site.store.set_current(event.parse()?, poll, owner.stamp()).await?;
+    event_answer(&site, &event).await
+}
+
+#[get("/api/v1/events/{event}/live")]
+async fn presenter_document(_owner: Owner, site: Data<Site>, event: Path<String>) -> Result<HttpResponse> {
+    let frame = site.live.presenter(event.parse()?).await?.borrow().clone();
+    Ok(private(HttpResponse::Ok()).content_type("application/json").body(frame.json.clone()))
+}
+
+#[get("/api/v1/events/{event}/stream")]
+async fn presenter_stream(_owner: Owner, site: Data<Site>, event: Path<String>) -> Result<HttpResponse> {
+    Ok(stream::answer(site.live.presenter(event.parse()?).await?, NO_STORE, site.stop.clone()))
+}
+
+#[post("/api/v1/events/{event}/polls")]
+async fn create_poll(owner: Owner, site: Data<Site>, event: Path<String>, body: Json<PollBody>) -> Result<HttpResponse> {
+    let id = PollId::compose(now_ms(), chance());
+    let event = site.store.create_poll(event.parse()?, body.0.into_draft(id)?, owner.stamp()).await?;
+    site.live.tick().await?;
+    Ok(private(HttpResponse::Created()).json(PollAnswer::of(find(&event, id)?)))
+}
+
+#[get("/api/v1/polls/{poll}")]
+async fn show_poll(_owner: Owner, site: Data<Site>, poll: Path<String>) -> Result<HttpResponse> {
+    let (event, poll) = event_of(&site, &poll).await?;
+    let event = site.store.event(event).await?;
+    Ok(private(HttpResponse::Ok()).json(PollAnswer::of(find(&event, poll)?)))
+}
+
+#[patch("/api/v1/polls/{poll}")]
+async fn edit_poll(owner: Owner, site: Data<Site>, poll: Path<String>, body: Json<PollPatch>) -> Result<HttpResponse> {
+    let (event, poll) = event_of(&site, &poll).await?;
+    let event = site.store.edit_poll(event, poll, body.0.into_edit(poll)?, owner.stamp()).await?;
+    poll_answer(&site, &event, poll).await
+}
+
+#[delete("/api/v1/polls/{poll}")]
+async fn delete_poll(owner: Owner, site: Data<Site>, poll: Path<String>, _body: Nothing) -> Result<HttpResponse> {
+    let (event, poll) = event_of(&site, &poll).await?;
+    site.store.delete_poll(event, poll, owner.stamp()).await?;
+    site.live.tick().await?;
+    Ok(private(HttpResponse::NoContent()).finish())
+}
+
+#[put("/api/v1/polls/{poll}/state")]
+async fn set_state(owner: Owner, site: Data<Site>, poll: Path<String>, body: Json<StateBody>) -> Result<HttpResponse> {
+    let (event, poll) = event_of(&site, &poll).await?;
+    let event = site.store.set_poll_state(event, poll, body.0.parse()?, owner.stamp()).await?;
+    poll_answer(&site, &event, poll).await
+}
+
+#[put("/api/v1/polls/{poll}/visibility")]
+async fn set_visibility(owner: Owner, site: Data<Site>, poll: Path<String>, body: Json<VisibilityBody>) -> Result<HttpResponse> {
+    let (event, poll) = event_of(&site, &poll).await?;
+    let event = site.store.set_visibility(event, poll, body.0.parse()?, body.0.revealed, owner.stamp()).await?;
+    poll_answer(&site, &event, poll).await
+}
+
+#[post("/api/v1/polls/{poll}/rounds")]
+async fn new_round(owner: Owner, site: Data<Site>, poll: Path<String>, _body: Nothing) -> Result<HttpResponse> {
+    let (event, poll) = event_of(&site, &poll).await?;
+    let event = site.store.new_round(event, poll, owner.stamp()).await?;
+    site.live.tick().await?;
+    Ok(private(HttpResponse::Created()).json(PollAnswer::of(find(&event, poll)?)))
+}
+
+/// An answer that no cache may keep.
+pub fn private(mut answer: actix_web::HttpResponseBuilder) -> actix_web::HttpResponseBuilder {
+    answer.insert_header((CACHE_CONTROL, NO_STORE));
+    answer
+}
+
+/// Shows the edit in this process's documents before it answers: who edits sees what was edited.
+async fn event_answer(site: &Site, event: &Event) -> Result<HttpResponse> {
+    site.live.tick().await?;
+    Ok(private(HttpResponse::Ok()).json(EventAnswer::of(event)))
+}
+
+async fn poll_answer(site: &Site, event: &Event, poll: PollId) -> Result<HttpResponse> {
+    site.live.tick().await?;
+    Ok(private(HttpResponse::Ok()).json(PollAnswer::of(find(event, poll)?)))
+}
+
+pub fn find(event: &Event, poll: PollId) -> Result<&Poll> {
+    event.poll(poll).ok_or(Error::not_found("poll_unknown", "There is no such poll."))
+}
+
+pub async fn event_of(site: &Site, poll: &str) -> Result<(EventId, PollId)> {
+    let unknown = || Error::not_found("poll_unknown", "There is no such poll.");
+    let poll: PollId = poll.parse().map_err(|_| unknown())?;
+    let event = site.store.event_of_poll(poll).await?.ok_or_else(unknown)?;
+    Ok((event, poll))
+}

@@ -1,0 +1,80 @@
+//! Errors as `application/problem+json` with a stable code. The input is never echoed; causes of ours are logged once, here.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use serde::Serialize;
+
+use crate::error::{Error, Reason, reason};
+
+#[derive(Serialize)]
+struct Problem {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: &'static str,
+}
+
+/// Everybody told to come back later comes back at a time of their own.
+const RETRY_AFTER_S: std::ops::RangeInclusive<u32> = 1..=3;
+
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Error::NotFound(_) => StatusCode::NOT_FOUND,
+            Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Error::Forbidden(_) => StatusCode::FORBIDDEN,
+            Error::Conflict(_) => StatusCode::CONFLICT,
+            Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Error::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Error::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Unknown(_) => StatusCode::GATEWAY_TIMEOUT,
+            Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let Reason { code, why } = match self {
+            Error::NotFound(reason)
+            | Error::Invalid(reason)
+            | Error::Unauthorized(reason)
+            | Error::Forbidden(reason)
+            | Error::Conflict(reason)
+            | Error::TooLarge(reason)
+            | Error::Unsupported(reason) => *reason,
+            Error::TooMany => reason("too_many_requests", "That was too often. Wait a moment and try again."),
+            Error::Busy(_) => reason("busy", "Too much at once. Nothing was changed; it will work in a moment."),
+            Error::Unknown(_) => reason("unknown", "It is not known yet whether this arrived. Send the same again."),
+            Error::Internal(cause) => {
+                tracing::error!(?cause, "a request failed");
+                reason("internal", "Something went wrong on our side. It has been noted; please try again.")
+            }
+        };
+        answer(self.status_code(), code, why)
+    }
+}
+
+fn answer(status: StatusCode, code: &'static str, detail: &'static str) -> HttpResponse {
+    let problem = Problem { r#type: "about:blank", title: status.canonical_reason().unwrap_or("Error"), status: status.as_u16(), code, detail };
+    let mut response = HttpResponse::build(status);
+    response.insert_header((CONTENT_TYPE, "application/problem+json")).insert_header((CACHE_CONTROL, "no-store"));
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT) {
+        response.insert_header((RETRY_AFTER, fastrand::u32(RETRY_AFTER_S)));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        response.insert_header(("WWW-Authenticate", "Bearer"));
+    }
+    response.body(serde_json::to_vec(&problem).expect("strings can be written"))
+}
+
+/// Whatever no route knows. Never the app's HTML: a path that looks like an asset must not be cached as a page.
+pub async fn unknown_address(request: HttpRequest) -> HttpResponse {
+    let known_elsewhere = request.resource_map().has_resource(request.path());
+    if known_elsewhere {
+        return answer(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This address does not take this method.");
+    }
+    answer(StatusCode::NOT_FOUND, "not_found", "There is nothing under this address.")
+}

@@ -1,0 +1,81 @@
+//! What handlers need, one per web worker: the shared rooms, and this thread's desk.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::address::TrustedProxies;
+use super::guard::Guard;
+use super::pass::PassKey;
+use super::recent::Recent;
+use crate::intake::Desk;
+use crate::live::Live;
+use crate::store::Store;
+
+#[derive(Clone, Debug)]
+pub struct SiteSettings {
+    /// Without a slash at its end.
+    pub public_url: String,
+    pub trusted_proxies: TrustedProxies,
+    /// SHA-256 of the API token that acts as an owner.
+    pub api_token_hash: Option<[u8; 32]>,
+    /// The one-time setup link's token.
+    pub setup_token: String,
+    /// Lanes are in this process: what was accepted is counted, and nothing is on its way elsewhere.
+    pub in_process: bool,
+}
+
+impl SiteSettings {
+    pub fn is_https(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
+}
+
+/// Shared by all workers.
+pub struct Shared {
+    pub settings: SiteSettings,
+    pub store: Store,
+    pub live: Live,
+    pub passes: PassKey,
+    pub recent: Recent,
+    pub guard: Guard,
+    pub stop: tokio_util::sync::CancellationToken,
+}
+
+impl Shared {
+    pub fn new(settings: SiteSettings, store: Store, live: Live, passes: PassKey, stop: tokio_util::sync::CancellationToken) -> Arc<Shared> {
+        Arc::new(Shared { settings, store, live, passes, recent: Recent::default(), guard: Guard::default(), stop })
+    }
+}
+
+/// One worker's view.
+#[derive(Clone)]
+pub struct Site {
+    pub shared: Arc<Shared>,
+    pub desk: Desk,
+}
+
+impl std::ops::Deref for Site {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+/// Chance for new ids. `domain` has none of its own.
+pub fn chance() -> u32 {
+    fastrand::u32(..)
+}
+
+/// An unguessable id: voters are told apart by nothing else.
+pub fn voter_id() -> Uuid {
+    Uuid::new_v4()
+}
+
+/// Bytes nobody can guess.
+pub fn secret_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0u8; N];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness");
+    bytes
+}

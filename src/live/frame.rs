@@ -1,0 +1,26 @@
+//! One drawn document as the bytes that go out: encoded once, shared by every reader.
+
+use bytes::Bytes;
+
+use crate::domain::Millis;
+
+pub struct Frame {
+    pub version: u64,
+    /// The snapshot's body.
+    pub json: Bytes,
+    /// The same as one server-sent event.
+    pub event: Bytes,
+    /// Weak: two processes draw the same version with clocks of their own.
+    pub etag: String,
+}
+
+impl Frame {
+    pub(super) fn new(version: u64, counted_through: Millis, json: Vec<u8>) -> Frame {
+        let mut event = Vec::with_capacity(json.len() + 48);
+        event.extend_from_slice(format!("event: live\nid: {version}\ndata: ").as_bytes());
+        // JSON has no raw line breaks, so one data line holds it.
+        event.extend_from_slice(&json);
+        event.extend_from_slice(b"\n\n");
+        Frame { version, json: json.into(), event: event.into(), etag: format!("W/\"{version}-{counted_through}\"") }
+    }
+}

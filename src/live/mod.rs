@@ -1,0 +1,313 @@
+//! Live documents: events held in memory, their results redrawn a few times a second, as bytes shared by every reader. Also where the
+//! voting path looks up a poll, so that a vote needs no database. No queue, no HTTP.
+//!
+//! Every web process draws for itself from the same rows; version and counts are functions of those rows alone, so they agree.
+
+mod draw;
+mod frame;
+mod index;
+
+pub use draw::counted_of;
+pub use frame::Frame;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OnceCell, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::now_ms;
+use crate::domain::{CLOSE_GRACE_MS, Event, EventId, Millis, PollId};
+use crate::error::{Error, Result};
+use crate::store::{PollTally, Pulse, Store};
+use index::Index;
+
+/// How often the database is asked what changed. Closing a poll reaches every process within two of these.
+const TICK: Duration = Duration::from_millis(150);
+/// A nudge from the same process is answered sooner, but not more often than this.
+const TICK_MIN: Duration = Duration::from_millis(40);
+/// An event nobody has read for this long is forgotten until somebody does.
+const FORGET_AFTER_MS: Millis = 300_000;
+/// Events held in memory; each is a few kilobytes. Beyond, new ones are refused until others are forgotten.
+const EVENTS_MAX: usize = 20_000;
+/// What phones are told to wait between two looks.
+const REFRESH_MS: u32 = 1_000;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Live {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    public_url: String,
+    index: RwLock<Index>,
+    entries: RwLock<HashMap<EventId, Arc<Entry>>>,
+    nudge: Notify,
+    counted_through: AtomicI64,
+    /// When the last pulse came back: how old everything here may be.
+    pulse_at: AtomicI64,
+}
+
+/// One event in memory.
+pub struct Entry {
+    loaded: OnceCell<Loaded>,
+    read_at: AtomicI64,
+}
+
+struct Loaded {
+    event: RwLock<Arc<Event>>,
+    /// Of the counts that the last document showed.
+    fingerprint: AtomicU64,
+    /// Last time something changed, and up to where a document has been drawn since: it is drawn until it has told everybody
+    /// that what they sent is counted.
+    dirty_at: AtomicI64,
+    drawn_to: AtomicI64,
+    /// A poll closed; its result shows when this time has come.
+    next_flip: AtomicI64,
+    public: watch::Sender<Arc<Frame>>,
+    presenter: watch::Sender<Arc<Frame>>,
+}
+
+impl Live {
+    /// Reads the index of events. `public_url` has no slash at its end.
+    pub async fn open(store: Store, public_url: String) -> Result<Live> {
+        let mut index = Index::default();
+        index.take_in(&store.index_since(0).await?);
+        let shared = Shared {
+            store,
+            public_url,
+            index: RwLock::new(index),
+            entries: RwLock::default(),
+            nudge: Notify::new(),
+            counted_through: AtomicI64::new(0),
+            pulse_at: AtomicI64::new(0),
+        };
+        let live = Live { shared: Arc::new(shared) };
+        live.tick().await?;
+        Ok(live)
+    }
+
+    /// The event behind a join code or a short name. No query: a wrong one costs nothing.
+    pub fn find(&self, name: &str) -> Result<EventId> {
+        self.shared.index.read().expect("never poisoned").find(name).ok_or(Error::not_found("event_unknown", "There is no such event. Check the code."))
+    }
+
+    pub fn join_url(&self, event: &Event) -> String {
+        join_url(&self.shared.public_url, event)
+    }
+
+    /// The event as web processes see it now.
+    pub async fn event(&self, id: EventId) -> Result<Arc<Event>> {
+        let entry = self.entry(id)?;
+        Ok(self.loaded(id, &entry).await?.event())
+    }
+
+    /// The event and one of its polls: the lookup of the voting path. From memory, but for the first time.
+    pub async fn poll(&self, event: EventId, poll: PollId) -> Result<Option<(Arc<Event>, usize)>> {
+        let event = self.event(event).await?;
+        let position = event.polls.iter().position(|p| p.id == poll);
+        Ok(position.map(|at| (event, at)))
+    }
+
+    /// The public document, newest first and then every change.
+    pub async fn public(&self, id: EventId) -> Result<watch::Receiver<Arc<Frame>>> {
+        let entry = self.entry(id)?;
+        Ok(self.loaded(id, &entry).await?.public.subscribe())
+    }
+
+    /// The presenter's document.
+    pub async fn presenter(&self, id: EventId) -> Result<watch::Receiver<Arc<Frame>>> {
+        let entry = self.entry(id)?;
+        Ok(self.loaded(id, &entry).await?.presenter.subscribe())
+    }
+
+    /// Every ballot accepted up to here is in the tally.
+    pub fn counted_through(&self) -> Millis {
+        self.shared.counted_through.load(Ordering::Relaxed)
+    }
+
+    /// How long ago the database last answered.
+    pub fn age_ms(&self) -> Millis {
+        now_ms() - self.shared.pulse_at.load(Ordering::Relaxed)
+    }
+
+    /// Something was just edited or counted in this process: look now.
+    pub fn nudge(&self) {
+        self.shared.nudge.notify_one();
+    }
+
+    /// Redraws until told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.shared.nudge.notified() => tokio::time::sleep(TICK_MIN).await,
+                () = tokio::time::sleep(TICK) => {}
+            }
+            if let Err(error) = self.tick().await {
+                // The last documents stay; their age shows.
+                tracing::warn!(%error, "the live documents could not be brought up to date");
+                tokio::time::sleep(TICK).await;
+            }
+            metrics::gauge!("groundswell_live_age_seconds").set(self.age_ms() as f64 / 1_000.0);
+        }
+    }
+
+    /// Takes in what changed since the last time, and redraws what that touches. Public so that tests need not wait for a clock.
+    pub async fn tick(&self) -> Result<()> {
+        let now = now_ms();
+        let edition = self.shared.index.read().expect("never poisoned").edition();
+        let pulse = self.shared.store.pulse(edition, now).await?;
+        self.shared.pulse_at.store(now, Ordering::Relaxed);
+        self.shared.counted_through.store(pulse.counted_through, Ordering::Relaxed);
+        self.take_in_edits(&pulse, now).await?;
+        let due = self.due(&pulse, now);
+        let polls: Vec<PollId> = due.iter().flat_map(|(_, loaded)| loaded.event().all_polls().collect::<Vec<_>>()).collect();
+        if !polls.is_empty() {
+            let tallies = self.shared.store.tallies(polls).await?;
+            for (_, entry) in &due {
+                self.draw(entry, &tallies, pulse.counted_through);
+            }
+        }
+        self.forget(now);
+        Ok(())
+    }
+
+    async fn take_in_edits(&self, pulse: &Pulse, now: Millis) -> Result<()> {
+        // Reload first, then move the edition on: a failure half-way is made good by the next tick.
+        for edited in &pulse.edited {
+            let entry = self.shared.entries.read().expect("never poisoned").get(&edited.id).cloned();
+            let Some(loaded) = entry.as_ref().and_then(|e| e.loaded.get()) else { continue };
+            if edited.deleted {
+                self.shared.entries.write().expect("never poisoned").remove(&edited.id);
+                continue;
+            }
+            let event = self.shared.store.event(edited.id).await?;
+            *loaded.event.write().expect("never poisoned") = Arc::new(event);
+            loaded.dirty_at.store(now, Ordering::Relaxed);
+            loaded.drawn_to.store(0, Ordering::Relaxed);
+        }
+        self.shared.index.write().expect("never poisoned").take_in(&pulse.edited);
+        Ok(())
+    }
+
+    /// The events whose document has something new to say.
+    fn due(&self, pulse: &Pulse, now: Millis) -> Vec<(EventId, LoadedRef)> {
+        let received: HashMap<PollId, u64> = pulse.received.iter().copied().collect();
+        let entries = self.shared.entries.read().expect("never poisoned");
+        let loaded = entries.iter().filter_map(|(id, entry)| Some((*id, LoadedRef::of(entry)?)));
+        loaded
+            .filter(|(_, loaded)| {
+                let event = loaded.event();
+                // Only polls counted lately are in the pulse: a fingerprint says "changed", not "how much in all".
+                let lately = event.polls.iter().filter_map(|p| Some((p.id, *received.get(&p.id)?)));
+                let fingerprint = lately.fold(0u64, |sum, (id, n)| sum.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(id.0 as u64 ^ n.rotate_left(32)));
+                if fingerprint != 0 && loaded.fingerprint.swap(fingerprint, Ordering::Relaxed) != fingerprint {
+                    loaded.dirty_at.store(now, Ordering::Relaxed);
+                    return true;
+                }
+                let drawn_to = loaded.drawn_to.load(Ordering::Relaxed);
+                let unsettled = drawn_to < loaded.dirty_at.load(Ordering::Relaxed) + CLOSE_GRACE_MS;
+                let flip = loaded.next_flip.load(Ordering::Relaxed);
+                drawn_to == 0 || (unsettled && pulse.counted_through > drawn_to) || (flip > 0 && flip <= now)
+            })
+            .collect()
+    }
+
+    fn draw(&self, loaded: &Loaded, tallies: &HashMap<PollId, PollTally>, counted_through: Millis) {
+        let event = loaded.event();
+        let now = now_ms();
+        let drawn = draw::draw(&event, tallies, now, counted_through, REFRESH_MS, join_url(&self.shared.public_url, &event));
+        loaded.drawn_to.store(counted_through.max(1), Ordering::Relaxed);
+        loaded.next_flip.store(next_flip(&event, now), Ordering::Relaxed);
+        loaded.public.send_replace(Arc::new(drawn.public));
+        loaded.presenter.send_replace(Arc::new(drawn.presenter));
+    }
+
+    fn entry(&self, id: EventId) -> Result<Arc<Entry>> {
+        let now = now_ms();
+        if let Some(entry) = self.shared.entries.read().expect("never poisoned").get(&id) {
+            entry.read_at.store(now, Ordering::Relaxed);
+            return Ok(entry.clone());
+        }
+        let mut entries = self.shared.entries.write().expect("never poisoned");
+        if entries.len() >= EVENTS_MAX {
+            return Err(Error::Busy("too many events are being watched"));
+        }
+        Ok(entries.entry(id).or_insert_with(|| Arc::new(Entry { loaded: OnceCell::new(), read_at: AtomicI64::new(now) })).clone())
+    }
+
+    /// Loads and draws the event the first time; many readers at once wait for the one that does.
+    async fn loaded<'e>(&self, id: EventId, entry: &'e Entry) -> Result<&'e Loaded> {
+        let loaded = entry.loaded.get_or_try_init(|| async {
+            let event = self.shared.store.event(id).await?;
+            let polls: Vec<PollId> = event.all_polls().collect();
+            let tallies = self.shared.store.tallies(polls).await?;
+            let counted_through = self.counted_through();
+            let now = now_ms();
+            let drawn = draw::draw(&event, &tallies, now, counted_through, REFRESH_MS, join_url(&self.shared.public_url, &event));
+            Ok::<_, Error>(Loaded {
+                fingerprint: AtomicU64::new(0),
+                dirty_at: AtomicI64::new(now),
+                drawn_to: AtomicI64::new(counted_through),
+                next_flip: AtomicI64::new(next_flip(&event, now)),
+                public: watch::Sender::new(Arc::new(drawn.public)),
+                presenter: watch::Sender::new(Arc::new(drawn.presenter)),
+                event: RwLock::new(Arc::new(event)),
+            })
+        });
+        let result = loaded.await;
+        if result.is_err() {
+            // An entry that could not be loaded holds no place.
+            self.shared.entries.write().expect("never poisoned").remove(&id);
+        }
+        result
+    }
+
+    fn forget(&self, now: Millis) {
+        let idle = |entry: &Entry| {
+            let watched = entry.loaded.get().is_some_and(|l| l.public.receiver_count() + l.presenter.receiver_count() > 0);
+            !watched && entry.read_at.load(Ordering::Relaxed) < now - FORGET_AFTER_MS
+        };
+        let any = self.shared.entries.read().expect("never poisoned").values().any(|e| idle(e));
+        if any {
+            self.shared.entries.write().expect("never poisoned").retain(|_, entry| !idle(entry));
+        }
+    }
+}
+
+impl Loaded {
+    fn event(&self) -> Arc<Event> {
+        self.event.read().expect("never poisoned").clone()
+    }
+}
+
+/// An entry that is known to be loaded.
+struct LoadedRef(Arc<Entry>);
+
+impl LoadedRef {
+    fn of(entry: &Arc<Entry>) -> Option<LoadedRef> {
+        entry.loaded.initialized().then(|| LoadedRef(entry.clone()))
+    }
+}
+
+impl std::ops::Deref for LoadedRef {
+    type Target = Loaded;
+
+    fn deref(&self) -> &Loaded {
+        self.0.loaded.get().expect("checked when it was made")
+    }
+}
+
+fn join_url(public_url: &str, event: &Event) -> String {
+    format!("{public_url}/{}", event.slug.as_ref().map_or(event.code.as_str(), |slug| slug.as_str()))
+}
+
+/// When a result appears without anybody doing anything: the grace after a close has passed. 0 for never.
+fn next_flip(event: &Event, now: Millis) -> Millis {
+    event.polls.iter().filter_map(|p| p.closed_at).map(|at| at + CLOSE_GRACE_MS).filter(|at| *at > now).min().unwrap_or(0)
+}

@@ -1,0 +1,106 @@
+// The back office: who is there, and which page the address means. Each page is a file beside this one.
+
+import { api } from "/assets/shared/api.js";
+import { $, clone, oops } from "/assets/admin/dom.js";
+import { setupPage, signInPage } from "/assets/admin/account.js";
+import { eventsPage } from "/assets/admin/events.js";
+import { newEventPage } from "/assets/admin/new-event.js";
+import { eventPage } from "/assets/admin/event.js";
+
+/** @type {(() => void) | void} what the shown page wants done when it goes */
+let leave;
+
+/** @param {string} path */
+export function go(path) {
+  history.pushState(null, "", path);
+  route();
+}
+
+let turn = 0; // an answer that comes after the next page was asked for is dropped
+const place = () => location.pathname + (location.hash.startsWith("#setup=") ? location.hash : "");
+let shown = "";
+
+async function route() {
+  const mine = ++turn;
+  shown = place();
+  leave?.();
+  leave = undefined;
+  $("alert").hidden = true;
+  const setup = location.hash.match(/^#setup=(.+)$/);
+  if (setup) return put(setupPage(decodeURIComponent(setup[1]), () => { history.replaceState(null, "", "/admin"); route(); }), false);
+  try {
+    const { user } = await api("GET", "session");
+    if (mine !== turn) return;
+    $("who").hidden = false;
+    $("who-email").textContent = user.email;
+  } catch (error) {
+    if (mine !== turn) return;
+    return error.status === 401 ? signedOut("") : trouble(error);
+  }
+  const [, , first, id] = location.pathname.split("/");
+  const tools = { go, trouble };
+  try {
+    /** @type {{element:Node, leave?:() => void}} */
+    const page = first === "new" ? newEventPage(tools) : first === "events" && id ? await eventPage(decodeURIComponent(id), tools) : await eventsPage(tools);
+    if (mine !== turn) return page.leave?.();
+    put(page.element, true);
+    leave = page.leave;
+  } catch (error) {
+    if (mine !== turn) return;
+    if (error.status === 404) put(clone("gone-page"), false);
+    else trouble(error);
+  }
+}
+
+/** @param {string} why */
+async function signedOut(why) {
+  const mine = ++turn;
+  $("alert").hidden = $("who").hidden = true;
+  const { needed } = await api("GET", "setup").catch(() => ({ needed: false }));
+  if (mine !== turn) return;
+  put(needed ? clone("no-account-page") : signInPage(why, route), false);
+}
+
+/** @param {Node} page @param {boolean} focus on the heading, so that a keyboard or a reader starts there */
+function put(page, focus) {
+  $("page").replaceChildren(page);
+  const heading = $("page").querySelector("h1");
+  document.title = `${heading?.textContent ?? "Events"}: Groundswell`;
+  if (!focus) return $("page").querySelector("input")?.focus();
+  if (heading && moved) {
+    heading.tabIndex = -1;
+    heading.focus();
+  }
+  moved = true;
+}
+let moved = false; // the first page of a visit starts at its top by itself
+
+/** Where an error has no place of its own. @param {import("/assets/shared/api.js").ApiError} error */
+function trouble(error) {
+  if (error.status === 401) {
+    leave?.();
+    leave = undefined;
+    return void signedOut("You were signed out. Sign in to go on.");
+  }
+  oops(error);
+}
+
+$("sign-out").addEventListener("click", async () => {
+  try {
+    await api("DELETE", "session");
+    history.replaceState(null, "", "/admin");
+    route();
+  } catch (error) {
+    trouble(error);
+  }
+});
+
+document.addEventListener("click", (event) => {
+  const link = /** @type {HTMLAnchorElement|null} */ (/** @type {Element} */ (event.target).closest("a[data-link]"));
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  go(link.getAttribute("href") ?? "/admin");
+});
+
+addEventListener("popstate", () => { if (place() !== shown) route(); }); // not for the skip link
+route();

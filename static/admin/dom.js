@@ -1,0 +1,99 @@
+// Small tools for pages made of templates. Data goes in as text, never as HTML.
+
+/** @type {(id:string) => any} */
+export const $ = (id) => document.getElementById(id);
+
+/** @param {string} template @returns {any} its first element, or all of it in a div */
+export function clone(template) {
+  const content = $(template).content.cloneNode(true);
+  if (content.children.length === 1) return content.firstElementChild;
+  const page = document.createElement("div");
+  page.className = "sheet";
+  page.append(content);
+  return page;
+}
+
+/** @param {ParentNode} inside @param {string} name @returns {any} the element with data-fill="name" */
+export const slot = (inside, name) => inside.querySelector(`[data-fill="${name}"]`);
+
+/** @param {ParentNode} inside @param {string} name @returns {any} the control with data-do="name" */
+export const control = (inside, name) => inside.querySelector(`[data-do="${name}"]`);
+
+/** Touches the page only where it changes. @param {any} element @param {string} text */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+let alertTimer = 0;
+
+/** @param {{detail?:string, message?:string}} error */
+export function oops(error) {
+  const box = $("alert");
+  clearTimeout(alertTimer);
+  box.textContent = error.detail ?? `Something in this page went wrong: ${error.message}. Load it again.`;
+  box.hidden = false;
+  box.scrollIntoView?.({ block: "nearest" });
+  alertTimer = window.setTimeout(() => { box.hidden = true; }, 12_000);
+}
+
+/** @param {string} text */
+export const say = (text) => { $("say").textContent = text; };
+
+/** Asks before what cannot be taken back. @param {string} title @param {string} text @param {string} yes @returns {Promise<boolean>} */
+export function confirm(title, text, yes) {
+  const dialog = $("confirm");
+  $("confirm-title").textContent = title;
+  $("confirm-text").textContent = text;
+  dialog.querySelector('[value="yes"]').textContent = yes;
+  dialog.returnValue = "no";
+  dialog.showModal();
+  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+}
+
+/**
+ * A form that says what went wrong in its own place and cannot be sent twice.
+ * @param {HTMLFormElement} form
+ * @param {(fields: FormData) => Promise<void>} send throws a string (with a field's name in front: "title: …") or an ApiError
+ */
+export function onSubmit(form, send) {
+  const error = /** @type {HTMLElement} */ (form.querySelector(".error"));
+  let sending = false;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (sending) return;
+    sending = true;
+    error.textContent = "";
+    for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+    try {
+      await send(new FormData(form));
+    } catch (problem) {
+      if (problem instanceof Wrong) {
+        const field = /** @type {HTMLElement|null} */ (form.querySelector(`[name="${problem.field}"]`));
+        field?.setAttribute("aria-invalid", "true");
+        field?.focus();
+      }
+      error.textContent = problem.detail ?? problem.message;
+    } finally {
+      sending = false;
+    }
+  });
+}
+
+/** A field that cannot be right yet. */
+export class Wrong extends Error {
+  /** @param {string} field @param {string} text */
+  constructor(field, text) {
+    super(text);
+    this.field = field;
+  }
+}
+
+/** @param {FormData} fields @param {string} name */
+export const text = (fields, name) => String(fields.get(name) ?? "").trim();
+
+/** @param {FormData} fields @param {string} name @param {string} otherwise what to say when it is empty */
+export function required(fields, name, otherwise) {
+  const value = text(fields, name);
+  if (!value) throw new Wrong(name, otherwise);
+  return value;
+}

@@ -1,0 +1,82 @@
+// Correcting a question: its words, its choices until the first vote, its limits.
+
+import { api } from "/assets/shared/api.js";
+import { clone, control, onSubmit, required, slot, Wrong } from "/assets/admin/dom.js";
+import { readLimits } from "/assets/admin/poll-fields.js";
+
+/** @typedef {import("/assets/shared/live.js").Poll} Poll */
+
+/**
+ * @param {string} id @param {HTMLDetailsElement} details @param {HTMLFormElement} form
+ * @param {(change: () => Promise<unknown>, done?: string) => Promise<void>} act
+ */
+export function editForm(id, details, form, act) {
+  form.append(clone("edit-fields"));
+  const list = slot(form, "choices");
+  /** @type {Poll} */
+  let poll;
+
+  details.addEventListener("toggle", () => { if (details.open) fill(); });
+
+  function fill() {
+    const fields = /** @type {any} */ (form.elements);
+    fields.question.value = poll.question;
+    fields.min.value = poll.rules.min;
+    fields.max.value = poll.rules.max;
+    fields.change.checked = poll.rules.change;
+    list.replaceChildren(...poll.choices.map((choice) => choiceRow(choice.id, choice.text)));
+    lock();
+  }
+
+  function lock() {
+    const locked = Boolean(poll.locked);
+    slot(form, "limits").hidden = poll.kind !== "multiple";
+    slot(form, "locked").hidden = !locked;
+    slot(form, "adding").hidden = locked;
+    for (const remove of list.querySelectorAll("button")) remove.hidden = locked;
+    [...list.querySelectorAll("input")].forEach((input, at) => input.setAttribute("aria-label", `Choice ${at + 1}`));
+  }
+
+  /** @param {string} choice its id, or "" for a new one @param {string} text */
+  function choiceRow(choice, text) {
+    const row = clone("edit-choice");
+    row.dataset.choice = choice;
+    row.querySelector("input").value = text;
+    control(row, "remove-choice").addEventListener("click", () => {
+      row.remove();
+      lock();
+      control(form, "add-choice").focus();
+    });
+    return row;
+  }
+
+  control(form, "add-choice").addEventListener("click", () => {
+    const row = choiceRow("", "");
+    list.append(row);
+    lock();
+    row.querySelector("input").focus();
+  });
+
+  onSubmit(form, async (fields) => {
+    const question = required(fields, "question", "Write the question.");
+    const choices = [...list.children].map((/** @type {any} */ row) => ({ id: row.dataset.choice, text: row.querySelector("input").value.trim() }))
+      .filter((choice) => choice.text || choice.id);
+    if (choices.some((choice) => !choice.text)) throw new Wrong("", "A choice has no words. Write them, or remove the choice.");
+    if (choices.length < 2) throw new Wrong("", "Keep at least two choices.");
+    const limits = poll.kind === "multiple" ? readLimits(fields, choices.length) : {};
+    const body = { question, choices: choices.map(({ id: known, text }) => (known ? { id: known, text } : { text })), change: fields.has("change"), ...limits };
+    await api("PATCH", `polls/${id}`, body);
+    details.open = false;
+    details.querySelector("summary")?.focus();
+    await act(async () => {}, "Saved.");
+  });
+
+  return {
+    /** @param {Poll} now */
+    draw(now) {
+      const lockedNow = poll && !poll.locked && now.locked;
+      poll = now;
+      if (lockedNow && details.open) lock(); // the first vote came while this form was open
+    },
+  };
+}

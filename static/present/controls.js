@@ -1,0 +1,150 @@
+// What the presenter can do, by button and by key. No single key destroys anything.
+
+import { api } from "/assets/shared/api.js";
+import { onStage } from "/assets/present/stage.js";
+
+const IDLE_MS = 3_000;
+const ERROR_MS = 8_000;
+const SIZES = [0.7, 0.8, 0.9, 1, 1.15, 1.3, 1.5, 1.75, 2];
+const NUMBERS = ["both", "percent", "count"];
+
+/** @type {(id:string) => any} */
+const $ = (id) => document.getElementById(id);
+
+/** @type {Record<string, string>} */
+const KEYS = {
+  ArrowRight: "next", PageDown: "next", ArrowLeft: "previous", PageUp: "previous", " ": "toggle", Enter: "reveal", r: "reveal",
+  j: "join", t: "timer", "+": "larger", "=": "larger", "-": "smaller", "−": "smaller", "%": "numbers", f: "fullscreen", b: "blank", "?": "help",
+};
+
+/**
+ * @param {{event:string, latest:import("/assets/shared/live.js").Latest, view:import("/assets/present/stage.js").View, redraw:() => void}} stage
+ */
+export function controls({ event, latest, view, redraw }) {
+  let size = Number(localStorage.getItem("gs:present:size") ?? 3);
+  let numbers = localStorage.getItem("gs:present:numbers") ?? "both";
+  /** The poll asked for but not yet in a document. @type {string|null} */
+  let asked = null;
+  let busy = Promise.resolve();
+
+  /** One at a time and in order, so that two quick presses do two things. @param {() => Promise<unknown>|undefined} ask */
+  function change(ask) {
+    busy = busy.then(ask).then(() => complain(""), (error) => { asked = null; complain(error.detail ?? String(error)); });
+  }
+
+  const poll = () => (latest.live ? onStage(latest.live) : null);
+
+  /** @param {number} by */
+  function step(by) {
+    const live = latest.live;
+    if (!live) return;
+    const at = live.polls.findIndex((one) => one.id === (asked ?? live.current));
+    const next = live.polls[at < 0 && by < 0 ? -1 : at + by];
+    if (!next) return;
+    asked = next.id;
+    view.lobby = false;
+    change(() => api("PUT", `events/${event}/current`, { poll: next.id }));
+  }
+
+  /** @type {Record<string, () => void>} */
+  const actions = {
+    next: () => step(1),
+    previous: () => step(-1),
+    toggle() {
+      const one = poll();
+      if (!one) return;
+      change(() => api("PUT", `polls/${one.id}/state`, { state: one.state === "open" ? "closed" : "open" }));
+    },
+    reveal() {
+      const one = poll();
+      if (!one) return;
+      change(() => api("PUT", `polls/${one.id}/visibility`, { revealed: !one.revealed }));
+    },
+    join() { view.lobby = !view.lobby; redraw(); },
+    timer() { view.timer = !view.timer; redraw(); },
+    larger() { resize(size + 1); },
+    smaller() { resize(size - 1); },
+    numbers() { emphasise(NUMBERS[(NUMBERS.indexOf(numbers) + 1) % NUMBERS.length]); },
+    fullscreen() { document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen?.().catch(() => complain("This browser does not allow full screen.")); },
+    blank() { $("blank").hidden = !$("blank").hidden; },
+    help() { $("keys").showModal(); },
+  };
+
+  /** @param {number} to */
+  function resize(to) {
+    size = Math.max(0, Math.min(SIZES.length - 1, to));
+    document.documentElement.style.setProperty("--scale", String(SIZES[size]));
+    localStorage.setItem("gs:present:size", String(size));
+  }
+
+  /** @param {string} what */
+  function emphasise(what) {
+    numbers = NUMBERS.includes(what) ? what : "both";
+    document.body.dataset.numbers = numbers;
+    localStorage.setItem("gs:present:numbers", numbers);
+  }
+
+  document.addEventListener("keydown", (pressed) => {
+    if (pressed.ctrlKey || pressed.metaKey || pressed.altKey || pressed.repeat || $("keys").open) return;
+    if (pressed.key === "Escape") $("blank").hidden = true;
+    const onButton = /** @type {Element} */ (pressed.target).closest("button, a");
+    if (onButton && (pressed.key === " " || pressed.key === "Enter")) return; // the button's own press
+    const action = KEYS[pressed.key.length === 1 ? pressed.key.toLowerCase() : pressed.key];
+    if (!action) return;
+    pressed.preventDefault();
+    actions[action]();
+  });
+
+  $("controls").addEventListener("click", (/** @type {PointerEvent} */ clicked) => {
+    const button = /** @type {HTMLElement|null} */ (/** @type {Element} */ (clicked.target).closest("[data-do]"));
+    if (!button) return;
+    if (clicked.detail > 0) button.blur(); // clicked by hand: Space must go on meaning open or close
+    actions[button.dataset.do ?? ""]();
+  });
+
+  resize(size);
+  emphasise(numbers);
+  fadeWhenIdle();
+  refreshControls();
+
+  function refreshControls() {
+    if (latest.live && asked === latest.live.current) asked = null;
+    const one = poll();
+    const polls = latest.live?.polls ?? [];
+    const at = polls.findIndex((other) => other === one);
+    const open = one?.state === "open";
+    button("previous").disabled = at <= 0;
+    button("next").disabled = at >= polls.length - 1;
+    button("toggle").disabled = button("reveal").disabled = !one;
+    button("toggle").textContent = open ? "Close voting" : one?.closed_at ? "Open again" : "Open voting";
+    button("reveal").textContent = one?.revealed ? "Hide bars" : "Reveal bars";
+  }
+
+  return { refreshControls };
+}
+
+/** @param {string} what @returns {HTMLButtonElement} */
+const button = (what) => /** @type {any} */ (document.querySelector(`[data-do="${what}"]`));
+
+let errorTimer = 0;
+
+/** @param {string} text */
+function complain(text) {
+  clearTimeout(errorTimer);
+  $("error").hidden = !text;
+  $("error").textContent = text;
+  if (text) errorTimer = window.setTimeout(() => complain(""), ERROR_MS);
+}
+
+/** A clean screen for the room: controls and pointer go while nobody moves. */
+function fadeWhenIdle() {
+  let timer = 0;
+  const stir = () => {
+    delete document.body.dataset.idle;
+    clearTimeout(timer);
+    timer = window.setTimeout(() => { document.body.dataset.idle = "yes"; }, IDLE_MS);
+  };
+  for (const kind of ["pointermove", "pointerdown", "focusin"]) document.addEventListener(kind, stir);
+  document.addEventListener("keydown", (pressed) => { if (pressed.key === "Tab") stir(); });
+  stir();
+}

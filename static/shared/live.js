@@ -1,0 +1,34 @@
+// Which of two live documents is the later one, and what time the server has.
+
+/**
+ * @typedef {{id:string, text:string}} Choice
+ * @typedef {{voters:number, status:"provisional"|"final", choices:{id:string, votes:number, percent:number}[]}} Results
+ * @typedef {{received:number, counted:number, superseded:number, duplicate:number, late:number, in_flight:number,
+ *   missing:unknown[], unreported:unknown[], status:string}} Books
+ * @typedef {{id:string, kind:"single"|"multiple", question:string, state:"draft"|"open"|"closed", round:number,
+ *   opens_at:number|null, closes_at:number|null, closed_at:number|null, visibility:string, revealed:boolean,
+ *   rules:{min:number, max:number, change:boolean}, choices:Choice[], results:Results|null, books?:Books, locked?:boolean}} Poll
+ * @typedef {{event:{code:string, title:string, state:"live"|"ended"}, now:number, version:number, counted_through:number,
+ *   current:string|null, join_url:string, polls:Poll[]}} Live
+ */
+
+/** Several servers draw the same document: the highest version is the latest, of equals the one counted furthest. */
+export class Latest {
+  /** @type {Live|null} */
+  live = null;
+  /** Server clock minus ours. The largest seen is the best: a document that took its time is older than its arrival. */
+  #offset = -Infinity;
+
+  /** @param {Live} next @returns {boolean} whether it is newer than what is kept */
+  take(next, receivedAt = Date.now()) {
+    this.#offset = Math.max(this.#offset, next.now - receivedAt);
+    const kept = this.live;
+    const newer = !kept || next.version > kept.version || (next.version === kept.version && next.counted_through > kept.counted_through);
+    if (newer) this.live = next;
+    return newer;
+  }
+
+  now() {
+    return Date.now() + (this.#offset === -Infinity ? 0 : this.#offset);
+  }
+}

@@ -1,0 +1,72 @@
+// Follows an event: every change arrives as the whole document. Comes back by itself, and asks why when it cannot.
+
+import { api } from "/assets/shared/api.js";
+
+const AGAIN_FIRST_MS = 500;
+const AGAIN_LAST_MS = 10_000;
+
+/**
+ * @param {string} event its id
+ * @param {{document: (live: import("/assets/shared/live.js").Live) => void, lost: () => void, refused: (error: import("/assets/shared/api.js").ApiError) => void}} tell
+ *   `refused`: the server answers, but not with this event; nothing more will come.
+ * @returns {() => void} stop
+ */
+export function follow(event, tell) {
+  /** @type {EventSource|undefined} */
+  let source;
+  let timer = 0;
+  let failures = 0;
+  let stopped = false;
+
+  function open() {
+    source?.close();
+    source = new EventSource(`/api/v1/events/${encodeURIComponent(event)}/stream`);
+    for (const name of ["live", "message"]) source.addEventListener(name, heard);
+    source.addEventListener("error", failed);
+  }
+
+  /** @param {MessageEvent} message */
+  function heard(message) {
+    failures = 0;
+    tell.document(JSON.parse(message.data));
+  }
+
+  async function failed() {
+    source?.close();
+    if (stopped) return;
+    tell.lost();
+    clearTimeout(timer);
+    failures += 1;
+    timer = window.setTimeout(again, Math.random() * Math.min(AGAIN_LAST_MS, AGAIN_FIRST_MS * 2 ** failures));
+  }
+
+  // An EventSource does not say what the server answered, so a plain request does.
+  async function again() {
+    try {
+      tell.document(await api("GET", `events/${encodeURIComponent(event)}/live`));
+      if (!stopped) open();
+    } catch (error) {
+      if (stopped) return;
+      if ([401, 403, 404].includes(error.status)) return tell.refused(error);
+      failed();
+    }
+  }
+
+  function online() {
+    clearTimeout(timer);
+    again();
+  }
+
+  const offline = () => { source?.close(); tell.lost(); };
+  addEventListener("online", online);
+  addEventListener("offline", offline);
+  again();
+
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+    source?.close();
+    removeEventListener("online", online);
+    removeEventListener("offline", offline);
+  };
+}
