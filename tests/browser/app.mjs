@@ -15,6 +15,8 @@ export class App {
   #process;
   /** What it last said, for a person who reads why it failed. @type {string[]} */
   log = [];
+  /** How it ended although nobody wanted it to. */
+  died = "";
   /** While it is away on purpose, pages may complain about the network. */
   down = true;
   join = "";
@@ -37,7 +39,10 @@ export class App {
     this.#process = spawn(this.binary, [], { env, cwd: this.directory, stdio: ["ignore", "pipe", "pipe"] });
     const gone = { said: "" };
     this.#process.on("error", (error) => { gone.said = String(error); });
-    this.#process.on("exit", (code, signal) => { gone.said = `it ended with ${code ?? signal}`; });
+    this.#process.on("exit", (code, signal) => {
+      gone.said = `it ended with ${code ?? signal}`;
+      if (!this.down) this.died = gone.said;
+    });
     for (const stream of [this.#process.stdout, this.#process.stderr]) createInterface({ input: stream }).on("line", (line) => this.#read(line));
     await eventually("the server says where it is", async () => {
       if (gone.said) throw new Error(`the server did not start: ${gone.said}\n${this.log.join("\n")}`);

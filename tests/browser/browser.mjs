@@ -14,8 +14,8 @@ const SIZES = { phone: { width: 390, height: 844 }, small: { width: 320, height:
 /** @typedef {keyof typeof SIZES} Size */
 
 export class People {
-  /** @type {string[]} */
-  complaints = [];
+  /** @type {Set<string>} */
+  complaints = new Set();
   #shot = 0;
 
   /** @param {import("playwright-core").Browser} browser @param {import("./app.mjs").App} app @param {string} shots a directory, or "" for none */
@@ -61,7 +61,7 @@ export class People {
 
   /** @param {string} name @param {import("playwright-core").Page} page @param {(url:URL, status:number) => boolean} expects */
   #listen(name, page, expects) {
-    const complain = (/** @type {string} */ text) => this.complaints.push(`${name}: ${text}`);
+    const complain = (/** @type {string} */ text) => this.complaints.add(`${name}: ${text}`);
     page.on("pageerror", (error) => complain(error.stack ?? error.message));
     page.on("console", (message) => {
       // The browser's own line about a refused request: the responses below are looked at one by one.

@@ -50,6 +50,8 @@ export async function eventually(what, ask, within_ms = 10_000) {
   }
 }
 
+export const failures = () => counts.failed;
+
 /** @returns {number} exit code */
 export function close() {
   console.log(`\n${counts.passed} passed, ${counts.failed} failed`);

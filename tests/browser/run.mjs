@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { App } from "./app.mjs";
 import { accessible, fitsInWidth, People } from "./browser.mjs";
 import { admin, mine, phone, stage } from "./hands.mjs";
-import { assert, CannotGoOn, check, close, equal, eventually, need } from "./report.mjs";
+import { assert, CannotGoOn, check, close, equal, eventually, failures, need } from "./report.mjs";
 
 const ACCOUNT = { email: "ada@example.org", password: "correct horse battery" };
 const SCREEN_WITHIN_MS = 500; // from the tap to the presenter's bar
@@ -28,11 +28,11 @@ try {
   await evening(app, people);
 } catch (error) {
   if (!(error instanceof CannotGoOn)) await check("the test runs to its end", async () => { throw error; });
-  console.log(`The server last said:\n${app.log.join("\n").replace(/^/gm, "    ")}`);
 } finally {
   await people?.browser.close();
   app.remove();
 }
+if (failures()) console.log(`\nThe server last said:\n${app.log.join("\n").replace(/^/gm, "    ")}`);
 process.exitCode = close();
 
 /** @param {App} app @param {People} people */
@@ -427,7 +427,11 @@ async function evening(app, people) {
   });
 
   await check("no page complained: no error, no refused request, nothing against the content security policy", async () => {
-    equal(people.complaints, [], "complaints");
+    equal([...people.complaints], [], "complaints");
+  });
+
+  await check("the server ran to the end, but for the time it was killed", async () => {
+    assert(!app.died, app.died);
   });
 }
 
