@@ -12,7 +12,8 @@ fn a_vote_is_counted_changed_and_final(backend: Backend) {
     let server = Server::start(&place);
     let event = server.office("POST", "/api/v1/events", json!({"title": "Friday"})).expect(201).json();
     let (id, code) = (event["id"].as_str().unwrap(), event["code"].as_str().unwrap());
-    let poll = server.office("POST", &format!("/api/v1/events/{id}/polls"), json!({"kind": "single", "question": "Which?", "choices": ["A", "B"]})).expect(201).json();
+    let poll =
+        server.office("POST", &format!("/api/v1/events/{id}/polls"), json!({"kind": "single", "question": "Which?", "choices": ["A", "B"]})).expect(201).json();
     let poll = poll["id"].as_str().unwrap();
     server.office("PUT", &format!("/api/v1/polls/{poll}/state"), json!({"state": "open"})).expect(200);
     let pass = server.call("POST", &format!("/api/v1/live/{code}/passes"), &[], None).expect(201).json();

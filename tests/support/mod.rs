@@ -96,9 +96,10 @@ impl Place {
     /// Arguments that make a server run here, on free ports.
     pub fn args(&self, command: &str) -> Vec<String> {
         let data = self.directory.path().display().to_string();
-        let mut args: Vec<String> = ["groundswell", command, "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--data-dir", &data, "--database-url", &self.database_url]
-            .map(str::to_owned)
-            .to_vec();
+        let mut args: Vec<String> =
+            ["groundswell", command, "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--data-dir", &data, "--database-url", &self.database_url]
+                .map(str::to_owned)
+                .to_vec();
         args.extend(["--api-token", TOKEN, "--amqp-prefix", &self.amqp_prefix].map(str::to_owned));
         if let Some(url) = &self.amqp_url {
             args.extend(["--amqp-url".to_owned(), url.clone()]);
