@@ -85,7 +85,7 @@ impl Application {
         let lanes = agreed_lanes(&store, config).await?;
         let queue = match &config.amqp_url {
             None => Queue::Memory(Memory::new(lanes)),
-            Some(url) => Queue::Rabbit(Rabbit::start(RabbitSettings { url: url.clone(), prefix: config.amqp_prefix.clone(), lanes })?),
+            Some(url) => Queue::Rabbit(Rabbit::start(RabbitSettings { url: url.clone(), prefix: config.amqp_prefix.clone(), lanes }, runs_web)?),
         };
         let stop = CancellationToken::new();
         let tally_stop = CancellationToken::new();

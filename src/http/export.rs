@@ -11,7 +11,7 @@ use crate::domain::Poll;
 use crate::error::{Error, Result};
 use crate::live::counted_of;
 use crate::store::Standing;
-use crate::wire::document::{BooksPart, Counted, ResultsPart};
+use crate::wire::document::{BooksPart, ChoicePart, Counted, ResultsPart};
 use crate::wire::office::{BooksAnswer, ResultsAnswer};
 
 #[derive(Deserialize)]
@@ -28,6 +28,7 @@ pub async fn results(_owner: Owner, site: Data<Site>, poll: Path<String>, query:
         round: poll.round,
         rounds,
         question: &poll.question,
+        choices: ChoicePart::all(&poll),
         results: ResultsPart::of(&poll, &counted),
         books: BooksAnswer::of(BooksPart::of(&counted.books, counted.status), &standing),
     };

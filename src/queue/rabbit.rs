@@ -77,8 +77,9 @@ struct Shared {
 }
 
 impl Rabbit {
-    /// Begins to connect, and goes on trying for as long as it takes: a server starts without its broker.
-    pub fn start(settings: RabbitSettings) -> Result<Rabbit> {
+    /// Begins to connect, and goes on trying for as long as it takes: a server starts without its broker. A process that only counts
+    /// does not publish, and needs no connection for it.
+    pub fn start(settings: RabbitSettings, publishes: bool) -> Result<Rabbit> {
         let uri = settings.uri()?;
         let names = (0..settings.lanes).map(|lane| settings.queue_name(lane).into()).collect();
         let shared = Arc::new(Shared {
@@ -91,8 +92,10 @@ impl Rabbit {
             broken: Notify::new(),
             supervisor: RwLock::new(None),
         });
-        let task = tokio::spawn(supervise(shared.clone()));
-        *shared.supervisor.write().expect("never poisoned") = Some(task.abort_handle());
+        if publishes {
+            let task = tokio::spawn(supervise(shared.clone()));
+            *shared.supervisor.write().expect("never poisoned") = Some(task.abort_handle());
+        }
         Ok(Rabbit { shared })
     }
 

@@ -90,7 +90,7 @@ macro_rules! insert_poll {
         )
         .bind($draft.id.0)
         .bind($event.0)
-        .bind($position as i32)
+        .bind($position)
         .bind($draft.kind.as_str())
         .bind($draft.question.as_str())
         .bind(i32::from($draft.limits.min))
@@ -155,7 +155,7 @@ impl Store {
                 if !code_found {
                     return Err(Error::Busy("no join code is free"));
                 }
-                for (position, poll) in draft.polls.iter().enumerate() {
+                for (position, poll) in (0i32..).zip(&draft.polls) {
                     insert_poll!(tx, draft.id, position, poll, stamp.at);
                 }
                 sqlx::query("insert into audit (id, at, actor, action, subject, detail) values ($1, $2, $3, 'event.create', $4, $5)")
@@ -220,7 +220,8 @@ impl Store {
                 if before.polls.len() >= POLLS_MAX {
                     return Err(Error::conflict("polls_many", "An event has at most 100 polls."));
                 }
-                let position = before.polls.last().map_or(0, |p| p.position + 1);
+                let (position,): (i32,) =
+                    sqlx::query_as("select coalesce(max(position), -1) + 1 from poll where event = $1").bind(event.0).fetch_one(&mut *tx).await?;
                 insert_poll!(tx, event, position, draft, stamp.at);
                 draft.question.as_str().to_owned()
             })

@@ -136,14 +136,12 @@ pub(super) fn assemble(event: EventRow, polls: Vec<PollRow>, choices: Vec<(i64, 
         by_poll.entry(poll).or_default().push(Choice { number: number as u16, text });
     }
     let (polls, retired): (Vec<PollRow>, Vec<PollRow>) = polls.into_iter().partition(|p| !p.deleted);
-    let polls: Result<Vec<Poll>> = polls
-        .into_iter()
-        .map(|row| {
-            let choices = by_poll.remove(&row.id).unwrap_or_default();
-            row.into_poll(choices)
-        })
-        .collect();
-    let polls = polls?;
+    // The column may have gaps where polls were deleted; people count places.
+    let place = |(place, row): (usize, PollRow)| {
+        let choices = by_poll.remove(&row.id).unwrap_or_default();
+        PollRow { position: place as i32, ..row }.into_poll(choices)
+    };
+    let polls = polls.into_iter().enumerate().map(place).collect::<Result<Vec<Poll>>>()?;
     let damaged = || Error::internal(anyhow::anyhow!("event {} has a join code that is none", event.id));
     Ok(Event {
         id: EventId(event.id),

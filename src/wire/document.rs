@@ -53,7 +53,7 @@ struct RulesPart {
 }
 
 #[derive(Serialize)]
-struct ChoicePart<'a> {
+pub struct ChoicePart<'a> {
     id: String,
     text: &'a str,
 }
@@ -162,10 +162,16 @@ impl<'a> PollPart<'a> {
             visibility: poll.visibility.as_str(),
             revealed: poll.revealed,
             rules: RulesPart { min: poll.limits.min, max: poll.limits.max, change: poll.change },
-            choices: poll.choices.iter().map(|c| ChoicePart { id: choice_id(poll.id, c.number), text: &c.text }).collect(),
+            choices: ChoicePart::all(poll),
             results,
             books,
         }
+    }
+}
+
+impl<'a> ChoicePart<'a> {
+    pub fn all(poll: &'a Poll) -> Vec<ChoicePart<'a>> {
+        poll.choices.iter().map(|c| ChoicePart { id: choice_id(poll.id, c.number), text: &c.text }).collect()
     }
 }
 

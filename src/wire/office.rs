@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::document::{BooksPart, PollPart, ResultsPart};
+use super::document::{BooksPart, ChoicePart, PollPart, ResultsPart};
 use crate::domain::{ChoiceId, Event, InstanceId, Kind, Limits, Millis, Poll, PollId, PollState, Question, Slug, Title, Visibility};
 use crate::error::{Error, Result};
 use crate::store::{Account, ChoiceEdit, EventEdit, EventSummary, PollDraft, PollEdit, Standing};
@@ -278,6 +278,8 @@ pub struct ResultsAnswer<'a> {
     pub round: u32,
     pub rounds: Vec<u32>,
     pub question: &'a str,
+    /// Of that round: with choices that were removed since, if anybody picked them.
+    pub choices: Vec<ChoicePart<'a>>,
     pub results: ResultsPart,
     pub books: BooksAnswer,
 }

@@ -29,21 +29,20 @@ export function resultsBox(id, details, place) {
       select.replaceChildren(...answer.rounds.map((/** @type {number} */ one) => new Option(String(one), String(one), false, one === answer.round)));
       slot(body, "rounds").hidden = answer.rounds.length < 2;
       slot(body, "csv").href = `/api/v1/polls/${id}/results.csv?round=${answer.round}`;
-      show(answer.results, answer.books);
+      show(answer.results, answer.books, answer.choices);
     } catch (error) {
       oops(error);
     }
   }
 
-  /** @param {import("/assets/shared/live.js").Results} results @param {Books} [books] */
-  function show(results, books) {
+  /** @param {import("/assets/shared/live.js").Results} results @param {Books} [books] @param {import("/assets/shared/live.js").Choice[]} [choices] of an earlier round */
+  function show(results, books, choices = poll?.choices ?? []) {
     const voters = results?.voters ?? 0;
     setText(slot(body, "summary"), voters
       ? `${count(voters, "voter")}, ${results.status === "final" ? "final: everything is counted" : "provisional: still counting or open"}.${poll?.kind === "multiple" ? " Several picks each, so percents may pass 100 together." : ""}`
       : "No votes yet.");
     const rows = body.querySelector("tbody").rows;
-    const choices = poll?.choices ?? [];
-    if (rows.length !== choices.length) body.querySelector("tbody").replaceChildren(...choices.map((_, at) => newRow(at)));
+        if (rows.length !== choices.length) body.querySelector("tbody").replaceChildren(...choices.map((_, at) => newRow(at)));
     choices.forEach((choice, at) => {
       const one = results?.choices.find((other) => other.id === choice.id);
       setText(rows[at].querySelector(".text"), choice.text);
