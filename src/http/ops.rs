@@ -55,9 +55,9 @@ pub async fn status(site: Data<Site>) -> Result<HttpResponse> {
     Ok(private(HttpResponse::Ok()).content_type("text/html; charset=utf-8").body(html))
 }
 
-/// The one route of the metrics listener.
+/// The routes of the metrics listener: figures, and a sign of life for processes that have no other listener.
 pub fn metrics_routes(config: &mut ServiceConfig, handle: PrometheusHandle) {
-    config.route(
+    config.service(livez).route(
         "/metrics",
         web::get().to(move || {
             let text = handle.render();

@@ -6,6 +6,7 @@ use crate::domain::Millis;
 
 pub struct Frame {
     pub version: u64,
+    counted_through: Millis,
     /// The snapshot's body.
     pub json: Bytes,
     /// The same as one server-sent event.
@@ -21,6 +22,11 @@ impl Frame {
         // JSON has no raw line breaks, so one data line holds it.
         event.extend_from_slice(&json);
         event.extend_from_slice(b"\n\n");
-        Frame { version, json: json.into(), event: event.into(), etag: format!("W/\"{version}-{counted_through}\"") }
+        Frame { version, counted_through, json: json.into(), event: event.into(), etag: format!("W/\"{version}-{counted_through}\"") }
+    }
+
+    /// Which of two documents is the newer one, the same on phones.
+    pub fn order(&self) -> (u64, Millis) {
+        (self.version, self.counted_through)
     }
 }

@@ -1,6 +1,6 @@
 //! The names of all events: codes and slugs to ids. A few dozen bytes each, so that a wrong code costs a lookup and no query.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::domain::{EventId, JoinCode};
 use crate::store::IndexEntry;
@@ -9,6 +9,7 @@ use crate::store::IndexEntry;
 pub(super) struct Index {
     edition: u64,
     by_name: HashMap<String, EventId>,
+    ids: HashSet<EventId>,
     slugs: HashMap<EventId, String>,
 }
 
@@ -25,6 +26,10 @@ impl Index {
         }
     }
 
+    pub fn has(&self, id: EventId) -> bool {
+        self.ids.contains(&id)
+    }
+
     /// Entries come in the order of their editions.
     pub fn take_in(&mut self, entries: &[IndexEntry]) {
         for entry in entries {
@@ -36,8 +41,10 @@ impl Index {
             }
             if entry.deleted {
                 self.by_name.remove(&entry.code);
+                self.ids.remove(&entry.id);
                 continue;
             }
+            self.ids.insert(entry.id);
             self.by_name.insert(entry.code.clone(), entry.id);
             if let Some(slug) = &entry.slug {
                 self.by_name.insert(slug.clone(), entry.id);

@@ -93,7 +93,7 @@ impl Live {
 
     /// The event behind a join code or a short name. No query: a wrong one costs nothing.
     pub fn find(&self, name: &str) -> Result<EventId> {
-        self.shared.index.read().expect("never poisoned").find(name).ok_or(Error::not_found("event_unknown", "There is no such event. Check the code."))
+        self.shared.index.read().expect("never poisoned").find(name).ok_or_else(event_unknown)
     }
 
     pub fn join_url(&self, event: &Event) -> String {
@@ -108,6 +108,10 @@ impl Live {
 
     /// The event and one of its polls: the lookup of the voting path. From memory, but for the first time.
     pub async fn poll(&self, event: EventId, poll: PollId) -> Result<Option<(Arc<Event>, usize)>> {
+        // A pass outlives its event; asking the database for it each time would be a way to keep it busy.
+        if !self.shared.index.read().expect("never poisoned").has(event) {
+            return Err(event_unknown());
+        }
         let event = self.event(event).await?;
         let position = event.polls.iter().position(|p| p.id == poll);
         Ok(position.map(|at| (event, at)))
@@ -187,7 +191,13 @@ impl Live {
                 continue;
             }
             let event = self.shared.store.event(edited.id).await?;
-            *loaded.event.write().expect("never poisoned") = Arc::new(event);
+            let mut held = loaded.event.write().expect("never poisoned");
+            // Two ticks may run at once, one of them for an edit; the older read must not win.
+            if held.edition > event.edition {
+                continue;
+            }
+            *held = Arc::new(event);
+            drop(held);
             loaded.dirty_at.store(now, Ordering::Relaxed);
             loaded.drawn_to.store(0, Ordering::Relaxed);
         }
@@ -224,8 +234,8 @@ impl Live {
         let drawn = draw::draw(&event, tallies, now, counted_through, REFRESH_MS, join_url(&self.shared.public_url, &event));
         loaded.drawn_to.store(counted_through.max(1), Ordering::Relaxed);
         loaded.next_flip.store(next_flip(&event, now), Ordering::Relaxed);
-        loaded.public.send_replace(Arc::new(drawn.public));
-        loaded.presenter.send_replace(Arc::new(drawn.presenter));
+        replace_if_newer(&loaded.public, drawn.public);
+        replace_if_newer(&loaded.presenter, drawn.presenter);
     }
 
     fn entry(&self, id: EventId) -> Result<Arc<Entry>> {
@@ -286,6 +296,17 @@ impl Loaded {
     }
 }
 
+/// Of two ticks at once, the one that read later stays, whichever draws last.
+fn replace_if_newer(shown: &watch::Sender<Arc<Frame>>, drawn: Frame) {
+    shown.send_if_modified(|held| {
+        let newer = drawn.order() >= held.order();
+        if newer {
+            *held = Arc::new(drawn);
+        }
+        newer
+    });
+}
+
 /// An entry that is known to be loaded.
 struct LoadedRef(Arc<Entry>);
 
@@ -301,6 +322,10 @@ impl std::ops::Deref for LoadedRef {
     fn deref(&self) -> &Loaded {
         self.0.loaded.get().expect("checked when it was made")
     }
+}
+
+fn event_unknown() -> Error {
+    Error::not_found("event_unknown", "There is no such event. Check the code.")
 }
 
 fn join_url(public_url: &str, event: &Event) -> String {

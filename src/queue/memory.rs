@@ -19,7 +19,7 @@ pub struct Memory {
 
 struct Shared {
     lanes: Mutex<Lanes>,
-    /// Wakes the consumer.
+    /// Wakes the consumers; each looks into its own lanes.
     arrived: Notify,
 }
 
@@ -53,7 +53,7 @@ impl Memory {
             }
             lane.push_back(Waiting { batch, redelivered: false, safe });
         }
-        self.shared.arrived.notify_one();
+        self.shared.arrived.notify_waiters();
         committed.await.map(|()| Safe::Counted).map_err(|_| NotSafe::Unknown("the tally stopped"))
     }
 
@@ -69,7 +69,6 @@ impl Memory {
     pub(super) fn close(&self) {
         self.shared.lock().closed = true;
         self.shared.arrived.notify_waiters();
-        self.shared.arrived.notify_one();
     }
 }
 
@@ -89,7 +88,10 @@ pub struct Consumer {
 impl Consumer {
     pub(super) async fn take(&mut self, ballots_max: usize) -> Option<Taken> {
         loop {
+            // In line before looking, so that what comes in between wakes us.
             let arrived = self.shared.arrived.notified();
+            tokio::pin!(arrived);
+            arrived.as_mut().enable();
             {
                 let mut lanes = self.shared.lock();
                 let mut taken = Taken { shared: self.shared.clone(), deliveries: Vec::new(), waiting: Vec::new() };
@@ -150,6 +152,6 @@ impl Drop for Taken {
             lanes.waiting[usize::from(lane)].push_front(waiting);
         }
         drop(lanes);
-        self.shared.arrived.notify_one();
+        self.shared.arrived.notify_waiters();
     }
 }

@@ -30,6 +30,10 @@ impl Applied {
 
 type MarkKey = (InstanceId, u16);
 
+/// Marks of instances that have been silent this long are dropped. Should one of their batches turn up after all, the rank of its ballots
+/// still decides what counts.
+const MARK_KEPT_MS: Millis = 30 * 24 * 3_600 * 1_000;
+
 /// Rows the upsert really wrote, summed up by what they changed: (poll, round, picks, prior) and how many voters.
 type Written = Vec<(i64, i32, String, Option<String>, i64)>;
 
@@ -61,6 +65,9 @@ impl Store {
         self.owned(async move {
             let keys: Vec<MarkKey> = (0..lanes).map(|lane| (instance, lane)).collect();
             let marks: BTreeMap<MarkKey, Mark> = keys.into_iter().map(|key| (key, Mark::born(clock))).collect();
+            super::writing!(&store.count, db => {
+                sqlx::query("delete from lane_mark where clock < $1").bind(clock - MARK_KEPT_MS).execute(db).await?;
+            });
             match &store.count {
                 Pool::Postgres(db) => {
                     let mut tx = db.begin().await?;
