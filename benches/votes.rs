@@ -39,6 +39,10 @@ fn main() {
     } else {
         println!("distributed: not run (GROUNDSWELL_TEST_DATABASE_URL and GROUNDSWELL_TEST_AMQP_URL are not set)");
     }
+    // To profile one side: BENCH_SIDES=bare,embedded.
+    if let Ok(wanted) = std::env::var("BENCH_SIDES") {
+        sides.retain(|side| wanted.contains(&format!("{side:?}").to_lowercase()));
+    }
     rlimit::increase_nofile_limit(u64::MAX).expect("the limit of open files can be raised to the hard one");
     for connections in connections {
         let mut runs: BTreeMap<Side, Vec<Run>> = BTreeMap::new();
@@ -89,7 +93,7 @@ fn measure(side: Side, connections: usize, limit: Duration) -> Run {
 }
 
 fn report(connections: usize, runs: &BTreeMap<Side, Vec<Run>>) {
-    let bare = &runs[&Side::Bare];
+    let Some(bare) = runs.get(&Side::Bare).or_else(|| runs.values().next()) else { return };
     let (bare_rate, bare_p99, bare_cpu) = (median(bare, |r| r.rate), median(bare, |r| r.p99_ms), median(bare, |r| r.cpu_us["web"]));
     println!("\n{connections} connections, generator on the same {} cores", std::thread::available_parallelism().map_or(0, usize::from));
     println!("{:<12} {:>9} {:>7} {:>8} {:>8} {:>7} {:>11} {:>7}  CPU µs/vote", "side", "votes/s", "ratio", "p50 ms", "p99 ms", "p99/b", "web µs/vote", "ratio");

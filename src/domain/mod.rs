@@ -11,7 +11,7 @@ mod tally;
 mod text;
 
 pub use ballot::{Ballot, Batch, Beat, Pick, Picks, Rank, SignedBallot, collapse};
-pub use event::{Event, EventState, JoinCode, Slug};
+pub use event::{Event, EventState, JoinCode, RESERVED_PATHS, Slug};
 pub use id::{AccountId, BallotId, ChoiceId, EventId, InstanceId, PollId, VoterId};
 pub use mark::Mark;
 pub use percent::{largest_remainder, of_voters};

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 
 use super::audience::matches_etag;
 use super::problem::unknown_address;
+use crate::domain::RESERVED_PATHS;
 
 pub struct Asset {
     pub url: &'static str,
@@ -46,7 +47,12 @@ pub fn pages(config: &mut ServiceConfig) {
         .route("/admin/{rest:.*}", web::get().to(|request: HttpRequest| page(request, "/admin/index.html")))
         .route("/present/{event}", web::get().to(|request: HttpRequest| page(request, "/present/index.html")))
         // A code or a short name; whether there is such an event, the page asks itself. The same bytes for all.
-        .route("/{code:[0-9A-Za-z][0-9A-Za-z -]{2,39}}", web::get().to(|request: HttpRequest| page(request, "/vote/index.html")));
+        .route("/{code:[0-9A-Za-z][0-9A-Za-z -]{2,39}}", web::get().to(join_page));
+}
+
+/// Our own names are nobody's short name: `/metrics` and `/api` are not pages.
+async fn join_page(request: HttpRequest, code: Path<String>) -> HttpResponse {
+    if RESERVED_PATHS.iter().any(|ours| code.eq_ignore_ascii_case(ours)) { unknown_address(request).await } else { page(request, "/vote/index.html").await }
 }
 
 async fn page(request: HttpRequest, url: &'static str) -> HttpResponse {

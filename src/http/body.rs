@@ -27,11 +27,13 @@ impl FromRequest for BallotBody {
     type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let checked = check_head(request, BALLOT_BYTES_MAX);
+        let (short, json) = (check_length(request, BALLOT_BYTES_MAX), check_type(request));
         let payload = payload.take();
         Box::pin(async move {
-            checked?;
-            read(payload, BALLOT_BYTES_MAX).await.map(BallotBody)
+            short?;
+            // Read before it is refused: what is left unread would cost the phone its connection.
+            let body = read(payload, BALLOT_BYTES_MAX).await?;
+            json.map(|()| BallotBody(body))
         })
     }
 }
@@ -44,10 +46,11 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let checked = check_head(request, OFFICE_BYTES_MAX);
+        let (short, json) = (check_length(request, OFFICE_BYTES_MAX), check_type(request));
         let payload = payload.take();
         Box::pin(async move {
-            checked?;
+            short?;
+            json?;
             let body = read(payload, OFFICE_BYTES_MAX).await?;
             parse(&body).map(Json)
         })
@@ -62,12 +65,13 @@ impl FromRequest for Nothing {
     type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let checked = check_head(request, BALLOT_BYTES_MAX);
+        let (short, json) = (check_length(request, BALLOT_BYTES_MAX), check_type(request));
         let payload = payload.take();
         Box::pin(async move {
+            short?;
             let body = read(payload, BALLOT_BYTES_MAX).await?;
             if !body.is_empty() {
-                checked?;
+                json?;
                 parse::<crate::wire::office::EmptyBody>(&body)?;
             }
             Ok(Nothing)
@@ -81,12 +85,14 @@ pub fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
         .map_err(|_| Error::invalid("json_invalid", "The body is not the JSON this address takes. See the API description for its fields."))
 }
 
-fn check_head(request: &HttpRequest, bytes_max: usize) -> Result<()> {
+/// What is announced too large is refused before it is sent.
+fn check_length(request: &HttpRequest, bytes_max: usize) -> Result<()> {
+    let length = request.headers().get("content-length").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if length.is_some_and(|length| length > bytes_max as u64) { Err(too_large()) } else { Ok(()) }
+}
+
+fn check_type(request: &HttpRequest) -> Result<()> {
     let headers = request.headers();
-    let length = headers.get("content-length").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if length.is_some_and(|length| length > bytes_max as u64) {
-        return Err(too_large());
-    }
     // Nobody sends four kilobytes compressed, but for a bomb.
     if headers.get(CONTENT_ENCODING).is_some_and(|v| v != "identity") {
         return Err(Error::Unsupported(reason("not_json", "Send the body uncompressed.")));

@@ -24,7 +24,9 @@ pub use sessions::{PASSWORD_CHARS_MIN, hash_password_now, sha256};
 pub use site::{Shared, Site, SiteSettings, chance, secret_bytes};
 
 use actix_web::middleware::DefaultHeaders;
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::{self, QueryConfig, ServiceConfig};
+
+use crate::error::Error;
 
 /// Sent with every answer, errors included. Pages load nothing that is not ours.
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -39,7 +41,9 @@ pub fn security_headers() -> DefaultHeaders {
 
 /// All routes of the public listener.
 pub fn routes(config: &mut ServiceConfig) {
+    let query_invalid = || Error::invalid("query_invalid", "What stands behind the question mark is not what this address takes.");
     config
+        .app_data(QueryConfig::default().error_handler(move |_, _| query_invalid().into()))
         // The voting path first: routes are tried in order.
         .service(audience::cast)
         .service(audience::mine)

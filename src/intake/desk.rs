@@ -20,7 +20,7 @@ pub struct Receipt {
 
 /// Batches of one lane and one thread that may be on their way at once. With one, a ballot waits up to two round trips; with many, batches
 /// stay small and the broker pays for each.
-const ON_THEIR_WAY_MAX: usize = 2;
+const ON_THEIR_WAY_MAX: usize = 1;
 
 /// Cheap to clone; clones share the thread's desk.
 #[derive(Clone)]

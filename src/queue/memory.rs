@@ -25,10 +25,23 @@ struct Shared {
 
 struct Lanes {
     waiting: Vec<VecDeque<Waiting>>,
+    /// The one consumer of each lane, while it lives.
+    owners: Vec<Option<u64>>,
+    consumers: u64,
+    places: u64,
     closed: bool,
 }
 
+impl Lanes {
+    /// The lanes that nobody has go to whoever asks; another's stay another's.
+    fn claim(&mut self, lane: u16, consumer: u64) -> bool {
+        *self.owners[usize::from(lane)].get_or_insert(consumer) == consumer
+    }
+}
+
 struct Waiting {
+    /// Where it stands in its lane, for when it comes back.
+    place: u64,
     batch: Arc<Batch>,
     redelivered: bool,
     safe: oneshot::Sender<()>,
@@ -37,7 +50,8 @@ struct Waiting {
 impl Memory {
     pub fn new(lanes: u16) -> Memory {
         let waiting = (0..lanes).map(|_| VecDeque::new()).collect();
-        Memory { shared: Arc::new(Shared { lanes: Mutex::new(Lanes { waiting, closed: false }), arrived: Notify::new() }) }
+        let lanes = Lanes { waiting, owners: vec![None; usize::from(lanes)], consumers: 0, places: 0, closed: false };
+        Memory { shared: Arc::new(Shared { lanes: Mutex::new(lanes), arrived: Notify::new() }) }
     }
 
     pub(super) async fn publish(&self, batch: Arc<Batch>) -> Result<Safe, NotSafe> {
@@ -47,18 +61,25 @@ impl Memory {
             if lanes.closed {
                 return Err(NotSafe::Refused("the server is stopping"));
             }
-            let lane = &mut lanes.waiting[usize::from(batch.lane)];
-            if lane.len() >= BATCHES_PER_LANE_MAX {
+            if lanes.waiting[usize::from(batch.lane)].len() >= BATCHES_PER_LANE_MAX {
                 return Err(NotSafe::Refused("the lane is full"));
             }
-            lane.push_back(Waiting { batch, redelivered: false, safe });
+            lanes.places += 1;
+            let waiting = Waiting { place: lanes.places, batch, redelivered: false, safe };
+            lanes.waiting[usize::from(waiting.batch.lane)].push_back(waiting);
         }
         self.shared.arrived.notify_waiters();
         committed.await.map(|()| Safe::Counted).map_err(|_| NotSafe::Unknown("the tally stopped"))
     }
 
     pub(super) fn consume(&self, lanes: Vec<u16>) -> Consumer {
-        Consumer { shared: self.shared.clone(), lanes, next: 0 }
+        let mut shared = self.shared.lock();
+        shared.consumers += 1;
+        let id = shared.consumers;
+        for lane in &lanes {
+            shared.claim(*lane, id);
+        }
+        Consumer { shared: self.shared.clone(), id, lanes, next: 0 }
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -80,6 +101,7 @@ impl Shared {
 
 pub struct Consumer {
     shared: Arc<Shared>,
+    id: u64,
     lanes: Vec<u16>,
     /// Where the next look begins, so that the first lane does not starve the last.
     next: usize,
@@ -99,6 +121,9 @@ impl Consumer {
                 let count = self.lanes.len();
                 'full: for step in 0..count {
                     let lane = self.lanes[(self.next + step) % count];
+                    if !lanes.claim(lane, self.id) {
+                        continue;
+                    }
                     while let Some(waiting) = lanes.waiting[usize::from(lane)].pop_front() {
                         ballots += waiting.batch.ballots.len();
                         taken.deliveries.push(Delivery { lane, redelivered: waiting.redelivered, content: Content::Batch(waiting.batch.clone()) });
@@ -118,6 +143,14 @@ impl Consumer {
             }
             arrived.await;
         }
+    }
+}
+
+impl Drop for Consumer {
+    /// Whoever waits in line is next.
+    fn drop(&mut self) {
+        self.shared.lock().owners.iter_mut().filter(|owner| **owner == Some(self.id)).for_each(|owner| *owner = None);
+        self.shared.arrived.notify_waiters();
     }
 }
 
@@ -141,7 +174,7 @@ impl Taken {
 }
 
 impl Drop for Taken {
-    /// Not acknowledged: back to the head of their lanes, in order.
+    /// Not acknowledged: back to where they stood in their lanes.
     fn drop(&mut self) {
         if self.waiting.is_empty() {
             return;
@@ -149,7 +182,9 @@ impl Drop for Taken {
         let mut lanes = self.shared.lock();
         for (lane, mut waiting) in self.waiting.drain(..).rev() {
             waiting.redelivered = true;
-            lanes.waiting[usize::from(lane)].push_front(waiting);
+            let lane = &mut lanes.waiting[usize::from(lane)];
+            let at = lane.partition_point(|other| other.place < waiting.place);
+            lane.insert(at, waiting);
         }
         drop(lanes);
         self.shared.arrived.notify_waiters();

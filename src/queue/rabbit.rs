@@ -35,6 +35,8 @@ const HEARTBEAT_S: u16 = 5;
 const PREFETCH_MESSAGES: u16 = 64;
 /// A lane that holds this much refuses (reject-publish) rather than fill the broker's disk.
 const LANE_BYTES_MAX: i64 = 4 << 30;
+/// A batch may come back as often as it likes: once a second, this is 68 years.
+const DELIVERIES_MAX: i32 = i32::MAX;
 
 #[derive(Clone, Debug)]
 pub struct RabbitSettings {
@@ -237,35 +239,19 @@ async fn open(shared: &Shared, purpose: &str) -> lapin::Result<(Connection, Chan
 
 /// Declares all lanes before the load. Idempotent.
 async fn declare_lanes(connection: &Connection, settings: &RabbitSettings) -> lapin::Result<()> {
-    // 4.x drops a message after 20 redeliveries unless told -1; 3.10 has no such limit and refuses the -1. The first lane
-    // tells which it is. A refusal closes the channel, so each attempt has its own.
-    let mut unlimited = true;
-    let mut channel = connection.create_channel().await?;
+    let channel = connection.create_channel().await?;
     for lane in 0..settings.lanes {
-        let declare = |unlimited| {
-            let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-            (ShortString::from(settings.queue_name(lane)), options, lane_arguments(unlimited))
-        };
-        let (name, options, arguments) = declare(unlimited);
-        match channel.queue_declare(name, options, arguments).await {
-            Ok(_) => {}
-            Err(error) if !unlimited => {
-                tracing::warn!(lane, %error, "a lane cannot be declared; was its queue made with other arguments?");
-                return Err(error);
-            }
-            Err(_) => {
-                unlimited = false;
-                channel = connection.create_channel().await?;
-                let (name, options, arguments) = declare(unlimited);
-                channel.queue_declare(name, options, arguments).await?;
-            }
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        if let Err(error) = channel.queue_declare(settings.queue_name(lane).into(), options, lane_arguments()).await {
+            tracing::warn!(lane, %error, "a lane cannot be declared; was its queue made with other arguments?");
+            return Err(error);
         }
     }
     let _ = channel.close(200, "declared".into()).await;
     Ok(())
 }
 
-fn lane_arguments(without_delivery_limit: bool) -> FieldTable {
+fn lane_arguments() -> FieldTable {
     let mut arguments = FieldTable::default();
     // Only quorum queues confirm after fsync on a majority; a classic v2 queue confirms without.
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
@@ -274,9 +260,9 @@ fn lane_arguments(without_delivery_limit: bool) -> FieldTable {
     // Full means refused, never dropped from the head.
     arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
     arguments.insert("x-max-length-bytes".into(), AMQPValue::LongLongInt(LANE_BYTES_MAX));
-    if without_delivery_limit {
-        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(-1));
-    }
+    // 4.x drops a message after 20 redeliveries unless told otherwise. Not -1, its word for "never": 3.10 takes that without a
+    // murmur and then drops every message that comes back even once.
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERIES_MAX));
     arguments
 }
 
@@ -291,21 +277,33 @@ pub struct Consumer {
     task: AbortHandle,
 }
 
-/// One message, and the channel that must acknowledge it. Each lane has its own channel: tags rise in the order of the lane.
+/// One message, and the channel that must acknowledge it.
 struct Arrival {
     lane: u16,
-    channel: Arc<Channel>,
+    channel: Arc<LaneChannel>,
     delivery: lapin::message::Delivery,
+}
+
+/// Each lane has its own channel: tags rise in the order of the lane.
+struct LaneChannel {
+    channel: Channel,
+    /// Something of it was dropped unacknowledged. An acknowledgement speaks for all before it, so there must be none any more: the channel is
+    /// closed, and everything after the last acknowledgement comes again, in order.
+    given_up: AtomicBool,
 }
 
 impl Consumer {
     pub(super) async fn take(&mut self, ballots_max: usize) -> Option<Taken> {
-        if self.ready.is_empty() {
+        loop {
+            // What came in the meantime goes into the same statement.
+            while let Ok(more) = self.arrivals.try_recv() {
+                self.ready.extend(more);
+            }
+            self.ready.retain(|arrival| !arrival.channel.given_up.load(Ordering::Relaxed));
+            if !self.ready.is_empty() {
+                break;
+            }
             self.ready = self.arrivals.recv().await?.into();
-        }
-        // What came in the meantime goes into the same statement.
-        while let Ok(more) = self.arrivals.try_recv() {
-            self.ready.extend(more);
         }
         let mut taken = Taken { deliveries: Vec::new(), last: Vec::new() };
         let mut ballots = 0;
@@ -349,7 +347,7 @@ fn read(lane: u16, delivery: lapin::message::Delivery) -> Content {
 pub struct Taken {
     deliveries: Vec<Delivery>,
     /// Per channel the highest tag taken: one acknowledgement speaks for all before it.
-    last: Vec<(Arc<Channel>, u64)>,
+    last: Vec<(Arc<LaneChannel>, u64)>,
 }
 
 impl Taken {
@@ -357,10 +355,25 @@ impl Taken {
         &self.deliveries
     }
 
-    pub(super) async fn ack(self) {
-        for (channel, tag) in self.last {
-            if let Err(error) = channel.basic_ack(tag, BasicAckOptions { multiple: true }).await {
+    pub(super) async fn ack(mut self) {
+        for (lane, tag) in std::mem::take(&mut self.last) {
+            if lane.given_up.load(Ordering::Relaxed) {
+                continue;
+            }
+            if let Err(error) = lane.channel.basic_ack(tag, BasicAckOptions { multiple: true }).await {
                 tracing::debug!(%error, "an acknowledgement was lost; the batches come again and are skipped");
+            }
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        for (lane, _) in self.last.drain(..) {
+            let first = !lane.given_up.swap(true, Ordering::Relaxed);
+            // Without a runtime the connection goes too, which does as well.
+            if let (true, Ok(runtime)) = (first, tokio::runtime::Handle::try_current()) {
+                runtime.spawn(async move { lane.channel.close(200, "not counted".into()).await });
             }
         }
     }
@@ -391,7 +404,7 @@ async fn hand_over(lanes: Vec<(u16, Channel, lapin::Consumer)>, sender: &mpsc::S
     let most = usize::from(PREFETCH_MESSAGES) * lanes.len();
     let mut merged = SelectAll::new();
     for (lane, channel, consumer) in lanes {
-        let channel = Arc::new(channel);
+        let channel = Arc::new(LaneChannel { channel, given_up: AtomicBool::new(false) });
         let arrivals = consumer.map(move |delivery| delivery.ok().map(|delivery| Arrival { lane, channel: channel.clone(), delivery }));
         // `None` is the end of this lane; without it, `SelectAll` would go on quietly with the others.
         merged.push(arrivals.chain(futures_util::stream::iter([None])).boxed());

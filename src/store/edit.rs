@@ -1,6 +1,8 @@
 //! What the back office changes. Every edit is one transaction: it takes the next edition first, which serialises edits and makes
 //! them visible to web processes in order, and ends in the audit log.
 
+use std::collections::BTreeSet;
+
 use super::read::{event_unknown, load_event, poll_unknown};
 use super::{Store, is_taken, writing};
 use crate::domain::{Choice, Event, EventId, EventState, JoinCode, Kind, Limits, Millis, Poll, PollId, PollState, Question, Slug, Title, Visibility};
@@ -412,8 +414,10 @@ impl<'a> PlannedEdit<'a> {
         let mut count = now.choices.len();
         if let Some(choices) = &edit.choices {
             let known = |number: u16| now.choices.iter().any(|c: &Choice| c.number == number);
-            if choices.iter().filter_map(|c| c.number).any(|n| !known(n)) {
-                return Err(Error::invalid("picks_unknown", "One of the choices does not belong to this poll."));
+            // Named twice, one would stand in for another that goes unseen.
+            let mut named = BTreeSet::new();
+            if choices.iter().filter_map(|c| c.number).any(|n| !known(n) || !named.insert(n)) {
+                return Err(Error::invalid("picks_unknown", "One of the choices does not belong to this poll, or stands there twice."));
             }
             let kept = choices.iter().filter(|c| c.number.is_some()).count();
             if kept != now.choices.len() || choices.len() != kept {

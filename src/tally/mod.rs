@@ -1,6 +1,7 @@
 //! Counting: takes batches off its lanes, writes them in one transaction, and acknowledges after the commit. No HTTP, no
 //! documents. The rules of what counts are the store's upsert and `domain`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -87,11 +88,11 @@ impl Worker {
 
     async fn count(&self, taken: &Taken) -> Result<Step> {
         let now = now_ms();
-        let mut batches: Vec<Batch> = Vec::with_capacity(taken.deliveries().len());
+        let mut batches: Vec<Arc<Batch>> = Vec::with_capacity(taken.deliveries().len());
         let mut quarantined = 0;
         for delivery in taken.deliveries() {
             match &delivery.content {
-                Content::Batch(batch) => batches.push(Batch::clone(batch)),
+                Content::Batch(batch) => batches.push(batch.clone()),
                 Content::Poison { reason, body } => {
                     tracing::error!(lane = delivery.lane, reason, "a message cannot be read; it goes to quarantine");
                     self.store.quarantine(fastrand::i64(1..), delivery.lane, reason, body, now).await?;
