@@ -39,7 +39,9 @@ impl TrustedProxies {
 
     pub fn client_of(&self, request: &HttpRequest) -> IpAddr {
         let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |a| a.ip());
-        self.client(peer, request.headers().get("x-forwarded-for").and_then(|v| v.to_str().ok()))
+        // Some proxies add a line instead of lengthening the one that came: all of them count, the client's own is only the first.
+        let lines: Vec<&str> = request.headers().get_all("x-forwarded-for").map(|v| v.to_str().unwrap_or_default()).collect();
+        self.client(peer, (!lines.is_empty()).then(|| lines.join(",")).as_deref())
     }
 }
 

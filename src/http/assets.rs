@@ -2,10 +2,10 @@
 
 use actix_web::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, VARY};
 use actix_web::web::{Bytes, Path, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, get, web};
+use actix_web::{HttpRequest, HttpResponse, Route, guard, route, web};
 
 use super::audience::matches_etag;
-use super::problem::unknown_address;
+use super::problem::nothing_here;
 use crate::domain::RESERVED_PATHS;
 
 pub struct Asset {
@@ -31,34 +31,39 @@ const ASSET_CACHE: &str = "public, max-age=31536000, immutable";
 /// Short, so that a new version arrives; and a page that cannot go blank: stale for a day when the origin is away.
 const PAGE_CACHE: &str = "public, max-age=60, s-maxage=60, stale-while-revalidate=600, stale-if-error=86400";
 
-#[get("/assets/{path:.*}")]
+#[route("/assets/{path:.*}", method = "GET", method = "HEAD")]
 pub async fn embedded_file(request: HttpRequest, path: Path<String>) -> HttpResponse {
     let wanted = ASSETS.iter().find(|a| !a.page && a.url.strip_prefix("/assets/") == Some(path.as_str()));
     match wanted {
         Some(asset) => answer(&request, asset, ASSET_CACHE),
-        None => unknown_address(request).await,
+        None => nothing_here(),
     }
 }
 
 pub fn pages(config: &mut ServiceConfig) {
     config
-        .route("/", web::get().to(|request: HttpRequest| page(request, "/vote/index.html")))
-        .route("/admin", web::get().to(|request: HttpRequest| page(request, "/admin/index.html")))
-        .route("/admin/{rest:.*}", web::get().to(|request: HttpRequest| page(request, "/admin/index.html")))
-        .route("/present/{event}", web::get().to(|request: HttpRequest| page(request, "/present/index.html")))
+        .route("/", readable().to(|request: HttpRequest| page(request, "/vote/index.html")))
+        .route("/admin", readable().to(|request: HttpRequest| page(request, "/admin/index.html")))
+        .route("/admin/{rest:.*}", readable().to(|request: HttpRequest| page(request, "/admin/index.html")))
+        .route("/present/{event}", readable().to(|request: HttpRequest| page(request, "/present/index.html")))
         // A code or a short name; whether there is such an event, the page asks itself. The same bytes for all.
-        .route("/{code:[0-9A-Za-z][0-9A-Za-z -]{2,39}}", web::get().to(join_page));
+        .route("/{code:[0-9A-Za-z][0-9A-Za-z -]{2,39}}", readable().to(join_page));
+}
+
+/// GET, and HEAD for link previews and caches that only ask.
+fn readable() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 /// Our own names are nobody's short name: `/metrics` and `/api` are not pages.
 async fn join_page(request: HttpRequest, code: Path<String>) -> HttpResponse {
-    if RESERVED_PATHS.iter().any(|ours| code.eq_ignore_ascii_case(ours)) { unknown_address(request).await } else { page(request, "/vote/index.html").await }
+    if RESERVED_PATHS.iter().any(|ours| code.eq_ignore_ascii_case(ours)) { nothing_here() } else { page(request, "/vote/index.html").await }
 }
 
 async fn page(request: HttpRequest, url: &'static str) -> HttpResponse {
     match ASSETS.iter().find(|a| a.url == url) {
         Some(asset) => answer(&request, asset, PAGE_CACHE),
-        None => unknown_address(request).await,
+        None => nothing_here(),
     }
 }
 

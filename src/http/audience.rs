@@ -5,7 +5,7 @@ use std::fmt::Write;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse, get, post};
+use actix_web::{HttpRequest, HttpResponse, get, post, route};
 
 use super::body::{BallotBody, Nothing, parse};
 use super::pass::{Level, Pass};
@@ -97,7 +97,7 @@ pub async fn mint(request: HttpRequest, code: Path<String>, site: Data<Site>, _b
 }
 
 /// The live document: bytes drawn once, whoever asks.
-#[get("/api/v1/live/{code}")]
+#[route("/api/v1/live/{code}", method = "GET", method = "HEAD")]
 pub async fn document(request: HttpRequest, code: Path<String>, site: Data<Site>) -> Result<HttpResponse> {
     let event = find_event(&site, &request, &code)?;
     let frame = site.live.public(event).await?.borrow().clone();
@@ -120,7 +120,7 @@ pub async fn document_stream(request: HttpRequest, code: Path<String>, site: Dat
 }
 
 /// The join link as a picture.
-#[get("/api/v1/live/{code}/qr.svg")]
+#[route("/api/v1/live/{code}/qr.svg", method = "GET", method = "HEAD")]
 pub async fn qr(request: HttpRequest, code: Path<String>, site: Data<Site>) -> Result<HttpResponse> {
     use fast_qr::convert::{Builder, Shape, svg::SvgBuilder};
     let id = find_event(&site, &request, &code)?;

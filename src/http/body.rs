@@ -81,8 +81,12 @@ impl FromRequest for Nothing {
 
 /// JSON, whole, with no unknown field. Where it went wrong is said by line and column, never by repeating the input.
 pub fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
-    serde_json::from_slice(body)
-        .map_err(|_| Error::invalid("json_invalid", "The body is not the JSON this address takes. See the API description for its fields."))
+    let invalid = || Error::invalid("json_invalid", "The body is not the JSON this address takes. See the API description for its fields.");
+    // serde would take a list for an object, its fields in order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(invalid());
+    }
+    serde_json::from_slice(body).map_err(|_| invalid())
 }
 
 /// What is announced too large is refused before it is sent.

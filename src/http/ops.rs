@@ -1,7 +1,7 @@
 //! For operators: alive, ready, metrics, and a page in words.
 
 use actix_web::web::{Data, ServiceConfig};
-use actix_web::{HttpResponse, get, web};
+use actix_web::{HttpResponse, route, web};
 use askama::Template;
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -12,13 +12,13 @@ use crate::clock::now_ms;
 use crate::error::{Error, Result};
 
 /// The event loop answers.
-#[get("/livez")]
+#[route("/livez", method = "GET", method = "HEAD")]
 pub async fn livez() -> HttpResponse {
     private(HttpResponse::Ok()).content_type("text/plain; charset=utf-8").body("ok\n")
 }
 
 /// Can a vote be made durable now? The database is not asked: votes are accepted without it.
-#[get("/readyz")]
+#[route("/readyz", method = "GET", method = "HEAD")]
 pub async fn readyz(site: Data<Site>) -> HttpResponse {
     let ready = site.desk.is_ready() && !site.stop.is_cancelled();
     let (mut answer, word) = if ready { (HttpResponse::Ok(), "ready\n") } else { (HttpResponse::ServiceUnavailable(), "not ready\n") };
@@ -39,7 +39,7 @@ struct StatusPage {
 /// A document older than this means that the database does not answer.
 const STALE_AFTER_S: i64 = 5;
 
-#[get("/status")]
+#[route("/status", method = "GET", method = "HEAD")]
 pub async fn status(site: Data<Site>) -> Result<HttpResponse> {
     // Without the database the page still says what it can.
     let standing = site.store.standing().await.ok();

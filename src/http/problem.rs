@@ -76,5 +76,9 @@ pub async fn unknown_address(request: HttpRequest) -> HttpResponse {
     if known_elsewhere {
         return answer(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This address does not take this method.");
     }
+    nothing_here()
+}
+
+pub fn nothing_here() -> HttpResponse {
     answer(StatusCode::NOT_FOUND, "not_found", "There is nothing under this address.")
 }

@@ -1,15 +1,13 @@
 //! Server-sent events: the newest document, whole, and then every change. No queue per reader: who is slow skips to the newest.
 
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::web::Bytes;
-use futures_util::Stream;
+use futures_util::stream::unfold;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -27,27 +25,20 @@ pub fn answer(frames: watch::Receiver<Arc<Frame>>, cache: &'static str, stop: Ca
         .insert_header((CACHE_CONTROL, cache))
         // nginx would otherwise hold events back until its buffer is full.
         .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(Events::new(frames, stop))
+        .streaming(unfold(Reader { frames, stop, begun: false }, |reader| async move {
+            let (reader, bytes) = reader.next().await?;
+            Some((Ok::<_, Infallible>(bytes), reader))
+        }))
 }
 
-struct Events {
-    next: Pin<Box<dyn Future<Output = Option<(State, Bytes)>>>>,
-}
-
-struct State {
+struct Reader {
     frames: watch::Receiver<Arc<Frame>>,
     stop: CancellationToken,
     begun: bool,
 }
 
-impl Events {
-    fn new(frames: watch::Receiver<Arc<Frame>>, stop: CancellationToken) -> Events {
-        Events { next: Box::pin(State { frames, stop, begun: false }.next()) }
-    }
-}
-
-impl State {
-    async fn next(mut self) -> Option<(State, Bytes)> {
+impl Reader {
+    async fn next(mut self) -> Option<(Reader, Bytes)> {
         if !self.begun {
             self.begun = true;
             let frame = self.frames.borrow_and_update().event.clone();
@@ -65,24 +56,5 @@ impl State {
             () = tokio::time::sleep(HEARTBEAT_EVERY) => HEARTBEAT.clone(),
         };
         Some((self, bytes))
-    }
-}
-
-impl Stream for Events {
-    type Item = Result<Bytes, std::convert::Infallible>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.next.as_mut().poll(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(None) => {
-                // Never polled to completion again.
-                self.next = Box::pin(poll_fn(|_| Poll::Pending));
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some((state, bytes))) => {
-                self.next = Box::pin(state.next());
-                Poll::Ready(Some(Ok(bytes)))
-            }
-        }
     }
 }

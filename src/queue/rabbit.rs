@@ -70,12 +70,18 @@ struct Shared {
     /// Names of the queues, made once: a publish borrows them.
     names: Vec<ShortString>,
     /// `None` while there is no connection to publish on, or the broker has blocked it.
-    channel: RwLock<Option<Channel>>,
+    line: RwLock<Option<Line>>,
     blocked: AtomicBool,
     ready: watch::Sender<bool>,
-    /// Somebody saw the connection fail.
-    broken: Notify,
     supervisor: RwLock<Option<AbortHandle>>,
+}
+
+/// What to publish on.
+#[derive(Clone)]
+struct Line {
+    channel: Channel,
+    /// Somebody saw it fail. Of this connection alone: the last words of an old one must not take down the new one.
+    broken: Arc<Notify>,
 }
 
 impl Rabbit {
@@ -88,10 +94,9 @@ impl Rabbit {
             settings,
             uri,
             names,
-            channel: RwLock::new(None),
+            line: RwLock::new(None),
             blocked: AtomicBool::new(false),
             ready: watch::Sender::new(false),
-            broken: Notify::new(),
             supervisor: RwLock::new(None),
         });
         if publishes {
@@ -103,7 +108,7 @@ impl Rabbit {
 
     pub(super) async fn publish(&self, batch: &Batch) -> Result<Safe, NotSafe> {
         // The lock is held for a clone of a handle, never across an await.
-        let Some(channel) = self.shared.channel.read().expect("never poisoned").clone() else {
+        let Some(Line { channel, broken }) = self.shared.line.read().expect("never poisoned").clone() else {
             return Err(NotSafe::Refused("the broker is away"));
         };
         if self.shared.blocked.load(Ordering::Relaxed) {
@@ -117,7 +122,7 @@ impl Rabbit {
             // An unroutable message is returned first and then *acknowledged*: without `mandatory` it would be gone.
             Ok(Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)))) => {
                 tracing::warn!(lane = batch.lane, "the broker returned a batch: its queue is gone; declaring again");
-                self.shared.broken.notify_one();
+                broken.notify_one();
                 Err(NotSafe::Refused("the queue is gone"))
             }
             // The queue is full, or the broker failed inside: on some node the batch may stand all the same.
@@ -125,12 +130,15 @@ impl Rabbit {
             Ok(Ok(Confirmation::NotRequested)) => Err(NotSafe::Unknown("the channel does not confirm")),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "publishing failed");
-                self.shared.broken.notify_one();
+                broken.notify_one();
                 Err(NotSafe::Unknown("the broker went away"))
             }
             Err(_) => {
                 tracing::warn!("no confirm within {CONFIRM_TIMEOUT:?}");
-                self.shared.broken.notify_one();
+                // A blocked connection is silent because it is blocked. A new one would look ready until it has swallowed a few more.
+                if !self.shared.blocked.load(Ordering::Relaxed) {
+                    broken.notify_one();
+                }
                 Err(NotSafe::Unknown("the broker is silent"))
             }
         }
@@ -156,9 +164,9 @@ impl Rabbit {
         if let Some(task) = self.shared.supervisor.write().expect("never poisoned").take() {
             task.abort();
         }
-        let channel = self.shared.channel.write().expect("never poisoned").take();
+        let line = self.shared.line.write().expect("never poisoned").take();
         self.shared.ready.send_replace(false);
-        if let Some(channel) = channel {
+        if let Some(Line { channel, .. }) = line {
             let _ = timeout(SETUP_TIMEOUT, channel.close(200, "stopping".into())).await;
         }
     }
@@ -181,12 +189,13 @@ async fn supervise(shared: Arc<Shared>) {
             Ok(Ok((connection, channel))) => {
                 backoff = BACKOFF_FIRST;
                 shared.blocked.store(false, Ordering::Relaxed);
-                *shared.channel.write().expect("never poisoned") = Some(channel);
+                let broken = Arc::new(Notify::new());
+                *shared.line.write().expect("never poisoned") = Some(Line { channel, broken: broken.clone() });
                 shared.ready.send_replace(true);
                 tracing::info!("publishing to the broker");
-                watch_connection(&shared, &connection).await;
+                watch_connection(&shared, &connection, &broken).await;
                 shared.ready.send_replace(false);
-                *shared.channel.write().expect("never poisoned") = None;
+                *shared.line.write().expect("never poisoned") = None;
                 // Publishes in flight fail with it, and are told "unknown".
                 let _ = timeout(Duration::from_secs(1), connection.close(200, "rebuilding".into())).await;
             }
@@ -199,11 +208,11 @@ async fn supervise(shared: Arc<Shared>) {
 }
 
 /// Returns when the connection is no longer of use.
-async fn watch_connection(shared: &Shared, connection: &Connection) {
+async fn watch_connection(shared: &Shared, connection: &Connection, broken: &Notify) {
     let mut events = Box::pin(connection.events_listener());
     loop {
         tokio::select! {
-            () = shared.broken.notified() => return,
+            () = broken.notified() => return,
             event = events.next() => match event {
                 Some(Event::ConnectionBlocked(why)) => {
                     tracing::warn!(why, "the broker blocks publishing");

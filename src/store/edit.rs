@@ -139,7 +139,7 @@ impl Store {
     pub async fn create_event(&self, draft: EventDraft, stamp: Stamp) -> Result<Event> {
         let pool = self.office.clone();
         self.owned(async move {
-            Ok(writing!(&pool, db => {
+            writing!(&pool, db => {
                 let mut tx = db.begin().await?;
                 let (edition,): (i64,) = sqlx::query_as("update edition set number = number + 1 where id = 1 returning number").fetch_one(&mut *tx).await?;
                 let mut code_found = false;
@@ -166,7 +166,7 @@ impl Store {
                 tx.commit().await?;
                 event
             })
-            .ok_or_else(event_unknown)?)
+            .ok_or_else(event_unknown)
         })
         .await
     }
