@@ -236,7 +236,8 @@ impl Poll {
         match self.visibility {
             Visibility::Live | Visibility::AfterVote => true,
             Visibility::AfterClose => closed_for_all,
-            Visibility::Hidden => self.revealed,
+            // A reveal after the close waits for it too.
+            Visibility::Hidden => self.revealed && (self.closed_at.is_none() || closed_for_all),
         }
     }
 }
@@ -327,5 +328,10 @@ pub(crate) mod tests {
         assert!(!poll.audience_sees_result(10_000));
         (poll.state, poll.closed_at) = (PollState::Closed, Some(10_000));
         assert!(!poll.audience_sees_result(11_999) && poll.audience_sees_result(12_000));
+        poll.visibility = Visibility::Hidden;
+        poll.revealed = true;
+        assert!(!poll.audience_sees_result(11_999) && poll.audience_sees_result(12_000));
+        poll.revealed = false;
+        assert!(!poll.audience_sees_result(12_000));
     }
 }

@@ -1,5 +1,6 @@
 //! What phones ask for. No cookies; the voting call comes first, because everything else may wait.
 
+use std::cmp::Ordering;
 use std::fmt::Write;
 
 use actix_web::http::StatusCode;
@@ -31,8 +32,10 @@ pub async fn cast(request: HttpRequest, poll: Path<String>, site: Data<Site>, bo
     let (event, at) = find_poll(&site, &pass, &poll).await?;
     let poll = &event.polls[at];
     let ballot = parse::<BallotJson<'_>>(&body.0)?.into_ballot(poll, pass.voter)?;
-    if let Err(closed) = check_open(&event, poll, now) {
-        return repeat_after_close(&site, poll, &ballot, closed).await;
+    match check_open(&event, poll, &ballot, now) {
+        Ok(()) => {}
+        Err(Error::Busy(why)) => return Err(Error::Busy(why)),
+        Err(closed) => return repeat_after_close(&site, &event, poll, &ballot, closed).await,
     }
     if site.recent.note(&ballot) == Seen::Differs {
         return Err(Error::conflict("ballot_differs", "This ballot was sent before with other picks. A change of mind needs a new ballot id."));
@@ -42,26 +45,34 @@ pub async fn cast(request: HttpRequest, poll: Path<String>, site: Data<Site>, bo
     Ok(receipt_answer(id.0, receipt.accepted_at, receipt.counted))
 }
 
-fn check_open(event: &Event, poll: &Poll, now: Millis) -> Result<()> {
+fn check_open(event: &Event, poll: &Poll, ballot: &Ballot, now: Millis) -> Result<()> {
     if event.state == EventState::Ended {
         return Err(Error::conflict("poll_closed", "This event has ended. Your vote was not counted."));
     }
-    poll.check_open(now)
+    match ballot.round.cmp(&poll.round) {
+        Ordering::Less => Err(Error::conflict("round_over", "This vote was for an earlier round, which is over. It was not counted.")),
+        // The phone heard of it from a faster process.
+        Ordering::Greater => Err(Error::Busy("a new round is just beginning")),
+        Ordering::Equal => poll.check_open(now),
+    }
 }
 
 /// The same ballot again always gets the same success, also when the poll was closed between the vote and its answer.
-async fn repeat_after_close(site: &Site, poll: &Poll, ballot: &Ballot, closed: Error) -> Result<HttpResponse> {
-    let Some(closed_at) = poll.closed_at else { return Err(closed) };
+async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ballot, closed: Error) -> Result<HttpResponse> {
+    // When this round ended at the latest.
+    let ended_by = if ballot.round < poll.round { Some(event.updated_at) } else { poll.closed_at };
+    let Some(ended_by) = ended_by else { return Err(closed) };
     let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Busy("many ballots are being looked up"))?;
-    if let Some(held) = site.store.ballot_of(poll.id, poll.round, ballot.voter).await?
-        && held.ballot == *ballot
-    {
-        return Ok(receipt_answer(ballot.ballot.0, held.accepted_at, true));
+    if let Some(held) = site.store.ballot_of(poll.id, ballot.round, ballot.voter).await? {
+        // The same one; or one that had to give way to this voter's later one, which it would again.
+        if held.ballot == *ballot || held.ballot.rank() > ballot.rank() {
+            return Ok(receipt_answer(ballot.ballot.0, held.accepted_at, true));
+        }
     }
     // It may have been accepted by another process, or by this one a moment ago, and still be on its way. Once all that was accepted
     // in time is counted, there is no doubt left.
     let may_be_on_its_way = if site.settings.in_process { site.recent.has(ballot) } else { true };
-    if may_be_on_its_way && site.live.counted_through() < closed_at + CLOSE_GRACE_MS {
+    if may_be_on_its_way && site.live.counted_through() < ended_by + CLOSE_GRACE_MS {
         return Err(Error::Busy("the last votes are being counted"));
     }
     Err(closed)

@@ -1,8 +1,11 @@
 //! What a phone sends and gets.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{Ballot, BallotId, ChoiceId, Millis, Pick, Poll, VoterId};
@@ -16,14 +19,44 @@ pub struct BallotBody<'a> {
     revision: u32,
     #[serde(borrow)]
     picks: Vec<PickBody<'a>>,
+    /// The round the voter saw. Without it, a tap that was on its way for long would count in a round it was not meant for.
+    round: Option<u32>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum PickBody<'a> {
-    Plain(#[serde(borrow)] Cow<'a, str>),
-    #[serde(borrow)]
-    Weighted(WeightedPick<'a>),
+/// `"<choice>"`, or `{"choice":"<choice>","weight":3}`.
+struct PickBody<'a> {
+    choice: Cow<'a, str>,
+    weight: u32,
+}
+
+/// By hand: serde's untagged enum would copy every pick first, and take a list for an object.
+impl<'de: 'a, 'a> Deserialize<'de> for PickBody<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PickVisitor;
+
+        impl<'de> Visitor<'de> for PickVisitor {
+            type Value = PickBody<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a choice, or a choice with its weight")
+            }
+
+            fn visit_borrowed_str<E>(self, choice: &'de str) -> Result<Self::Value, E> {
+                Ok(PickBody { choice: Cow::Borrowed(choice), weight: 1 })
+            }
+
+            fn visit_str<E>(self, choice: &str) -> Result<Self::Value, E> {
+                Ok(PickBody { choice: Cow::Owned(choice.to_owned()), weight: 1 })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let WeightedPick { choice, weight } = WeightedPick::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(PickBody { choice, weight })
+            }
+        }
+
+        deserializer.deserialize_any(PickVisitor)
+    }
 }
 
 #[derive(Deserialize)]
@@ -38,7 +71,7 @@ struct WeightedPick<'a> {
 const REVISION_MAX: u32 = 1_000_000;
 
 impl BallotBody<'_> {
-    /// The ballot this body means in this poll, its picks checked by the poll's rules.
+    /// The ballot this body means in this poll, its picks checked by the poll's rules. Its round need not be the poll's any more.
     pub fn into_ballot(self, poll: &Poll, voter: VoterId) -> Result<Ballot> {
         if self.ballot.is_nil() {
             return Err(Error::invalid("ballot_invalid", "A ballot needs an id of its own."));
@@ -50,18 +83,18 @@ impl BallotBody<'_> {
             return Err(Error::conflict("change_not_allowed", "A vote in this poll cannot be changed."));
         }
         let mut picks = Vec::with_capacity(self.picks.len());
-        for pick in &self.picks {
-            let (choice, weight) = match pick {
-                PickBody::Plain(choice) => (choice, 1),
-                PickBody::Weighted(WeightedPick { choice, weight }) => (choice, *weight),
-            };
+        for PickBody { choice, weight } in &self.picks {
             let choice: ChoiceId = choice.parse()?;
             if choice.poll != poll.id {
                 return Err(Error::invalid("picks_unknown", "One of the picks is not a choice of this poll."));
             }
-            picks.push(Pick { choice: choice.number, weight });
+            picks.push(Pick { choice: choice.number, weight: *weight });
         }
-        Ok(Ballot { poll: poll.id, round: poll.round, voter, ballot: BallotId(self.ballot), revision: self.revision, picks: poll.accept(&picks)? })
+        let round = self.round.unwrap_or(poll.round);
+        if round == 0 || i32::try_from(round).is_err() {
+            return Err(Error::invalid("round_invalid", "Rounds are numbered from 1."));
+        }
+        Ok(Ballot { poll: poll.id, round, voter, ballot: BallotId(self.ballot), revision: self.revision, picks: poll.accept(&picks)? })
     }
 }
 

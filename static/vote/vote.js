@@ -11,7 +11,7 @@
  * @typedef {{event:{code:string, title:string, state:"live"|"ended"}, now:number, version:number, counted_through:number,
  *   refresh_ms:number, current:string|null, polls:Poll[]}} Live
  * @typedef {{ballot:string|null, picks:string[], state:"none"|"saved"|"received"|"counted", accepted_at:number|null}} Sent
- * @typedef {Sent & {poll:string, revision:number, before:Sent|null, unsure:boolean}} Saved
+ * @typedef {Sent & {poll:string, round:number, revision:number, before:Sent|null, unsure:boolean}} Saved
  *   What this phone keeps for one poll and round. `before`: the last ballot the server has answered for.
  *   `unsure`: an earlier ballot was replaced before its answer came.
  */
@@ -148,7 +148,7 @@ function cast(poll, picks) {
   const old = keep.get(key);
   const answered = old && (old.state === "received" || old.state === "counted");
   keep.set(key, {
-    poll: poll.id, ballot: uuid(), revision: (old?.revision ?? 0) + 1, picks, state: "saved", accepted_at: null,
+    poll: poll.id, round: poll.round, ballot: uuid(), revision: (old?.revision ?? 0) + 1, picks, state: "saved", accepted_at: null,
     before: answered ? sent(old) : old?.before ?? null, unsure: old?.state === "saved",
   });
   sessionStorage.removeItem(`gs:draft:${key}`);
@@ -197,8 +197,8 @@ async function empty() {
   for (let key = waiting()[0]; key; key = waiting()[0]) {
     /** @type {Saved} */
     const mine = keep.get(key);
-    const { ballot, revision, picks } = mine;
-    const answer = await ask(`/api/v1/polls/${mine.poll}/ballots`, await pass(), { ballot, revision, picks });
+    const { ballot, revision, picks, round } = mine;
+    const answer = await ask(`/api/v1/polls/${mine.poll}/ballots`, await pass(), { ballot, revision, picks, round });
     if (answer.status < 300 && answer.body?.ballot === ballot) accepted(key, mine, answer.body);
     else if (needsNewPass(answer) && !renewed) {
       keep.drop(`gs:pass:${live?.event.code}`);

@@ -2,3 +2,15 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+
+mod broker;
+mod craft;
+mod edits;
+mod fence;
+mod intake;
+mod marks;
+mod property;
+mod queue;
+mod recount;
+mod store;
+mod trouble;

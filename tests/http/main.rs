@@ -3,4 +3,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod account;
+mod bad_input;
+mod caching;
+mod client;
+mod hall;
+mod heads;
+mod live;
 mod main_job;
+mod office;
+mod operations;
+mod process;
+mod routes;
+mod voting;

@@ -93,6 +93,16 @@ impl Place {
         }
     }
 
+    /// Lanes without a database, for tests of the queue alone.
+    pub fn lanes_only(backend: Backend) -> Place {
+        let mut place = Place::new(Backend::Embedded);
+        if backend == Backend::Distributed {
+            place.backend = backend;
+            place.amqp_url = Some(std::env::var("GROUNDSWELL_TEST_AMQP_URL").expect("checked by the caller"));
+        }
+        place
+    }
+
     /// Arguments that make a server run here, on free ports.
     pub fn args(&self, command: &str) -> Vec<String> {
         let data = self.directory.path().display().to_string();
@@ -164,6 +174,15 @@ impl Server {
 
     /// `command` is serve, web or tally; `more` are further arguments. A tally has no address: it is 0.0.0.0:0.
     pub fn start_as(place: &Place, command: &str, more: &[&str]) -> Server {
+        let server = Server::launch(place, command, more);
+        if server.address.port() != 0 {
+            until("the server is ready", || server.get("/readyz").status == 200);
+        }
+        server
+    }
+
+    /// The same without waiting until it is ready: its broker may be away.
+    pub fn launch(place: &Place, command: &str, more: &[&str]) -> Server {
         let mut args = place.args(command);
         args.extend(more.iter().map(|s| (*s).to_owned()));
         let config = Config::from_args(args).expect("the test's settings are right");
@@ -179,11 +198,7 @@ impl Server {
             });
         });
         let (address, metrics, setup_link, store, stop) = receiver.recv_timeout(Duration::from_secs(30)).expect("the server starts within 30 s");
-        let server = Server { address, metrics, setup_link, store, stop, thread: Some(thread) };
-        if server.address.port() != 0 {
-            until("the server is ready", || server.get("/readyz").status == 200);
-        }
-        server
+        Server { address, metrics, setup_link, store, stop, thread: Some(thread) }
     }
 
     /// Stops in good order and waits for it.

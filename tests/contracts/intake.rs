@@ -1,0 +1,294 @@
+//! Micro-batches: who waits for what, what is refused, and what a beat may say. The desk stays on one thread, as in a web worker.
+
+use std::collections::HashSet;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use groundswell::clock::now_ms;
+use groundswell::domain::{InstanceId, Millis, PollId};
+use groundswell::error::Error;
+use groundswell::intake::{Desk, Intake, Receipt, WAITING_MAX};
+use groundswell::queue::Queue;
+use groundswell::store::Store;
+use groundswell::tally::Worker;
+use lapin::options::QueueDeleteOptions;
+use tokio::task::{JoinHandle, LocalSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::craft::{assert_proven, ballot, batch, eventually, instance, poll_id, soon, tally, voter};
+use crate::on_both;
+use crate::queue::{LANES, lanes};
+use crate::support::{Backend, Place, runtime};
+
+on_both![
+    waiters_of_one_batch_hear_the_same_time,
+    a_ballot_whose_waiter_has_gone_is_counted_all_the_same,
+    a_full_waiting_room_refuses_at_once_and_empties,
+    the_number_of_a_refused_batch_is_made_good_by_the_next_beat,
+    counted_through_never_passes_a_receipt_that_is_not_in_the_tally,
+    the_last_beat_ends_the_instance,
+    a_receipt_is_later_than_every_beat_before_it,
+];
+
+struct Scene {
+    place: Place,
+    store: Store,
+    queue: Queue,
+    intake: Intake,
+    instance: InstanceId,
+}
+
+impl Scene {
+    fn desk(&self) -> Rc<Desk> {
+        Rc::new(self.intake.desk())
+    }
+
+    /// Two workers, each with half of the lanes.
+    fn count(&self) -> Counting {
+        let stop = CancellationToken::new();
+        let workers = (0..2u16).map(|home| {
+            let own = (0..LANES).filter(|lane| lane % 2 == home).collect();
+            tokio::spawn(Worker::new(self.store.clone(), self.queue.consume(own), home).run(stop.clone(), || {}))
+        });
+        Counting { workers: workers.collect(), stop }
+    }
+
+    async fn in_flight(&self) -> u64 {
+        self.store.standing().await.unwrap().in_flight()
+    }
+}
+
+struct Counting {
+    workers: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+}
+
+impl Counting {
+    async fn end(self) {
+        self.stop.cancel();
+        for worker in self.workers {
+            soon("the worker's end", worker).await.expect("no panic");
+        }
+    }
+}
+
+fn with_intake(backend: Backend, test: impl AsyncFnOnce(&Scene)) {
+    let place = Place::new(backend);
+    runtime().block_on(LocalSet::new().run_until(async {
+        let store = place.store().await;
+        let queue = lanes(&place);
+        soon("lanes", queue.until_ready()).await;
+        let instance = instance();
+        store.register_instance(instance, LANES, now_ms() - 1).await.unwrap();
+        let intake = Intake::new(queue.clone(), instance, LANES);
+        let scene = Scene { place, store, queue, intake, instance };
+        test(&scene).await;
+        scene.queue.close().await;
+        scene.store.close().await;
+    }));
+}
+
+/// Polled once, so that it stands in the batch.
+async fn join<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+    poll_fn(|context| match std::pin::Pin::new(&mut *future).poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+fn waiters_of_one_batch_hear_the_same_time(backend: Backend) {
+    with_intake(backend, async |scene| {
+        let (desk, poll, counting) = (scene.desk(), poll_id(), scene.count());
+        let waiters = (0..50).map(|n| desk.accept(1, ballot(poll, n, 1, "1")));
+        let receipts: Vec<Receipt> = soon("receipts", futures_util::future::join_all(waiters)).await.into_iter().map(Result::unwrap).collect();
+        let times: HashSet<Millis> = receipts.iter().map(|r| r.accepted_at).collect();
+        assert_eq!(times.len(), 1);
+        assert!(receipts.iter().all(|r| r.counted == (backend == Backend::Embedded)), "safe is counted where there is no broker");
+        let row = async || scene.store.ballot_of(poll, 1, voter(7)).await.unwrap();
+        eventually("the ballot is counted", async || row().await.is_some()).await;
+        assert_eq!(row().await.unwrap().accepted_at, receipts[0].accepted_at);
+        assert_eq!(tally(&scene.store, poll).await.books.received, 50);
+        assert_eq!(scene.intake.waiting(), 0);
+        counting.end().await;
+    });
+}
+
+fn a_ballot_whose_waiter_has_gone_is_counted_all_the_same(backend: Backend) {
+    with_intake(backend, async |scene| {
+        let (desk, poll, counting) = (scene.desk(), poll_id(), scene.count());
+        {
+            // A phone that loses its network: the request is dropped while it waits.
+            let mut gone = pin!(desk.accept(0, ballot(poll, 1, 1, "1")));
+            assert!(join(&mut gone).await.is_none());
+        }
+        soon("the one who stays", desk.accept(0, ballot(poll, 2, 1, "1"))).await.unwrap();
+        eventually("both are counted", async || tally(&scene.store, poll).await.books.counted == 2).await;
+        eventually("nobody waits", async || scene.intake.waiting() == 0).await;
+        counting.end().await;
+    });
+}
+
+fn a_full_waiting_room_refuses_at_once_and_empties(backend: Backend) {
+    with_intake(backend, async |scene| {
+        let (desk, poll) = (scene.desk(), poll_id());
+        // Nothing is on its way before this thread pauses, and those who went away count too.
+        for n in 0..WAITING_MAX as u32 {
+            let mut waiter = pin!(desk.accept((n % u32::from(LANES)) as u16, ballot(poll, n, 1, "1")));
+            assert!(join(&mut waiter).await.is_none());
+        }
+        assert_eq!(scene.intake.waiting(), WAITING_MAX);
+        let mut refused = pin!(desk.accept(0, ballot(poll, u32::MAX, 1, "1")));
+        assert!(matches!(join(&mut refused).await, Some(Err(Error::Busy(_)))), "without waiting");
+
+        let counting = scene.count();
+        eventually("the room empties", async || scene.intake.waiting() == 0).await;
+        eventually("all of them are counted", async || tally(&scene.store, poll).await.books.counted == WAITING_MAX as i64).await;
+        assert!(scene.store.ballot_of(poll, 1, voter(u32::MAX)).await.unwrap().is_none(), "refused is not counted");
+        soon("there is room again", desk.accept(0, ballot(poll, 1, 2, "2"))).await.unwrap();
+        counting.end().await;
+        assert_proven(scene.store.recount().await.unwrap());
+    });
+}
+
+/// Makes lane 0 refuse the next batch: full where it is in the process, gone where it is on the broker.
+async fn obstruct(scene: &Scene) {
+    if let Some(url) = &scene.place.amqp_url {
+        let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        channel.queue_delete(format!("{}.lane.00", scene.place.amqp_prefix).into(), QueueDeleteOptions::default()).await.unwrap();
+        connection.close(200, "done".into()).await.unwrap();
+        return;
+    }
+    let somebody = instance();
+    for number in 1.. {
+        let queue = scene.queue.clone();
+        let mut publish = Box::pin(async move { queue.publish(Arc::new(batch(somebody, 0, number, vec![]))).await });
+        if join(&mut publish).await.is_some() {
+            return;
+        }
+        tokio::spawn(publish);
+    }
+}
+
+fn the_number_of_a_refused_batch_is_made_good_by_the_next_beat(backend: Backend) {
+    with_intake(backend, async |scene| {
+        let (desk, poll) = (scene.desk(), poll_id());
+        obstruct(scene).await;
+        let refused = soon("an answer", desk.accept(0, ballot(poll, 1, 1, "1"))).await;
+        assert!(matches!(refused, Err(Error::Busy(_))), "{refused:?}");
+
+        let counting = scene.count();
+        soon("lanes", scene.queue.until_ready()).await;
+        // The same ballot again, as the phone does: it gets the next number.
+        eventually("accepted", async || desk.accept(0, ballot(poll, 1, 1, "1")).await.is_ok()).await;
+        eventually("no number is missing", async || {
+            scene.intake.beat(false).await;
+            scene.in_flight().await == 0
+        })
+        .await;
+        let standing = scene.store.standing().await.unwrap();
+        assert_eq!(standing.missing, []);
+        eventually("counted", async || tally(&scene.store, poll).await.books.received == 1).await;
+        counting.end().await;
+    });
+}
+
+fn counted_through_never_passes_a_receipt_that_is_not_in_the_tally(backend: Backend) {
+    with_intake(backend, async |scene| {
+        let (desk, poll, counting) = (scene.desk(), poll_id(), scene.count());
+        let stop = CancellationToken::new();
+        let beating = tokio::spawn({
+            let (intake, stop) = (scene.intake.clone(), stop.clone());
+            async move {
+                while !stop.is_cancelled() {
+                    intake.beat(false).await;
+                }
+            }
+        });
+        let voting: Vec<JoinHandle<Vec<(u32, Millis)>>> = (0..8)
+            .map(|phone| {
+                let desk = desk.clone();
+                tokio::task::spawn_local(async move {
+                    let mut receipts = Vec::new();
+                    for n in 0..40 {
+                        let number = phone * 1_000 + n;
+                        let receipt = desk.accept((number % u32::from(LANES)) as u16, ballot(poll, number, 1, "1")).await.expect("accepted");
+                        receipts.push((number, receipt.accepted_at));
+                    }
+                    receipts
+                })
+            })
+            .collect();
+        // First what is said to be counted, then who really is.
+        let mut looks: Vec<(Millis, HashSet<u32>)> = Vec::new();
+        while voting.iter().any(|v| !v.is_finished()) {
+            let said = scene.store.standing().await.unwrap().counted_through;
+            looks.push((said, voters_in(scene, poll).await));
+        }
+        let mut receipts = Vec::new();
+        for phone in voting {
+            receipts.extend(soon("receipts", phone).await.unwrap());
+        }
+        for (said, counted) in &looks {
+            let missing: Vec<_> = receipts.iter().filter(|(number, at)| at <= said && !counted.contains(number)).collect();
+            assert!(missing.is_empty(), "counted through {said}, yet not in the tally: {missing:?}");
+        }
+        // It passes each of them in the end: every phone gets to show "Counted".
+        let last = receipts.iter().map(|(_, at)| *at).max().unwrap();
+        eventually("all are counted through", async || scene.store.standing().await.unwrap().counted_through >= last).await;
+        assert_eq!(voters_in(scene, poll).await.len(), 320);
+        stop.cancel();
+        soon("the last beat", beating).await.unwrap();
+        counting.end().await;
+    });
+}
+
+async fn voters_in(scene: &Scene, poll: PollId) -> HashSet<u32> {
+    let sql = format!("select voter from ballot where poll = {}", poll.0);
+    crate::craft::uuids(&scene.place, &sql).await.into_iter().map(|voter| voter.as_u128() as u32).collect()
+}
+
+fn the_last_beat_ends_the_instance(backend: Backend) {
+    with_intake(backend, async |scene| {
+        let (desk, poll, counting) = (scene.desk(), poll_id(), scene.count());
+        soon("a receipt", desk.accept(2, ballot(poll, 1, 1, "1"))).await.unwrap();
+        // Another one goes on for much longer; the one that ended holds nothing back and is not missed.
+        let other = instance();
+        let later = now_ms() + 90_000;
+        scene.store.register_instance(other, LANES, later).await.unwrap();
+        assert_eq!(scene.store.standing().await.unwrap().unreported.iter().map(|u| u.0).collect::<Vec<_>>(), [scene.instance]);
+        soon("the last beat", scene.intake.beat(true)).await;
+        eventually("ended", async || scene.store.standing().await.unwrap().unreported.is_empty()).await;
+        let standing = scene.store.standing().await.unwrap();
+        assert_eq!((standing.counted_through, standing.in_flight()), (later, 0));
+        assert_eq!(tally(&scene.store, poll).await.books.counted, 1);
+        counting.end().await;
+    });
+}
+
+fn a_receipt_is_later_than_every_beat_before_it(backend: Backend) {
+    with_intake(backend, async |scene| {
+        let (desk, poll, counting) = (scene.desk(), poll_id(), scene.count());
+        for n in 0..20 {
+            soon("a beat", scene.intake.beat(false)).await;
+            let before = now_ms();
+            let receipt = soon("a receipt", desk.accept(0, ballot(poll, n, 1, "1"))).await.unwrap();
+            // The beat spoke for everything up to its clock; even in the same millisecond this one comes after it.
+            assert!(receipt.accepted_at >= before);
+        }
+        let mut said = 0;
+        eventually("the beats arrive in their order", async || {
+            scene.intake.beat(false).await;
+            let now = scene.store.standing().await.unwrap().counted_through;
+            assert!(now >= said, "counted through never goes back");
+            said = now;
+            tally(&scene.store, poll).await.books.counted == 20
+        })
+        .await;
+        counting.end().await;
+    });
+}

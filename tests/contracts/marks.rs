@@ -1,0 +1,165 @@
+//! How far the lanes are worked off: what is missing, what is counted through, and who has not reported.
+
+use crate::craft::{NOON, ballot, batch, beat, instance, last_beat, poll_id, with_store};
+use crate::on_both;
+use crate::support::Backend;
+
+/// As the store has it: an instance silent for this long is named instead of waited for.
+const SILENT_AFTER_MS: i64 = 30_000;
+
+on_both![
+    a_number_that_never_came_is_missing_until_it_comes,
+    numbers_beyond_the_last_applied_are_in_flight,
+    counted_through_waits_for_the_slowest_lane,
+    counted_through_waits_for_an_instance_that_has_only_registered,
+    counted_through_waits_for_a_missing_batch,
+    an_old_beat_changes_nothing,
+    an_instance_that_falls_silent_is_named_and_no_longer_waited_for,
+    an_instance_that_comes_back_is_waited_for_again,
+    an_instance_that_ended_is_neither_waited_for_nor_named,
+    an_instance_that_ended_with_a_gap_still_shows_it,
+    the_only_process_ends_those_before_it,
+];
+
+fn a_number_that_never_came_is_missing_until_it_comes(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (poll, from) = (poll_id(), instance());
+        let numbered = |n: u64| batch(from, 3, n, vec![ballot(poll, n as u32, 1, "1")]);
+        store.register_instance(from, 4, NOON).await.unwrap();
+        store.apply(0, &[numbered(1), numbered(3), numbered(6), beat(from, 3, NOON + 1, 6)], NOON).await.unwrap();
+        let standing = store.standing().await.unwrap();
+        assert_eq!(standing.missing, [(from, 3, 2, 2), (from, 3, 4, 5)]);
+        assert_eq!(standing.in_flight(), 3);
+
+        store.apply(0, &[numbered(5), numbered(2), numbered(4)], NOON).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().in_flight(), 0);
+    });
+}
+
+fn numbers_beyond_the_last_applied_are_in_flight(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let from = instance();
+        store.register_instance(from, 1, NOON).await.unwrap();
+        store.apply(0, &[beat(from, 0, NOON + 1, 7)], NOON).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().missing, [(from, 0, 1, 7)]);
+    });
+}
+
+fn counted_through_waits_for_the_slowest_lane(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (one, two) = (instance(), instance());
+        for from in [one, two] {
+            store.register_instance(from, 2, NOON).await.unwrap();
+        }
+        let clocks = [(one, 0, 40), (one, 1, 30), (two, 0, 20), (two, 1, 10)];
+        for (from, lane, after) in clocks {
+            store.apply(0, &[beat(from, lane, NOON + after, 0)], NOON).await.unwrap();
+        }
+        assert_eq!(store.standing().await.unwrap().counted_through, NOON + 10);
+        assert_eq!(store.pulse(0, NOON).await.unwrap().counted_through, NOON + 10);
+        store.apply(0, &[beat(two, 1, NOON + 50, 0)], NOON).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().counted_through, NOON + 20);
+    });
+}
+
+fn counted_through_waits_for_an_instance_that_has_only_registered(backend: Backend) {
+    with_store(backend, async |_, store| {
+        assert_eq!(store.standing().await.unwrap().counted_through, 0, "nobody has said anything yet");
+        let (old, new) = (instance(), instance());
+        store.register_instance(old, 1, NOON).await.unwrap();
+        store.register_instance(new, 1, NOON + 5).await.unwrap();
+        store.apply(0, &[beat(old, 0, NOON + 1_000, 0)], NOON).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().counted_through, NOON + 5);
+    });
+}
+
+fn counted_through_waits_for_a_missing_batch(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (poll, from) = (poll_id(), instance());
+        store.register_instance(from, 1, NOON).await.unwrap();
+        let numbered = |n: u64| batch(from, 0, n, vec![ballot(poll, n as u32, 1, "1")]);
+        store.apply(0, &[numbered(2), beat(from, 0, NOON + 10, 2)], NOON).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().counted_through, NOON);
+        store.apply(0, &[numbered(1)], NOON).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().counted_through, NOON + 10);
+    });
+}
+
+fn an_old_beat_changes_nothing(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let from = instance();
+        store.register_instance(from, 1, NOON).await.unwrap();
+        store.apply(0, &[batch(from, 0, 1, vec![]), beat(from, 0, NOON + 20, 1)], NOON).await.unwrap();
+        store.apply(0, &[beat(from, 0, NOON + 10, 0), last_beat(from, 0, NOON + 10, 9)], NOON).await.unwrap();
+        let standing = store.standing().await.unwrap();
+        assert_eq!((standing.counted_through, standing.in_flight()), (NOON + 20, 0));
+    });
+}
+
+fn an_instance_that_falls_silent_is_named_and_no_longer_waited_for(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (silent, alive) = (instance(), instance());
+        for from in [silent, alive] {
+            store.register_instance(from, 2, NOON).await.unwrap();
+        }
+        let alive_at = |clock| [beat(alive, 0, clock, 0), beat(alive, 1, clock, 0)];
+        // One of the lanes a little later: the last sign is the latest.
+        store.apply(0, &[beat(silent, 1, NOON + 7, 0)], NOON).await.unwrap();
+        store.apply(0, &alive_at(NOON + SILENT_AFTER_MS - 1), NOON).await.unwrap();
+        let standing = store.standing().await.unwrap();
+        assert_eq!((standing.counted_through, standing.unreported.len()), (NOON, 0), "not silent for long enough");
+
+        store.apply(0, &alive_at(NOON + SILENT_AFTER_MS + 7), NOON).await.unwrap();
+        let standing = store.standing().await.unwrap();
+        assert_eq!(standing.counted_through, NOON + SILENT_AFTER_MS + 7);
+        assert_eq!(standing.unreported, [(silent, NOON + 7)]);
+    });
+}
+
+fn an_instance_that_comes_back_is_waited_for_again(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (away, alive) = (instance(), instance());
+        for from in [away, alive] {
+            store.register_instance(from, 1, NOON).await.unwrap();
+        }
+        store.apply(0, &[beat(alive, 0, NOON + 60_000, 0)], NOON).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().unreported.len(), 1);
+        store.apply(0, &[beat(away, 0, NOON + 59_000, 1)], NOON).await.unwrap();
+        let standing = store.standing().await.unwrap();
+        assert_eq!((standing.counted_through, standing.unreported.len(), standing.in_flight()), (NOON, 0, 1));
+    });
+}
+
+fn an_instance_that_ended_is_neither_waited_for_nor_named(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (ended, alive) = (instance(), instance());
+        for from in [ended, alive] {
+            store.register_instance(from, 1, NOON).await.unwrap();
+        }
+        store.apply(0, &[last_beat(ended, 0, NOON + 1, 0), beat(alive, 0, NOON + 90_000, 0)], NOON).await.unwrap();
+        let standing = store.standing().await.unwrap();
+        assert_eq!((standing.counted_through, standing.unreported.len()), (NOON + 90_000, 0));
+    });
+}
+
+fn an_instance_that_ended_with_a_gap_still_shows_it(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (ended, alive) = (instance(), instance());
+        for from in [ended, alive] {
+            store.register_instance(from, 1, NOON).await.unwrap();
+        }
+        store.apply(0, &[last_beat(ended, 0, NOON + 1, 2), beat(alive, 0, NOON + 90_000, 0)], NOON).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().missing, [(ended, 0, 1, 2)]);
+    });
+}
+
+fn the_only_process_ends_those_before_it(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (before, now) = (instance(), instance());
+        store.register_instance(before, 2, NOON).await.unwrap();
+        store.end_other_instances(now).await.unwrap();
+        store.register_instance(now, 2, NOON + 100).await.unwrap();
+        let standing = store.standing().await.unwrap();
+        assert_eq!((standing.counted_through, standing.unreported.len()), (NOON + 100, 0));
+    });
+}

@@ -1,0 +1,271 @@
+//! A broker of one's own, to be blocked, killed and missed. It is started by the first test that needs it; one test at a time breaks it.
+
+use std::collections::BTreeSet;
+use std::os::unix::process::CommandExt;
+use std::panic::AssertUnwindSafe;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use groundswell::domain::Batch;
+use groundswell::queue::{Content, NotSafe, Queue, Safe};
+use serde_json::{Value, json};
+
+use crate::broker::control;
+use crate::craft::{ballot, batch, eventually, eventually_within, instance, poll_id, soon};
+use crate::queue::{drain, lanes, put, take};
+use crate::support::{Backend, Place, Server, runtime, services_are_there, until};
+
+/// Broker restarts on two cores that also compile.
+const RESTART: Duration = Duration::from_secs(60);
+/// A refusal is an answer, not a wait.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+struct Broker {
+    directory: String,
+    amqp_url: String,
+    /// Ends the broker when this process ends, however it does: its standard input is then closed.
+    _keeper: Child,
+}
+
+impl Broker {
+    fn start() -> Broker {
+        let directory = tempfile::TempDir::new().expect("a directory").keep().to_str().expect("a name in ASCII").to_owned();
+        let script = std::env::var("GROUNDSWELL_TEST_SERVICES").expect("checked by the caller");
+        let mut keeper = Command::new("bash");
+        keeper.args(["-c", r#"read -r _; exec "$0" stop "$1""#, &script, &directory]);
+        // A group of its own: an interrupt that ends the tests must not end the one who cleans up.
+        keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let keeper = keeper.spawn().expect("bash");
+        control(&directory, &["start"]);
+        let environment = control(&directory, &["env"]).expect("the script is there");
+        let amqp_url = environment.lines().find_map(|l| l.strip_prefix("export GROUNDSWELL_TEST_AMQP_URL=")).expect("an address").to_owned();
+        Broker { directory, amqp_url, _keeper: keeper }
+    }
+
+    fn control(&self, args: &[&str]) -> String {
+        control(&self.directory, args).expect("the script is there")
+    }
+
+    fn memory_watermark(&self, fraction: &str) {
+        self.control(&["rabbitmqctl", "set_vm_memory_high_watermark", fraction]);
+    }
+}
+
+fn with_own_broker(test: impl FnOnce(&Broker)) {
+    static BROKER: OnceLock<Broker> = OnceLock::new();
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    if !services_are_there() || std::env::var("GROUNDSWELL_TEST_SERVICES").is_err() {
+        return;
+    }
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let broker = BROKER.get_or_init(Broker::start);
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| test(broker)));
+    if let Err(panic) = outcome {
+        // Whole again for the next test, whatever this one came to.
+        broker.control(&["restart", "rabbitmq"]);
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn place_at(broker: &Broker, database: bool) -> Place {
+    let mut place = if database { Place::new(Backend::Distributed) } else { Place::lanes_only(Backend::Distributed) };
+    place.amqp_url = Some(broker.amqp_url.clone());
+    place
+}
+
+fn small(lane: u16, number: u64) -> Batch {
+    batch(instance(), lane, number, vec![ballot(poll_id(), 1, 1, "1")])
+}
+
+#[test]
+fn publishing_and_consuming_stand_on_connections_of_their_own() {
+    with_own_broker(|broker| {
+        let place = place_at(broker, false);
+        runtime().block_on(async {
+            let queue = lanes(&place);
+            soon("lanes", queue.until_ready()).await;
+            let mut consumer = queue.consume(vec![0, 1]);
+            put(&queue, small(0, 1)).await;
+            drain(&mut consumer, 1).await;
+            let listed = broker.control(&["rabbitmqctl", "-q", "list_connections", "--formatter", "json", "client_properties"]);
+            let listed: Vec<Value> = serde_json::from_str(&listed).expect("JSON");
+            let name = |connection: &Value| {
+                let text = connection.to_string();
+                ["groundswell publish", "groundswell consume"].into_iter().find(|name| text.contains(name)).unwrap_or("somebody else")
+            };
+            let mut names: Vec<&str> = listed.iter().map(name).collect();
+            names.sort_unstable();
+            // A blocked connection writes nothing: acknowledgements must not be on it.
+            assert_eq!(names, ["groundswell consume", "groundswell publish"]);
+            queue.close().await;
+        });
+    });
+}
+
+#[test]
+fn a_broker_short_of_memory_is_refused_at_once_while_counting_goes_on() {
+    struct Watermark<'a>(&'a Broker);
+    impl Drop for Watermark<'_> {
+        fn drop(&mut self) {
+            self.0.memory_watermark("0.4");
+        }
+    }
+    with_own_broker(|broker| {
+        let place = place_at(broker, false);
+        runtime().block_on(async {
+            let queue = lanes(&place);
+            soon("lanes", queue.until_ready()).await;
+            let mut consumer = queue.consume(vec![0]);
+            for number in 1..=3 {
+                put(&queue, small(0, number)).await;
+            }
+            let held = take(&mut consumer).await;
+            let mut expected = 3 - held.deliveries().len();
+
+            let watermark = Watermark(broker);
+            broker.memory_watermark("0.00001");
+            // The broker says so on the first publish; the others on their way then hang.
+            let mut on_their_way = Vec::new();
+            eventually("not ready", async || {
+                for _ in 0..20 {
+                    let (publisher, number) = (queue.clone(), 100 + on_their_way.len() as u64);
+                    on_their_way.push(tokio::spawn(async move { publisher.publish(Arc::new(small(0, number))).await }));
+                }
+                !queue.is_ready()
+            })
+            .await;
+            assert_refused_at_once(&queue).await;
+
+            // Taking and acknowledging go on meanwhile.
+            held.ack().await;
+            drain(&mut consumer, expected).await;
+
+            // Those that hang end as unknown, and nobody takes that for a reason to try the next ones.
+            expected = 0;
+            for publish in on_their_way {
+                match soon("an answer", publish).await.unwrap() {
+                    Ok(safe) => expected += usize::from(safe == Safe::Queued),
+                    Err(why) => assert_ne!(why, NotSafe::Unknown("the channel does not confirm")),
+                }
+                assert_refused_at_once(&queue).await;
+            }
+            // A new connection would look ready, and let the next ones hang.
+            let until = Instant::now() + Duration::from_secs(3);
+            while Instant::now() < until {
+                assert_refused_at_once(&queue).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            drain(&mut consumer, expected).await;
+
+            drop(watermark);
+            eventually("ready again", async || queue.is_ready()).await;
+            eventually("takes batches again", async || queue.publish(Arc::new(small(0, 999))).await == Ok(Safe::Queued)).await;
+            // What hung and was counted after all comes before it, once; what was acknowledged under the alarm does not come again.
+            let mut seen = Vec::new();
+            while !seen.contains(&(0, 999)) {
+                seen.extend(drain(&mut consumer, 1).await);
+            }
+            assert!(seen.iter().all(|(_, number)| *number >= 100), "{seen:?}");
+            queue.close().await;
+        });
+    });
+}
+
+async fn assert_refused_at_once(queue: &Queue) {
+    let asked = Instant::now();
+    assert!(!queue.is_ready());
+    assert!(matches!(queue.publish(Arc::new(small(0, 500))).await, Err(NotSafe::Refused(_))));
+    assert!(asked.elapsed() < AT_ONCE);
+}
+
+#[test]
+fn nothing_that_was_called_safe_is_lost_when_the_broker_is_killed() {
+    with_own_broker(|broker| {
+        let place = place_at(broker, false);
+        runtime().block_on(async {
+            let queue = lanes(&place);
+            soon("lanes", queue.until_ready()).await;
+            let (safe, seen) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(Mutex::new(BTreeSet::new())));
+            let stop = Arc::new(AtomicBool::new(false));
+            let publishers: Vec<_> = (0..3u16)
+                .map(|lane| {
+                    let (queue, safe, stop) = (queue.clone(), safe.clone(), stop.clone());
+                    tokio::spawn(async move {
+                        for number in 1.. {
+                            if stop.load(Ordering::Relaxed) {
+                                break;
+                            }
+                            match queue.publish(Arc::new(small(lane, number))).await {
+                                Ok(_) => _ = safe.lock().unwrap().insert((lane, number)),
+                                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                            }
+                        }
+                    })
+                })
+                .collect();
+            let (sink, mut consumer) = (seen.clone(), queue.consume(vec![0, 1, 2]));
+            let counting = tokio::spawn(async move {
+                while let Some(taken) = consumer.take(1_000).await {
+                    for delivery in taken.deliveries() {
+                        let Content::Batch(batch) = &delivery.content else { panic!("poison") };
+                        sink.lock().unwrap().insert((batch.lane, batch.number));
+                    }
+                    taken.ack().await;
+                }
+            });
+            let count = |set: &Mutex<BTreeSet<(u16, u64)>>| set.lock().unwrap().len();
+
+            eventually("votes flow", async || count(&seen) > 200).await;
+            broker.control(&["kill", "rabbitmq"]);
+            eventually("not ready", async || !queue.is_ready()).await;
+            let before = count(&safe);
+            broker.control(&["restart", "rabbitmq"]);
+            eventually_within(RESTART, "ready again", async || queue.is_ready()).await;
+            eventually_within(RESTART, "votes flow again", async || count(&safe) > before + 200).await;
+            stop.store(true, Ordering::Relaxed);
+            for publisher in publishers {
+                soon("the publisher's end", publisher).await.unwrap();
+            }
+            let all = safe.lock().unwrap().clone();
+            eventually_within(RESTART, "all that was safe has come", async || all.is_subset(&seen.lock().unwrap())).await;
+            counting.abort();
+            queue.close().await;
+        });
+    });
+}
+
+#[test]
+fn a_server_starts_without_its_broker_and_is_ready_when_it_comes() {
+    with_own_broker(|broker| {
+        broker.control(&["kill", "rabbitmq"]);
+        let place = place_at(broker, true);
+        let server = Server::launch(&place, "serve", &[]);
+        server.get("/livez").expect(200);
+        server.get("/readyz").expect(503);
+        // All but voting works: an event is prepared meanwhile.
+        let event = server.office("POST", "/api/v1/events", json!({"title": "Friday"})).expect(201).json();
+        let (id, code) = (event["id"].as_str().unwrap(), event["code"].as_str().unwrap());
+        let poll = server.office("POST", &format!("/api/v1/events/{id}/polls"), json!({"kind": "single", "question": "Which?", "choices": ["A", "B"]}));
+        let poll = poll.expect(201).json()["id"].as_str().unwrap().to_owned();
+        server.office("PUT", &format!("/api/v1/polls/{poll}/state"), json!({"state": "open"})).expect(200);
+        let pass = server.call("POST", &format!("/api/v1/live/{code}/passes"), &[], None).expect(201).json();
+        let bearer = format!("Bearer {}", pass["pass"].as_str().unwrap());
+        let vote = || {
+            let body = json!({"ballot": uuid::Uuid::from_u128(7), "revision": 1, "picks": [format!("{poll}-1")]}).to_string();
+            server.call("POST", &format!("/api/v1/polls/{poll}/ballots"), &[("authorization", &bearer), ("content-type", "application/json")], Some(&body))
+        };
+        let refused = vote().expect(503);
+        assert_eq!((refused.code().as_str(), refused.header("retry-after").is_some()), ("busy", true));
+
+        broker.control(&["restart", "rabbitmq"]);
+        until("the server is ready", || server.get("/readyz").status == 200);
+        vote().expect(202);
+        until("the vote is counted", || {
+            let books = server.office("GET", &format!("/api/v1/polls/{poll}/books"), Value::Null).expect(200).json();
+            books["counted"] == 1 && books["in_flight"] == 0
+        });
+        server.stop();
+    });
+}

@@ -1,0 +1,170 @@
+//! Requests no browser sends: heads that are too large, two-faced or slow. Answered once and hung up on, or read as what they are;
+//! never as two requests.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::client::Line;
+use crate::hall::{Hall, ballot_of, books};
+use crate::support::{Backend, until};
+
+/// What the server promises to slow clients, and some for a shared machine.
+const PATIENCE: Duration = Duration::from_secs(13);
+
+#[test]
+fn a_head_that_is_too_large_or_two_faced_is_answered_once_and_hung_up_on() {
+    let hall = Hall::open(Backend::Embedded);
+    let many: String = (0..97).map(|n| format!("x-{n}: gotcha\r\n")).collect();
+    let large = format!("x-large: {}\r\n", "7".repeat(129 * 1_024));
+    let post = "POST /api/v1/session HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    for (what, head) in [
+        ("97 headers", format!("GET /livez HTTP/1.1\r\nhost: x\r\n{many}\r\n")),
+        ("129 KiB", format!("GET /livez HTTP/1.1\r\nhost: x\r\n{large}\r\n")),
+        ("a path of 129 KiB", format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "7".repeat(129 * 1_024))),
+        ("two lengths", format!("{post}content-length: 2\r\ncontent-length: 40\r\n\r\n{{}}")),
+        ("two equal lengths", format!("{post}content-length: 2\r\ncontent-length: 2\r\n\r\n{{}}")),
+        ("a list of lengths", format!("{post}content-length: 2, 2\r\n\r\n{{}}")),
+        ("length and coding", format!("{post}content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n")),
+        ("an unknown coding", format!("{post}transfer-encoding: gotcha\r\n\r\n{{}}")),
+        ("chunked, but not last", format!("{post}transfer-encoding: chunked, gzip\r\n\r\n{{}}")),
+        ("a length below zero", format!("{post}content-length: -2\r\n\r\n{{}}")),
+        ("a length with a sign", format!("{post}content-length: +2\r\n\r\n{{}}")),
+        ("a length of 2^64", format!("{post}content-length: 18446744073709551616\r\n\r\n{{}}")),
+        ("a chunk of 2^64", format!("{post}transfer-encoding: chunked\r\n\r\n10000000000000000\r\n")),
+        ("a space before the colon", "GET /livez HTTP/1.1\r\nhost : x\r\n\r\n".into()),
+        ("a folded line", "GET /livez HTTP/1.1\r\nhost: x\r\n folded: gotcha\r\n\r\n".into()),
+        ("NUL in a header", "GET /livez HTTP/1.1\r\nhost: x\r\nx-nul: a\0b\r\n\r\n".into()),
+        ("HTTP/0.9", "GET /livez\r\n\r\n".into()),
+        ("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into()),
+        ("TLS", "\u{16}\u{3}\u{1}\r\n\r\n".into()),
+        ("a space in the path", "GET /livez x HTTP/1.1\r\nhost: x\r\n\r\n".into()),
+    ] {
+        // What follows must not be taken for a request of its own.
+        let answer = hall.raw(format!("{head}GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes());
+        assert!(matches!(answer.status, 400 | 408 | 413 | 415 | 422 | 431), "{what}: {answer:?}");
+        assert!(!answer.body.contains("HTTP/1.") && !answer.body.contains("ok\n"), "{what}: the rest was read as a request: {answer:?}");
+        assert!(!answer.body.contains("gotcha"), "{what}: {answer:?}");
+        assert!(answer.took < PATIENCE, "{what}: {:?}", answer.took);
+        assert_eq!(hall.get("/livez").expect(200).body, "ok\n", "{what}");
+    }
+}
+
+#[test]
+fn what_only_looks_odd_is_read_as_what_it_is() {
+    let hall = Hall::open(Backend::Embedded);
+    let ok = |what: &str, head: &str| {
+        let answer = hall.raw(head.as_bytes());
+        assert!(matches!(answer.status, 200 | 400), "{what}: {answer:?}");
+    };
+    ok("bare line feeds", "GET /livez HTTP/1.1\nhost: x\nconnection: close\n\n");
+    ok("HTTP/1.0", "GET /livez HTTP/1.0\r\n\r\n");
+    ok("no host", "GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n");
+    let page = hall.get("/482913").expect(200);
+    let other = hall.raw(b"GET /482913 HTTP/1.1\r\nhost: gotcha.example\r\nx-forwarded-host: gotcha.example\r\nconnection: close\r\n\r\n");
+    assert_eq!((other.status, other.body), (200, page.body), "another host changes nothing");
+    let event = hall.event();
+    let presenter = event.presenter(&hall);
+    let document = hall.raw(
+        format!(
+            "GET /api/v1/events/{}/live HTTP/1.1\r\nhost: gotcha.example\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+            event.id,
+            crate::support::TOKEN
+        )
+        .as_bytes(),
+    );
+    assert_eq!(document.expect(200).json()["join_url"], presenter["join_url"], "the join link is not taken from the request");
+}
+
+#[test]
+fn a_body_of_a_byte_a_second_is_given_up() {
+    let hall = Hall::open(Backend::Embedded);
+    let event = hall.event();
+    let poll = event.poll(&hall, serde_json::json!({}));
+    let voter = event.voter(&hall);
+    let body = ballot_of(&poll, 1, 1, &[1]).to_string();
+    let [pass, json] = voter.headers();
+    let line = Line::to(&hall);
+    let length = body.len().to_string();
+    let head = line.request("POST", &format!("/api/v1/polls/{poll}/ballots"), &[pass, json, ("content-length", &length)], None);
+    let (answer, took) = trickle(&hall, &head, body.as_bytes());
+    assert!(took < PATIENCE, "hung up after {took:?}");
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    assert_eq!(books(&hall, &poll), [0; 5]);
+    voter.vote(&hall, &poll, 1, 1, &[1]).expect(202);
+}
+
+#[test]
+fn a_head_of_a_byte_a_second_is_given_up() {
+    let hall = Hall::open(Backend::Embedded);
+    let starts: [(&str, &[u8], &[u8]); 2] = [
+        ("a slow head", b"GET /livez HTTP/1.1\r\n", b"host: x\r\nx-slow: 777777777777777777777777777777777777\r\n\r\n"),
+        ("a connection that says nothing", b"", b""),
+    ];
+    std::thread::scope(|scope| {
+        for (what, first, rest) in starts {
+            let hall = &hall;
+            scope.spawn(move || {
+                let (answer, took) = trickle(hall, first, rest);
+                assert!(took < PATIENCE, "{what}: hung up after {took:?}");
+                assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{what}: {answer}");
+            });
+        }
+    });
+    until("others are served", || hall.get("/livez").status == 200);
+}
+
+/// Sends the first part, then a byte each second in which nothing is heard; what was heard, and when the connection ended.
+fn trickle(hall: &Hall, first: &[u8], mut rest: &[u8]) -> (String, Duration) {
+    let started = Instant::now();
+    let mut stream = TcpStream::connect(hall.address).expect("the server listens");
+    stream.set_read_timeout(Some(Duration::from_secs(1))).expect("a timeout can be set");
+    stream.write_all(first).expect("the server reads");
+    let mut heard = Vec::new();
+    let mut piece = [0; 4_096];
+    while started.elapsed() < Duration::from_secs(30) {
+        match stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(n) => heard.extend_from_slice(&piece[..n]),
+            Err(why) if matches!(why.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+                if let Some((byte, after)) = rest.split_first() {
+                    rest = after;
+                    if stream.write_all(&[*byte]).is_err() {
+                        break;
+                    }
+                }
+            }
+            Err(_) => break,
+        }
+    }
+    (String::from_utf8_lossy(&heard).into_owned(), started.elapsed())
+}
+
+/// Wrong codes are limited by address: whose address, a client must not be able to say.
+#[test]
+fn an_address_that_a_client_makes_up_is_not_believed() {
+    let wrong = |hall: &Hall, line: &mut Line, forwarded: &[(&str, &str)]| {
+        let answer = line.ask("GET", "/api/v1/live/999", forwarded, None);
+        if answer.status == 0 {
+            *line = Line::to(hall);
+        }
+        answer.status
+    };
+    let limited = |hall: &Hall, forwarded: &dyn Fn(u8) -> Vec<(&'static str, String)>| {
+        let mut line = Line::to(hall);
+        (0..70).any(|n| {
+            let forwarded = forwarded(n);
+            let headers: Vec<(&str, &str)> = forwarded.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            wrong(hall, &mut line, &headers) == 429
+        })
+    };
+    let hall = Hall::open(Backend::Embedded);
+    assert!(limited(&hall, &|n| vec![("x-forwarded-for", format!("10.0.0.{n}"))]), "nobody is trusted here");
+    let event = hall.event();
+    hall.get(&format!("/api/v1/live/{}", event.code)).expect(200);
+
+    let trusting = || Hall::open_with(Backend::Embedded, &["--trusted-proxies", "127.0.0.1"]);
+    assert!(!limited(&trusting(), &|n| vec![("x-forwarded-for", format!("10.0.0.{n}"))]), "the proxy says who it is");
+    assert!(limited(&trusting(), &|n| vec![("x-forwarded-for", format!("10.0.0.{n}, 8.8.8.8"))]), "only what the proxy added counts");
+    assert!(limited(&trusting(), &|n| vec![("x-forwarded-for", format!("10.0.0.{n}")), ("x-forwarded-for", "8.8.8.8".into())]), "as a line of its own, too");
+}

@@ -1,0 +1,266 @@
+//! What operators rely on: probes and metrics, refusals that name the setting, commands, and a server that can be killed.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::client::Line;
+use crate::hall::{Hall, drained};
+use crate::on_both;
+use crate::process::{Process, command, run};
+use crate::support::{Answer, Backend, Place, Server, TOKEN, until};
+
+on_both![probes_and_metrics_tell_how_it_is, a_wrong_number_of_lanes_is_refused, an_owner_from_the_settings_can_sign_in];
+
+fn probes_and_metrics_tell_how_it_is(backend: Backend) {
+    let hall = Hall::open(backend);
+    assert_eq!(hall.get("/livez").expect(200).body, "ok\n");
+    assert_eq!(hall.get("/readyz").expect(200).body, "ready\n");
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    event.voter(&hall).vote(&hall, &poll, 1, 1, &[1]).expect(202);
+    drained(&hall, &poll, 1);
+    let status = hall.get("/status").expect(200);
+    assert!(status.header("content-type") == Some("text/html; charset=utf-8") && status.body.contains(env!("CARGO_PKG_VERSION")), "{status:?}");
+    let metrics = Line::at(hall.metrics).ask("GET", "/metrics", &[], None).expect(200);
+    assert!(metrics.header("content-type").is_some_and(|t| t.starts_with("text/plain")), "{metrics:?}");
+    for name in [
+        "groundswell_ballots_accepted_total",
+        "groundswell_ballots_tallied_total{fate=\"counted\"}",
+        "groundswell_batch_safe_seconds_bucket",
+        "groundswell_live_age_seconds",
+    ] {
+        assert!(metrics.body.lines().any(|line| line.starts_with(name)), "no {name}");
+    }
+    // Nothing that tells who voted or how.
+    assert!(!metrics.body.contains(&poll) && !metrics.body.contains(&event.code) && !metrics.body.contains("127.0.0.1"));
+    assert_eq!(hall.get("/metrics").expect(404).code(), "not_found", "not for the public");
+    assert_eq!(Line::at(hall.metrics).ask("GET", "/api/v1/events", &[], None).status, 404, "and nothing else is on the other listener");
+}
+
+fn a_wrong_number_of_lanes_is_refused(backend: Backend) {
+    let place = Place::new(backend);
+    Server::start_as(&place, "serve", &["--lanes", "4"]).stop();
+    let mut args = place.args("serve");
+    args.extend(["--lanes", "5"].map(str::to_owned));
+    let config = groundswell::config::Config::from_args(args).expect("each for itself is right");
+    let refused = crate::support::runtime().block_on(async { groundswell::app::Application::build(&config).await.err().expect("refused") });
+    let sentence = format!("{refused:#}");
+    assert!(sentence.contains("LANES") && sentence.contains('4'), "{sentence}");
+    Server::start_as(&place, "serve", &["--lanes", "4"]).stop();
+    Server::start(&place).get("/livez").expect(200);
+}
+
+fn an_owner_from_the_settings_can_sign_in(backend: Backend) {
+    let place = Place::new(backend);
+    let owner = ["--owner-email", "Ada@example.org", "--owner-password", "a few words in a row"];
+    for _ in 0..2 {
+        let server = Server::start_as(&place, "serve", &owner);
+        assert!(!server.setup_link.contains("setup="), "{}", server.setup_link);
+        assert_eq!(server.get("/api/v1/setup").expect(200).json(), json!({"needed": false}));
+        let body = json!({"email": "ada@example.org", "password": "a few words in a row"}).to_string();
+        server.call("POST", "/api/v1/session", &[("content-type", "application/json")], Some(&body)).expect(201);
+    }
+}
+
+/// Starts the binary with these settings; it must refuse with a sentence that names the setting.
+#[track_caller]
+fn refuses(directory: &TempDir, settings: &[(&str, &str)], args: &[&str], names: &str) {
+    let output = run(command(directory.path(), args).envs(settings.iter().copied()));
+    let sentence = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{settings:?} {args:?} was taken");
+    assert!(sentence.contains(names), "{settings:?} {args:?}: does not name {names}: {sentence}");
+    assert!(!sentence.contains("panicked") && !sentence.contains("hush"), "{settings:?} {args:?}: {sentence}");
+}
+
+#[test]
+fn an_impossible_setting_stops_the_start_by_name() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("nothing");
+    let path = path.to_str().unwrap();
+    for (settings, args, names) in [
+        (&[("GROUNDSWELL_X", "hush")][..], &[][..], "GROUNDSWELL_X"),
+        (&[("GROUNDSWELL_OWNER_PASWORD", "hush")], &[], "GROUNDSWELL_OWNER_PASWORD"),
+        (&[("AMQP_URL", "amqp://hush@127.0.0.1:1")], &[], "AMQP_URL"),
+        (&[("AMQP_URL", "http://hush@x")], &[], "AMQP_URL"),
+        (&[("DATABASE_URL", "mysql://hush@x")], &[], "DATABASE_URL"),
+        (&[("DATABASE_URL", "postgres://u:hush@127.0.0.1:1/x")], &[], "DATABASE_URL"),
+        (&[("DATABASE_URL_FILE", path)], &[], "DATABASE_URL_FILE"),
+        (&[("DATABASE_URL", "sqlite://x"), ("DATABASE_URL_FILE", path)], &[], "DATABASE_URL"),
+        (&[("GROUNDSWELL_API_TOKEN", "hush")], &[], "GROUNDSWELL_API_TOKEN"),
+        (&[("GROUNDSWELL_OWNER_EMAIL", "ada@example.org")], &[], "GROUNDSWELL_OWNER_PASSWORD"),
+        (&[("GROUNDSWELL_OWNER_EMAIL", "ada@example.org"), ("GROUNDSWELL_OWNER_PASSWORD", "hush")], &[], "GROUNDSWELL_OWNER_PASSWORD"),
+        (&[("PUBLIC_URL", "vote.example.org")], &[], "PUBLIC_URL"),
+        (&[("TRUSTED_PROXIES", "nonsense")], &[], "TRUSTED_PROXIES"),
+        (&[("PORT", "70000")], &[], "port"),
+        (&[("PORT", "eighty")], &[], "port"),
+        (&[("LANES", "0")], &[], "lanes"),
+        (&[("HOST", "nonsense")], &[], "host"),
+        (&[], &["--colour", "red"], "--colour"),
+        (&[], &["serv"], "serv"),
+        (&[], &["web"], "AMQP_URL"),
+        (&[], &["tally"], "AMQP_URL"),
+    ] {
+        refuses(&directory, settings, args, names);
+    }
+    let help = run(&mut command(directory.path(), &["--help"]));
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    for name in [
+        "DATABASE_URL",
+        "AMQP_URL",
+        "HOST",
+        "PORT",
+        "METRICS_PORT",
+        "DATA_DIR",
+        "PUBLIC_URL",
+        "TRUSTED_PROXIES",
+        "GROUNDSWELL_OWNER_EMAIL",
+        "GROUNDSWELL_API_TOKEN_FILE",
+        "LANES",
+    ] {
+        assert!(help.contains(name), "--help does not tell of {name}");
+    }
+    assert!(!help.contains(TOKEN), "--help shows a secret");
+}
+
+#[test]
+fn a_place_that_is_taken_is_refused() {
+    let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let running = Process::start(one.path());
+    refuses(&one, &[], &[], "another groundswell process");
+    let port = running.address.port().to_string();
+    refuses(&two, &[("PORT", &port)], &[], "PORT");
+    refuses(&two, &[("METRICS_PORT", &running.metrics().port().to_string())], &[], "METRICS_PORT");
+    assert_eq!(Line::at(running.address).ask("GET", "/livez", &[], None).status, 200, "the first one goes on");
+    let place = Place::new(Backend::Embedded);
+    let _first = Server::start(&place);
+    let config = groundswell::config::Config::from_args(place.args("serve")).unwrap();
+    let refused = crate::support::runtime().block_on(async { groundswell::app::Application::build(&config).await.err().expect("refused") });
+    assert!(format!("{refused:#}").contains("DATA_DIR"), "{refused:#}");
+}
+
+#[test]
+fn the_commands_do_what_they_say() {
+    let directory = TempDir::new().unwrap();
+    let said = |args: &[&str]| {
+        let output = run(&mut command(directory.path(), args));
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for _ in 0..2 {
+        let (code, text) = said(&["migrate"]);
+        assert!(code == Some(0) && text.contains("newest version"), "{text}");
+    }
+    assert_eq!(said(&["recount"]), (Some(0), "0 ballots recounted, 0 differences\n".into()));
+    assert_eq!(said(&["--version"]), (Some(0), format!("groundswell {}\n", env!("CARGO_PKG_VERSION"))));
+    let mut running = Process::start(directory.path());
+    let port = running.address.port().to_string();
+    assert_eq!(said(&["healthcheck", "--port", &port]).0, Some(0));
+    assert!(running.said.contains("/admin#setup=") && running.said.contains("one-time"), "{}", running.said);
+    running.kill();
+    assert_eq!(said(&["healthcheck", "--port", &port]).0, Some(1), "nobody is there");
+    let again = Process::start(directory.path());
+    assert_eq!(again.stop(), Some(0), "told to stop, it stops in good order");
+}
+
+/// What a voter sent and what became of it, as far as the voter knows.
+struct Attempt {
+    bearer: String,
+    body: String,
+    revision: u64,
+    accepted: bool,
+}
+
+#[test]
+fn whatever_was_accepted_survives_a_kill() {
+    const KILLS: usize = 10;
+    const VOTERS: usize = 3;
+    const ACCEPTED_PER_LIFE: usize = 120;
+    let directory = TempDir::new().unwrap();
+    let mut process = Process::start(directory.path());
+    let (code, poll) = prepare(&process);
+    let history: Mutex<Vec<Attempt>> = Mutex::default();
+    for life in 0..KILLS {
+        let (accepted, address) = (AtomicUsize::new(0), process.address);
+        std::thread::scope(|scope| {
+            for _ in 0..VOTERS {
+                scope.spawn(|| vote_until_it_ends(&mut Line::at(address), &code, &poll, &accepted, &history));
+            }
+            // Another moment of the batch each time.
+            until("votes are under way", || accepted.load(Ordering::Relaxed) >= ACCEPTED_PER_LIFE + life * 7);
+            process.kill();
+        });
+        process = Process::start(directory.path());
+    }
+    let history = history.into_inner().unwrap();
+    let mut line = Line::at(process.address);
+    let mut unknown = 0;
+    for attempt in &history {
+        let headers = [("authorization", attempt.bearer.as_str()), ("content-type", "application/json")];
+        let mine = line.ask("GET", &format!("/api/v1/polls/{poll}/ballots/mine"), &headers[..1], None);
+        if attempt.accepted {
+            assert!(mine.status == 200 && mine.json()["revision"].as_u64() >= Some(attempt.revision), "lost: {} {mine:?}", attempt.body);
+        } else {
+            // Unknown: the same ballot again settles it.
+            unknown += 1;
+            assert_eq!(line.ask("POST", &format!("/api/v1/polls/{poll}/ballots"), &headers, Some(&attempt.body)).status, 202);
+        }
+    }
+    let voters: std::collections::BTreeSet<&str> = history.iter().map(|a| a.bearer.as_str()).collect();
+    let results = as_owner(&process, "GET", &format!("/api/v1/polls/{poll}/results"), Value::Null).json();
+    let books = &results["books"];
+    let number = |key: &str| books[key].as_i64().expect("a number");
+    assert_eq!(
+        (number("counted") as usize, results["results"]["voters"].as_u64()),
+        (voters.len(), Some(voters.len() as u64)),
+        "{KILLS} kills, {unknown} unknown: {books}"
+    );
+    assert_eq!(number("received"), number("counted") + number("superseded") + number("duplicate") + number("late"), "{books}");
+    assert!(number("duplicate") <= unknown && number("late") == 0 && number("received") >= history.len() as i64, "{unknown} unknown: {books}");
+    assert_eq!(process.stop(), Some(0));
+    let recount = run(&mut command(directory.path(), &["recount"]));
+    assert_eq!(
+        (recount.status.code(), String::from_utf8_lossy(&recount.stdout).into_owned()),
+        (Some(0), format!("{} ballots recounted, 0 differences\n", voters.len()))
+    );
+}
+
+fn as_owner(process: &Process, method: &str, path: &str, body: Value) -> Answer {
+    let bearer = format!("Bearer {TOKEN}");
+    let body = (!body.is_null()).then(|| body.to_string());
+    Line::at(process.address).ask(method, path, &[("authorization", &bearer), ("content-type", "application/json")], body.as_deref())
+}
+
+fn prepare(process: &Process) -> (String, String) {
+    let event = as_owner(process, "POST", "/api/v1/events", json!({"title": "Friday"})).expect(201).json();
+    let polls = format!("/api/v1/events/{}/polls", event["id"].as_str().unwrap());
+    let poll = as_owner(process, "POST", &polls, json!({"kind": "single", "question": "Which?", "choices": ["A", "B"]})).expect(201).json();
+    let poll = poll["id"].as_str().unwrap().to_owned();
+    as_owner(process, "PUT", &format!("/api/v1/polls/{poll}/state"), json!({"state": "open"})).expect(200);
+    (event["code"].as_str().unwrap().to_owned(), poll)
+}
+
+/// One new voter after the other, each voting once and then differently, until the server is gone.
+fn vote_until_it_ends(line: &mut Line, code: &str, poll: &str, accepted: &AtomicUsize, history: &Mutex<Vec<Attempt>>) {
+    loop {
+        let pass = line.ask("POST", &format!("/api/v1/live/{code}/passes"), &[], None);
+        if pass.status != 201 {
+            return;
+        }
+        let bearer = format!("Bearer {}", pass.json()["pass"].as_str().unwrap());
+        for revision in 1..=2 {
+            let body = json!({"ballot": Uuid::new_v4(), "revision": revision, "picks": [format!("{poll}-{revision}")]}).to_string();
+            let answer =
+                line.ask("POST", &format!("/api/v1/polls/{poll}/ballots"), &[("authorization", &bearer), ("content-type", "application/json")], Some(&body));
+            let is_accepted = answer.status == 202;
+            assert!(is_accepted || answer.status == 0, "{answer:?}");
+            accepted.fetch_add(usize::from(is_accepted), Ordering::Relaxed);
+            history.lock().unwrap().push(Attempt { bearer: bearer.clone(), body, revision, accepted: is_accepted });
+            if !is_accepted {
+                return;
+            }
+        }
+    }
+}

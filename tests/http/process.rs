@@ -1,0 +1,71 @@
+//! The binary itself, as an operator runs it.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::support::TOKEN;
+
+/// Nothing of the test run's environment leaks in.
+pub fn command(directory: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_groundswell"));
+    command.env_clear().current_dir(directory).args(args).env("DATA_DIR", directory).env("RUST_LOG", "warn");
+    command.env("HOST", "127.0.0.1").env("PORT", "0").env("METRICS_PORT", "0").env("GROUNDSWELL_API_TOKEN", TOKEN);
+    command
+}
+
+pub fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().expect("the binary runs")
+}
+
+/// A server in a process of its own; killed when dropped.
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+    pub said: String,
+}
+
+impl Process {
+    pub fn start(directory: &Path) -> Process {
+        Process::of(&mut command(directory, &[]))
+    }
+
+    pub fn of(command: &mut Command) -> Process {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let mut said = String::new();
+        // The announcement ends with its data and metrics lines; before, the process may have ended.
+        while !said.contains("metrics http") {
+            assert!(out.read_line(&mut said).expect("text") > 0, "it ended: {said}");
+        }
+        let word = |name: &str| said.lines().find_map(|l| l.trim().strip_prefix(name)).unwrap_or_else(|| panic!("no {name} in {said}")).trim().to_owned();
+        let address = word("join").trim_start_matches("http://").trim_end_matches('/').parse().expect("an address");
+        Process { child, address, said }
+    }
+
+    pub fn metrics(&self) -> SocketAddr {
+        let line = self.said.lines().find_map(|l| l.trim().strip_prefix("metrics http://")).expect("said");
+        line.trim_end_matches("/metrics").parse().expect("an address")
+    }
+
+    /// SIGKILL, and nothing left of it.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+
+    /// SIGTERM; its exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(told.success());
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
