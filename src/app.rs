@@ -215,7 +215,13 @@ impl Application {
     pub async fn run_until_stopped(mut self) -> anyhow::Result<()> {
         let metrics = Running::start(self.metrics);
         let web = self.web.take().map(|w| Running::start(w.server));
-        self.stop.cancelled().await;
+        let counts = !self.workers.is_empty();
+        let worker_lost = tokio::select! {
+            () = self.stop.cancelled() => false,
+            // Workers end when told to; one that ends by itself has met a bug, and its lanes would stand still unseen.
+            _ = self.workers.join_next(), if counts => !self.stop.is_cancelled(),
+        };
+        self.stop.cancel();
         tracing::info!("stopping");
         if let Some(web) = web {
             web.stop().await;
@@ -233,11 +239,14 @@ impl Application {
             // The database is away. Nobody was told that these votes are safe.
             tracing::warn!("what is still in the lanes could not be counted in time");
             self.tally_stop.cancel();
-            while self.workers.join_next().await.is_some() {}
+            let _ = tokio::time::timeout(DRAIN_TIMEOUT, self.workers.shutdown()).await;
         }
-        while self.tasks.join_next().await.is_some() {}
+        self.tasks.shutdown().await;
         metrics.stop().await;
-        self.store.close().await;
+        if tokio::time::timeout(DRAIN_TIMEOUT, self.store.close()).await.is_err() {
+            tracing::warn!("the database did not say goodbye in time");
+        }
+        anyhow::ensure!(!worker_lost, "a counting worker ended by itself; what it had not acknowledged is delivered again at the next start");
         Ok(())
     }
 }
@@ -265,7 +274,10 @@ async fn beat_until(intake: Intake, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(BEAT_EVERY) => {}
         }
-        intake.beat(false).await;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = intake.beat(false) => {}
+        }
         metrics::gauge!("groundswell_ballots_waiting").set(intake.waiting() as f64);
     }
 }

@@ -73,13 +73,17 @@ fn announce(config: &Config, application: &Application) {
 }
 
 async fn recount(config: &Config) -> anyhow::Result<ExitCode> {
+    if let Some(path) = Store::sqlite_path(&config.database_url) {
+        // Opening would make an empty one, and find nothing wrong with it.
+        anyhow::ensure!(path.exists(), "there is no database at {}; is DATA_DIR right?", path.display());
+    }
     let store = Store::open(&config.database_url, 1).await?;
     let (ballots, discrepancies) = store.recount().await?;
     store.close().await;
     for d in &discrepancies {
         println!("poll {} round {}: {} is published as {}, the ballots say {}", d.poll, d.round, d.what, d.published, d.recounted);
     }
-    println!("{ballots} ballots recounted, {} differences", discrepancies.len());
+    println!("{ballots} counting ballots (one per voter and round) recounted, {} differences", discrepancies.len());
     Ok(if discrepancies.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

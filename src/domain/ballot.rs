@@ -117,10 +117,12 @@ pub struct Batch {
 }
 
 /// "Every ballot I accepted up to `clock` stands in batches up to `last`." Sent down every lane once a second.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Beat {
     pub clock: Millis,
     pub last: u64,
+    /// Numbers (first, last) whose batches were refused, or may never have arrived: to be taken for applied, unless they are.
+    pub void: Vec<(u64, u64)>,
     /// The last beat of an instance that stops in good order: nothing more will come.
     pub ended: bool,
 }

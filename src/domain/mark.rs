@@ -98,7 +98,12 @@ impl Mark {
     }
 
     /// Takes in a beat. An older one than already known changes nothing.
-    pub fn beat(&mut self, beat: Beat) {
+    pub fn beat(&mut self, beat: &Beat) {
+        for (from, to) in &beat.void {
+            for number in *from..=*to {
+                let _already_applied = !self.note(number);
+            }
+        }
         if beat.clock >= self.clock {
             self.clock = beat.clock;
             self.last = self.last.max(beat.last);
@@ -134,14 +139,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn beat(clock: Millis, last: u64) -> Beat {
-        Beat { clock, last, ended: false }
+        Beat { clock, last, void: Vec::new(), ended: false }
     }
 
     #[test]
     fn a_beat_speaks_only_once_all_before_it_is_applied() {
         let mut mark = Mark::born(100);
         assert!(mark.note(2));
-        mark.beat(beat(200, 2));
+        mark.beat(&beat(200, 2));
         assert_eq!(mark.counted_to(), 100, "batch 1 is still on its way");
         assert_eq!(mark.missing(), [(1, 1)]);
         assert!(mark.note(1));
@@ -149,10 +154,19 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_batch_leaves_no_gap() {
+        let mut mark = Mark::born(0);
+        assert!(mark.note(1) && mark.note(5));
+        mark.beat(&Beat { void: vec![(2, 4)], ..beat(10, 5) });
+        assert_eq!((mark.through(), mark.counted_to()), (5, 10));
+        assert!(!mark.note(3), "should it arrive after all, it is skipped: nobody was told that it is safe");
+    }
+
+    #[test]
     fn a_lost_batch_stays_visible() {
         let mut mark = Mark::born(0);
         assert!(mark.note(1) && mark.note(3) && mark.note(4));
-        mark.beat(beat(10, 6));
+        mark.beat(&beat(10, 6));
         assert_eq!(mark.missing(), [(2, 2), (5, 6)]);
         assert_eq!(mark.ahead(), "3-4");
     }

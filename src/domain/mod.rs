@@ -16,7 +16,7 @@ pub use id::{AccountId, BallotId, ChoiceId, EventId, InstanceId, PollId, VoterId
 pub use mark::Mark;
 pub use percent::{largest_remainder, of_voters};
 pub use poll::{Choice, Kind, Limits, Poll, PollState, Visibility};
-pub use tally::{Books, Count, PollResult, ResultStatus, TallyRow, delta};
+pub use tally::{Books, Count, PollResult, ResultStatus, delta};
 pub use text::{Email, Question, Title, tidy};
 
 /// Unix milliseconds. Every time in databases, JSON and messages is one of these.

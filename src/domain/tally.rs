@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Kind, Millis, Picks, PollId, largest_remainder, of_voters};
+use super::{Kind, Millis, Picks, largest_remainder, of_voters};
 
 /// What is known of one choice in one round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -23,15 +23,6 @@ pub fn delta(changes: &mut BTreeMap<u16, Count>, picks: &Picks, prior: Option<&P
             count.weight += times * i64::from(pick.weight);
         }
     }
-}
-
-/// One line of the tally as readers get it: lanes already summed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TallyRow {
-    pub poll: PollId,
-    pub round: u32,
-    pub choice: u16,
-    pub count: Count,
 }
 
 /// `received = counted + superseded + duplicate + late`, per poll and round, at rest and in between.

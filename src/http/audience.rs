@@ -21,7 +21,8 @@ use crate::wire::vote::{BallotBody as BallotJson, MyBallot, PassAnswer};
 
 /// Shared caches ask once a second; while the origin is away they go on showing what they have, for a day.
 const LIVE_CACHE: &str = "public, max-age=1, s-maxage=1, stale-while-revalidate=5, stale-if-error=86400";
-const QR_CACHE: &str = "public, max-age=3600";
+/// A short name may be given to another event; a picture of it must not outlive that for long.
+const QR_CACHE: &str = "public, max-age=60";
 pub const NO_STORE: &str = "no-store";
 
 /// A vote. 202 means safe.
@@ -34,8 +35,8 @@ pub async fn cast(request: HttpRequest, poll: Path<String>, site: Data<Site>, bo
     let ballot = parse::<BallotJson<'_>>(&body.0)?.into_ballot(poll, pass.voter)?;
     match check_open(&event, poll, &ballot, now) {
         Ok(()) => {}
-        Err(Error::Busy(why)) => return Err(Error::Busy(why)),
-        Err(closed) => return repeat_after_close(&site, &event, poll, &ballot, closed).await,
+        Err(closed @ Error::Conflict(_)) => return repeat_after_close(&site, &event, poll, &ballot, closed).await,
+        Err(other) => return Err(other),
     }
     if site.recent.note(&ballot) == Seen::Differs {
         return Err(Error::conflict("ballot_differs", "This ballot was sent before with other picks. A change of mind needs a new ballot id."));
@@ -52,7 +53,8 @@ fn check_open(event: &Event, poll: &Poll, ballot: &Ballot, now: Millis) -> Resul
     match ballot.round.cmp(&poll.round) {
         Ordering::Less => Err(Error::conflict("round_over", "This vote was for an earlier round, which is over. It was not counted.")),
         // The phone heard of it from a faster process.
-        Ordering::Greater => Err(Error::Busy("a new round is just beginning")),
+        Ordering::Greater if ballot.round == poll.round + 1 => Err(Error::Busy("a new round is just beginning")),
+        Ordering::Greater => Err(Error::invalid("round_invalid", "This poll has no such round.")),
         Ordering::Equal => poll.check_open(now),
     }
 }
@@ -62,18 +64,19 @@ async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ba
     // When this round ended at the latest.
     let ended_by = if ballot.round < poll.round { Some(event.updated_at) } else { poll.closed_at };
     let Some(ended_by) = ended_by else { return Err(closed) };
-    let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Busy("many ballots are being looked up"))?;
-    if let Some(held) = site.store.ballot_of(poll.id, ballot.round, ballot.voter).await? {
+    // Unknown, not busy: this ballot may be on its way, and nobody may say that it will not be counted.
+    let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Unknown("many ballots are being looked up"))?;
+    if let Some(held) = site.store.ballot_of(poll.id, ballot.round, ballot.voter).await.map_err(|_| Error::Unknown("the database is away"))? {
         // The same one; or one that had to give way to this voter's later one, which it would again.
         if held.ballot == *ballot || held.ballot.rank() > ballot.rank() {
             return Ok(receipt_answer(ballot.ballot.0, held.accepted_at, true));
         }
     }
     // It may have been accepted by another process, or by this one a moment ago, and still be on its way. Once all that was accepted
-    // in time is counted, there is no doubt left.
-    let may_be_on_its_way = if site.settings.in_process { site.recent.has(ballot) } else { true };
+    // in time is counted, there is no doubt left. With lanes in this process, nothing is on its way once nobody waits.
+    let may_be_on_its_way = !site.settings.in_process || site.desk.waiting() > 0;
     if may_be_on_its_way && site.live.counted_through() < ended_by + CLOSE_GRACE_MS {
-        return Err(Error::Busy("the last votes are being counted"));
+        return Err(Error::Unknown("the last votes are being counted"));
     }
     Err(closed)
 }

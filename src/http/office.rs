@@ -116,7 +116,7 @@ async fn create_event(owner: Owner, site: Data<Site>, body: Json<EventBody>) -> 
         polls: if body.0.demo { demo_polls()? } else { Vec::new() },
     };
     let event = site.store.create_event(draft, owner.stamp()).await?;
-    site.live.tick().await?;
+    show_now(&site).await;
     Ok(private(HttpResponse::Created()).json(EventAnswer::of(&event)))
 }
 
@@ -160,7 +160,7 @@ async fn edit_event(owner: Owner, site: Data<Site>, event: Path<String>, body: J
 #[delete("/api/v1/events/{event}")]
 async fn delete_event(owner: Owner, site: Data<Site>, event: Path<String>, _body: Nothing) -> Result<HttpResponse> {
     site.store.delete_event(event.parse()?, owner.stamp()).await?;
-    site.live.tick().await?;
+    show_now(&site).await;
     Ok(private(HttpResponse::NoContent()).finish())
 }
 
@@ -186,7 +186,7 @@ async fn presenter_stream(_owner: Owner, site: Data<Site>, event: Path<String>) 
 async fn create_poll(owner: Owner, site: Data<Site>, event: Path<String>, body: Json<PollBody>) -> Result<HttpResponse> {
     let id = PollId::compose(now_ms(), chance());
     let event = site.store.create_poll(event.parse()?, body.0.into_draft(id)?, owner.stamp()).await?;
-    site.live.tick().await?;
+    show_now(&site).await;
     Ok(private(HttpResponse::Created()).json(PollAnswer::of(find(&event, id)?)))
 }
 
@@ -208,7 +208,7 @@ async fn edit_poll(owner: Owner, site: Data<Site>, poll: Path<String>, body: Jso
 async fn delete_poll(owner: Owner, site: Data<Site>, poll: Path<String>, _body: Nothing) -> Result<HttpResponse> {
     let (event, poll) = event_of(&site, &poll).await?;
     site.store.delete_poll(event, poll, owner.stamp()).await?;
-    site.live.tick().await?;
+    show_now(&site).await;
     Ok(private(HttpResponse::NoContent()).finish())
 }
 
@@ -230,7 +230,7 @@ async fn set_visibility(owner: Owner, site: Data<Site>, poll: Path<String>, body
 async fn new_round(owner: Owner, site: Data<Site>, poll: Path<String>, _body: Nothing) -> Result<HttpResponse> {
     let (event, poll) = event_of(&site, &poll).await?;
     let event = site.store.new_round(event, poll, owner.stamp()).await?;
-    site.live.tick().await?;
+    show_now(&site).await;
     Ok(private(HttpResponse::Created()).json(PollAnswer::of(find(&event, poll)?)))
 }
 
@@ -240,14 +240,22 @@ pub fn private(mut answer: actix_web::HttpResponseBuilder) -> actix_web::HttpRes
     answer
 }
 
-/// Shows the edit in this process's documents before it answers: who edits sees what was edited.
+/// Shows the edit in this process's documents before it answers: who edits sees what was edited. The edit is committed, so a failure to
+/// show it is no failure of the call.
+async fn show_now(site: &Site) {
+    if let Err(error) = site.live.tick().await {
+        tracing::warn!(%error, "an edit will show a little later");
+        site.live.nudge();
+    }
+}
+
 async fn event_answer(site: &Site, event: &Event) -> Result<HttpResponse> {
-    site.live.tick().await?;
+    show_now(site).await;
     Ok(private(HttpResponse::Ok()).json(EventAnswer::of(event)))
 }
 
 async fn poll_answer(site: &Site, event: &Event, poll: PollId) -> Result<HttpResponse> {
-    site.live.tick().await?;
+    show_now(site).await;
     Ok(private(HttpResponse::Ok()).json(PollAnswer::of(find(event, poll)?)))
 }
 

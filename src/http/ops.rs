@@ -17,7 +17,7 @@ pub async fn livez() -> HttpResponse {
     private(HttpResponse::Ok()).content_type("text/plain; charset=utf-8").body("ok\n")
 }
 
-/// Can a vote be made durable now? The database is not asked: votes are accepted without it.
+/// Can a vote be made durable now? With a broker, the database has no part in that.
 #[route("/readyz", method = "GET", method = "HEAD")]
 pub async fn readyz(site: Data<Site>) -> HttpResponse {
     let ready = site.desk.is_ready() && !site.stop.is_cancelled();

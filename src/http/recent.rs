@@ -45,12 +45,6 @@ impl Recent {
         }
     }
 
-    /// Was this very ballot noted?
-    pub fn has(&self, ballot: &Ballot) -> bool {
-        let (slot, mark, content) = self.place(ballot);
-        slot.load(Ordering::Relaxed) == mark << CONTENT_BITS | content
-    }
-
     fn place(&self, ballot: &Ballot) -> (&AtomicU64, u64, u64) {
         let name = self.hasher.hash_one((ballot.poll, ballot.round, ballot.voter, ballot.ballot));
         let content = self.hasher.hash_one((ballot.revision, &ballot.picks)) & ((1 << CONTENT_BITS) - 1);
@@ -79,6 +73,5 @@ mod tests {
         assert_eq!(recent.note(&ballot("1")), Seen::New);
         assert_eq!(recent.note(&ballot("1")), Seen::Again);
         assert_eq!(recent.note(&ballot("2")), Seen::Differs);
-        assert!(recent.has(&ballot("1")) && !recent.has(&ballot("2")));
     }
 }

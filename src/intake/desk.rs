@@ -67,6 +67,11 @@ impl Desk {
         self.inner.intake.is_ready()
     }
 
+    /// Ballots of the whole process that wait to become safe.
+    pub fn waiting(&self) -> usize {
+        self.inner.intake.waiting()
+    }
+
     pub fn lanes(&self) -> u16 {
         self.inner.lanes.len() as u16
     }

@@ -50,12 +50,13 @@ struct Numbers {
     last: u64,
     /// Time of the last beat: what is accepted later is stamped later.
     beat_clock: Millis,
-    /// Numbers whose batch was refused: sent again as empty batches, or their absence would look like a loss.
-    void: Vec<u64>,
+    /// Numbers (first, last) of batches that were refused or whose fate is unknown: the next beat says so, or their absence would look
+    /// like a loss.
+    void: Vec<(u64, u64)>,
 }
 
-/// Void numbers kept per lane; beyond, the books show a gap, which is the honest thing to show.
-const VOID_MAX: usize = 10_000;
+/// Ranges of void numbers kept per lane; beyond, the books show a gap, which is the honest thing to show.
+const VOID_RANGES_MAX: usize = 10_000;
 
 impl Intake {
     pub fn new(queue: Queue, instance: InstanceId, lanes: u16) -> Intake {
@@ -81,30 +82,35 @@ impl Intake {
         Desk::new(self.clone())
     }
 
-    /// Tells every lane how far this process has got, and fills the numbers of refused batches with empty ones.
+    /// Tells every lane how far this process has got, and which numbers will never come.
     pub async fn beat(&self, ended: bool) {
         let beats = (0..self.lanes()).map(|lane| self.beat_lane(lane, ended));
         futures_util::future::join_all(beats).await;
     }
 
     async fn beat_lane(&self, lane: u16, ended: bool) {
-        let (beat, void) = {
+        let beat = {
             let mut numbers = self.numbers(lane);
             numbers.beat_clock = now_ms().max(numbers.beat_clock);
-            (Beat { clock: numbers.beat_clock, last: numbers.last, ended }, std::mem::take(&mut numbers.void))
+            Beat { clock: numbers.beat_clock, last: numbers.last, void: std::mem::take(&mut numbers.void), ended }
         };
-        for number in void {
-            let empty = self.batch(lane, number, beat.clock, Vec::new(), None);
-            if self.shared.queue.publish(Arc::new(empty)).await.is_err() {
-                self.void(lane, number);
+        let message = Arc::new(self.batch(lane, 0, beat.clock, Vec::new(), Some(beat.clone())));
+        let publish = tokio::time::timeout(SAFE_WITHIN, self.shared.queue.publish(message));
+        if !matches!(publish.await, Ok(Ok(_))) {
+            // The next beat says it again; a clock needs no repeating, void numbers do.
+            for (from, to) in beat.void {
+                self.void(lane, from, to);
             }
         }
-        // A beat that does not arrive is made good by the next one.
-        let _ = self.shared.queue.publish(Arc::new(self.batch(lane, 0, beat.clock, Vec::new(), Some(beat)))).await;
     }
 
     /// Numbers the batch, stamps it, and waits until it is safe.
     async fn send(&self, lane: u16, ballots: Vec<Ballot>) -> Result<Receipt, Error> {
+        if !self.shared.queue.is_ready() {
+            // Before a number is given: during an outage every phone tries again and again.
+            metrics::counter!("groundswell_ballots_refused_total").increment(ballots.len() as u64);
+            return Err(Error::Busy("no vote can be made safe at the moment"));
+        }
         let (number, accepted_at) = {
             let mut numbers = self.numbers(lane);
             numbers.last += 1;
@@ -124,13 +130,13 @@ impl Intake {
                 Ok(Receipt { accepted_at, counted: safe == Safe::Counted })
             }
             Err(NotSafe::Refused(why)) => {
-                self.void(lane, number);
+                self.void(lane, number, number);
                 metrics::counter!("groundswell_ballots_refused_total").increment(count as u64);
                 Err(Error::Busy(why))
             }
             Err(NotSafe::Unknown(why)) => {
                 // If the batch did not arrive, this empty one fills its place; if it did, this one is skipped.
-                self.void(lane, number);
+                self.void(lane, number, number);
                 metrics::counter!("groundswell_ballots_unknown_total").increment(count as u64);
                 Err(Error::Unknown(why))
             }
@@ -141,10 +147,15 @@ impl Intake {
         Batch { instance: self.shared.instance, lane, number, accepted_at, ballots, beat }
     }
 
-    fn void(&self, lane: u16, number: u64) {
-        let mut numbers = self.numbers(lane);
-        if numbers.void.len() < VOID_MAX {
-            numbers.void.push(number);
+    fn void(&self, lane: u16, from: u64, to: u64) {
+        let void = &mut self.numbers(lane).void;
+        if let Some(last) = void.last_mut()
+            && last.1 + 1 == from
+        {
+            // Refusals come in rows: they stay one range.
+            last.1 = to;
+        } else if void.len() < VOID_RANGES_MAX {
+            void.push((from, to));
         }
     }
 

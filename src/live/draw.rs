@@ -24,7 +24,9 @@ pub(super) fn draw(event: &Event, tallies: &HashMap<PollId, PollTally>, now: Mil
     };
     let public = Document::public(event, moment, counted).to_json();
     let presenter = Document::presenter(event, moment, join_url, counted).to_json();
-    Drawn { public: Frame::new(version, counted_through, public), presenter: Frame::new(version, counted_through, presenter) }
+    let seen = event.polls.iter().filter(|p| p.audience_sees_result(now)).count();
+    let all = event.polls.len();
+    Drawn { public: Frame::new(version, counted_through, seen, public), presenter: Frame::new(version, counted_through, all, presenter) }
 }
 
 /// The numbers of one round of a poll.

@@ -1,6 +1,6 @@
 //! The names of all events: codes and slugs to ids. A few dozen bytes each, so that a wrong code costs a lookup and no query.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::domain::{EventId, JoinCode};
 use crate::store::IndexEntry;
@@ -9,7 +9,8 @@ use crate::store::IndexEntry;
 pub(super) struct Index {
     edition: u64,
     by_name: HashMap<String, EventId>,
-    ids: HashSet<EventId>,
+    /// The newest edition of every event that is not deleted.
+    editions: HashMap<EventId, u64>,
     slugs: HashMap<EventId, String>,
 }
 
@@ -26,14 +27,19 @@ impl Index {
         }
     }
 
-    pub fn has(&self, id: EventId) -> bool {
-        self.ids.contains(&id)
+    /// `None` when there is no such event, or it was deleted.
+    pub fn edition_of(&self, id: EventId) -> Option<u64> {
+        self.editions.get(&id).copied()
     }
 
     /// Entries come in the order of their editions.
     pub fn take_in(&mut self, entries: &[IndexEntry]) {
         for entry in entries {
             self.edition = self.edition.max(entry.edition);
+            // Two reads may come in the wrong order; the older one has nothing to say.
+            if self.editions.get(&entry.id).is_some_and(|known| *known > entry.edition) {
+                continue;
+            }
             if let Some(old) = self.slugs.remove(&entry.id)
                 && self.by_name.get(&old) == Some(&entry.id)
             {
@@ -41,10 +47,10 @@ impl Index {
             }
             if entry.deleted {
                 self.by_name.remove(&entry.code);
-                self.ids.remove(&entry.id);
+                self.editions.remove(&entry.id);
                 continue;
             }
-            self.ids.insert(entry.id);
+            self.editions.insert(entry.id, entry.edition);
             self.by_name.insert(entry.code.clone(), entry.id);
             if let Some(slug) = &entry.slug {
                 self.by_name.insert(slug.clone(), entry.id);

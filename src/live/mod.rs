@@ -109,7 +109,7 @@ impl Live {
     /// The event and one of its polls: the lookup of the voting path. From memory, but for the first time.
     pub async fn poll(&self, event: EventId, poll: PollId) -> Result<Option<(Arc<Event>, usize)>> {
         // A pass outlives its event; asking the database for it each time would be a way to keep it busy.
-        if !self.shared.index.read().expect("never poisoned").has(event) {
+        if self.shared.index.read().expect("never poisoned").edition_of(event).is_none() {
             return Err(event_unknown());
         }
         let event = self.event(event).await?;
@@ -168,7 +168,7 @@ impl Live {
         let pulse = self.shared.store.pulse(edition, now).await?;
         self.shared.pulse_at.store(now, Ordering::Relaxed);
         self.shared.counted_through.store(pulse.counted_through, Ordering::Relaxed);
-        self.take_in_edits(&pulse, now).await?;
+        self.take_in_edits(&pulse, now).await;
         let due = self.due(&pulse, now);
         let polls: Vec<PollId> = due.iter().flat_map(|(_, loaded)| loaded.event().all_polls().collect::<Vec<_>>()).collect();
         if !polls.is_empty() {
@@ -181,28 +181,25 @@ impl Live {
         Ok(())
     }
 
-    async fn take_in_edits(&self, pulse: &Pulse, now: Millis) -> Result<()> {
-        // Reload first, then move the edition on: a failure half-way is made good by the next tick.
-        for edited in &pulse.edited {
-            let entry = self.shared.entries.read().expect("never poisoned").get(&edited.id).cloned();
-            let Some(loaded) = entry.as_ref().and_then(|e| e.loaded.get()) else { continue };
-            if edited.deleted {
-                self.shared.entries.write().expect("never poisoned").remove(&edited.id);
-                continue;
+    async fn take_in_edits(&self, pulse: &Pulse, now: Millis) {
+        // Which events are older here than the index says? Not only those of this pulse: one may have been edited while it was
+        // being loaded for the first time.
+        let stale: Vec<(EventId, Arc<Entry>)> = {
+            let mut index = self.shared.index.write().expect("never poisoned");
+            index.take_in(&pulse.edited);
+            let mut entries = self.shared.entries.write().expect("never poisoned");
+            entries.retain(|id, entry| !entry.loaded.initialized() || index.edition_of(*id).is_some());
+            let is_stale = |id: &EventId, entry: &Entry| entry.loaded.get().is_some_and(|l| Some(l.event().edition) < index.edition_of(*id));
+            entries.iter().filter(|(id, entry)| is_stale(id, entry)).map(|(id, entry)| (*id, entry.clone())).collect()
+        };
+        for (id, entry) in stale {
+            let Some(loaded) = entry.loaded.get() else { continue };
+            match self.shared.store.event(id).await {
+                Ok(event) => loaded.take(event, now),
+                // It stays stale and is tried again; the others must not wait for it.
+                Err(error) => tracing::warn!(%error, event = %id, "an edited event could not be read"),
             }
-            let event = self.shared.store.event(edited.id).await?;
-            let mut held = loaded.event.write().expect("never poisoned");
-            // Two ticks may run at once, one of them for an edit; the older read must not win.
-            if held.edition > event.edition {
-                continue;
-            }
-            *held = Arc::new(event);
-            drop(held);
-            loaded.dirty_at.store(now, Ordering::Relaxed);
-            loaded.drawn_to.store(0, Ordering::Relaxed);
         }
-        self.shared.index.write().expect("never poisoned").take_in(&pulse.edited);
-        Ok(())
     }
 
     /// The events whose document has something new to say.
@@ -217,7 +214,7 @@ impl Live {
                 let lately = event.polls.iter().filter_map(|p| Some((p.id, *received.get(&p.id)?)));
                 let fingerprint = lately.fold(0u64, |sum, (id, n)| sum.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(id.0 as u64 ^ n.rotate_left(32)));
                 if fingerprint != 0 && loaded.fingerprint.swap(fingerprint, Ordering::Relaxed) != fingerprint {
-                    loaded.dirty_at.store(now, Ordering::Relaxed);
+                    loaded.dirty_at.store(settles_after(&event, now), Ordering::Relaxed);
                     return true;
                 }
                 let drawn_to = loaded.drawn_to.load(Ordering::Relaxed);
@@ -262,7 +259,7 @@ impl Live {
             let drawn = draw::draw(&event, &tallies, now, counted_through, REFRESH_MS, join_url(&self.shared.public_url, &event));
             Ok::<_, Error>(Loaded {
                 fingerprint: AtomicU64::new(0),
-                dirty_at: AtomicI64::new(now),
+                dirty_at: AtomicI64::new(settles_after(&event, now)),
                 drawn_to: AtomicI64::new(counted_through),
                 next_flip: AtomicI64::new(next_flip(&event, now)),
                 public: watch::Sender::new(Arc::new(drawn.public)),
@@ -291,6 +288,16 @@ impl Live {
 }
 
 impl Loaded {
+    /// Two ticks may run at once, one of them for an edit; the older read does not win.
+    fn take(&self, event: Event, now: Millis) {
+        let mut held = self.event.write().expect("never poisoned");
+        if held.edition <= event.edition {
+            self.dirty_at.store(settles_after(&event, now), Ordering::Relaxed);
+            self.drawn_to.store(0, Ordering::Relaxed);
+            *held = Arc::new(event);
+        }
+    }
+
     fn event(&self) -> Arc<Event> {
         self.event.read().expect("never poisoned").clone()
     }
@@ -330,6 +337,11 @@ fn event_unknown() -> Error {
 
 fn join_url(public_url: &str, event: &Event) -> String {
     format!("{public_url}/{}", event.slug.as_ref().map_or(event.code.as_str(), |slug| slug.as_str()))
+}
+
+/// What happened up to here must still be told as counted, and closed polls as final; a close may bear the time of a faster clock.
+fn settles_after(event: &Event, now: Millis) -> Millis {
+    event.polls.iter().filter_map(|p| p.closed_at).fold(now, Millis::max)
 }
 
 /// When a result appears without anybody doing anything: the grace after a close has passed. 0 for never.

@@ -30,6 +30,8 @@ struct Lanes {
     consumers: u64,
     places: u64,
     closed: bool,
+    /// The consumer cannot get rid of what it took: the database is away, or its disk is full.
+    stuck: bool,
 }
 
 impl Lanes {
@@ -50,7 +52,7 @@ struct Waiting {
 impl Memory {
     pub fn new(lanes: u16) -> Memory {
         let waiting = (0..lanes).map(|_| VecDeque::new()).collect();
-        let lanes = Lanes { waiting, owners: vec![None; usize::from(lanes)], consumers: 0, places: 0, closed: false };
+        let lanes = Lanes { waiting, owners: vec![None; usize::from(lanes)], consumers: 0, places: 0, closed: false, stuck: false };
         Memory { shared: Arc::new(Shared { lanes: Mutex::new(lanes), arrived: Notify::new() }) }
     }
 
@@ -83,7 +85,8 @@ impl Memory {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        !self.shared.lock().closed
+        let lanes = self.shared.lock();
+        !lanes.closed && !lanes.stuck
     }
 
     /// Takes no more. What is there is still consumed: somebody waits for each of them.
@@ -146,10 +149,22 @@ impl Consumer {
     }
 }
 
+impl Consumer {
+    pub(super) fn set_stuck(&self, stuck: bool) {
+        self.shared.lock().stuck = stuck;
+    }
+}
+
 impl Drop for Consumer {
     /// Whoever waits in line is next.
     fn drop(&mut self) {
-        self.shared.lock().owners.iter_mut().filter(|owner| **owner == Some(self.id)).for_each(|owner| *owner = None);
+        let mut lanes = self.shared.lock();
+        lanes.owners.iter_mut().filter(|owner| **owner == Some(self.id)).for_each(|owner| *owner = None);
+        if lanes.closed {
+            // Nobody comes after: who waits learns that the fate of the batch is unknown.
+            self.lanes.iter().for_each(|lane| lanes.waiting[usize::from(*lane)].clear());
+        }
+        drop(lanes);
         self.shared.arrived.notify_waiters();
     }
 }
@@ -180,6 +195,10 @@ impl Drop for Taken {
             return;
         }
         let mut lanes = self.shared.lock();
+        if lanes.closed {
+            // Nobody will consume it any more: its waiters learn that its fate is unknown.
+            return;
+        }
         for (lane, mut waiting) in self.waiting.drain(..).rev() {
             waiting.redelivered = true;
             let lane = &mut lanes.waiting[usize::from(lane)];

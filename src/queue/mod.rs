@@ -96,6 +96,14 @@ impl Consumer {
         }
     }
 
+    /// Says whether what is taken can be dealt with. In process, a batch is safe only then, so nothing more is accepted meanwhile; a broker
+    /// keeps what it has.
+    pub fn set_stuck(&self, stuck: bool) {
+        if let Consumer::Memory(consumer) = self {
+            consumer.set_stuck(stuck);
+        }
+    }
+
     /// Gives the lanes back. What was taken and not acknowledged is delivered again, to whoever is next.
     pub async fn close(self) {
         match self {

@@ -2,6 +2,7 @@
 //! them visible to web processes in order, and ends in the audit log.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use super::read::{event_unknown, load_event, poll_unknown};
 use super::{Store, is_taken, writing};
@@ -14,6 +15,17 @@ pub struct Stamp {
     pub actor: String,
     pub at: Millis,
     pub audit_id: i64,
+}
+
+/// An edit that waited longer than this for the database moves its time on. Less is covered by the grace after a close.
+const WAIT_COVERED: Duration = Duration::from_millis(500);
+
+impl Stamp {
+    /// With the lock of all edits in hand: a close that had to wait must not bear an earlier time than the votes accepted meanwhile.
+    fn after(self, waited: Duration) -> Stamp {
+        let late = if waited > WAIT_COVERED { waited.as_millis() as Millis } else { 0 };
+        Stamp { at: self.at + late, ..self }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -68,10 +80,12 @@ pub const POLLS_MAX: usize = 100;
 
 /// One edit of one event. `$before` is the event as it was, `$work` may use `$tx`; the answer is the event as it is now.
 macro_rules! edit_event {
-    ($pool:expr, $event:expr, $stamp:expr, $action:expr, $subject:expr, |$tx:ident, $before:ident| $work:block) => {
+    ($pool:expr, $event:expr, $stamp:ident, $action:expr, $subject:expr, |$tx:ident, $before:ident| $work:block) => {{
+        let began = Instant::now();
         writing!($pool, db => {
             let mut $tx = db.begin().await?;
             let (edition,): (i64,) = sqlx::query_as("update edition set number = number + 1 where id = 1 returning number").fetch_one(&mut *$tx).await?;
+            let $stamp = $stamp.after(began.elapsed());
             let $before: Event = load_event!($tx, $event).ok_or_else(event_unknown)?;
             let detail: String = $work;
             sqlx::query("update event set edition = $2, updated_at = $3 where id = $1").bind($event.0).bind(edition).bind($stamp.at).execute(&mut *$tx).await?;
@@ -81,7 +95,7 @@ macro_rules! edit_event {
             $tx.commit().await?;
             after
         })
-    };
+    }};
 }
 
 macro_rules! insert_poll {

@@ -74,7 +74,7 @@ pub struct Discrepancy {
 }
 
 /// A transaction's time stamp is older than its commit by at most this much; looking back that far misses none.
-const LOOK_BACK_MS: Millis = 10_000;
+const LOOK_BACK_MS: Millis = 60_000;
 /// An instance silent for this long no longer holds `counted_through` back; it is listed as unreported instead.
 pub const SILENT_AFTER_MS: Millis = 30_000;
 
@@ -236,8 +236,10 @@ impl Store {
 
 async fn counted_through(pool: &Pool) -> Result<Millis> {
     let (through,): (Option<i64>,) = reading!(pool, db => sqlx::query_as(
-        "select min(counted_to) from lane_mark
-         where not ended and clock > (select max(clock) from lane_mark) - $1").bind(SILENT_AFTER_MS).fetch_one(db).await)?;
+        // Silence is judged inside a lane: a lane is a line, so another instance's later beat in it proves that everything before
+        // went by. A lane that stands still holds all back, as it must.
+        "select min(m.counted_to) from lane_mark m
+         where not m.ended and m.clock > (select max(o.clock) from lane_mark o where o.lane = m.lane) - $1").bind(SILENT_AFTER_MS).fetch_one(db).await)?;
     Ok(through.unwrap_or(0))
 }
 

@@ -1,7 +1,7 @@
 //! All SQL, and all of sqlx. Postgres and SQLite behind one contract; SQL is shared wherever both agree (`text`, `bigint`, `$1`,
 //! `on conflict`, `returning`). No rules of voting, no JSON, no HTTP.
 //!
-//! Every public call runs in an owned task on the main runtime: a request that is dropped half-way must not leave a
+//! Every call made for a request runs in an owned task on the main runtime: a request that is dropped half-way must not leave a
 //! transaction open in a pooled connection.
 
 mod account;

@@ -69,11 +69,13 @@ impl Worker {
         loop {
             match self.count(&taken).await {
                 Ok(step) => {
+                    self.consumer.set_stuck(false);
                     record(&step.applied);
                     taken.ack().await;
                     return true;
                 }
                 Err(error) => {
+                    self.consumer.set_stuck(true);
                     metrics::counter!("groundswell_tally_retries_total").increment(1);
                     tracing::warn!(%error, "a batch could not be counted yet; trying again");
                 }
@@ -95,7 +97,7 @@ impl Worker {
                 Content::Batch(batch) => batches.push(batch.clone()),
                 Content::Poison { reason, body } => {
                     tracing::error!(lane = delivery.lane, reason, "a message cannot be read; it goes to quarantine");
-                    self.store.quarantine(fastrand::i64(1..), delivery.lane, reason, body, now).await?;
+                    self.store.quarantine(delivery.lane, reason, body, now).await?;
                     metrics::counter!("groundswell_quarantined_total").increment(1);
                     quarantined += 1;
                 }

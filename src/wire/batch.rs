@@ -3,7 +3,7 @@
 //! ```json
 //! {"v":1,"instance":"<uuid>","lane":3,"number":17,"accepted_at":1764000000000,
 //!  "ballots":[["<poll>",1,"<voter>","<ballot>",2,"1,4"]],
-//!  "beat":{"clock":1764000000000,"last":17,"ended":false}}
+//!  "beat":{"clock":1764000000000,"last":17,"void":[[4,6]],"ended":false}}
 //! ```
 //!
 //! A ballot is `[poll, round, voter, ballot, revision, picks]`; picks are written `choice[:weight]` with commas between.
@@ -40,6 +40,8 @@ struct Row<'a>(i64, u32, Uuid, Uuid, u32, #[serde(borrow)] Cow<'a, str>);
 struct BeatMessage {
     clock: i64,
     last: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    void: Vec<(u64, u64)>,
     ended: bool,
 }
 
@@ -52,7 +54,7 @@ pub fn encode(batch: &Batch) -> Vec<u8> {
         number: batch.number,
         accepted_at: batch.accepted_at,
         ballots: batch.ballots.iter().map(row).collect(),
-        beat: batch.beat.map(|b| BeatMessage { clock: b.clock, last: b.last, ended: b.ended }),
+        beat: batch.beat.as_ref().map(|b| BeatMessage { clock: b.clock, last: b.last, void: b.void.clone(), ended: b.ended }),
     };
     serde_json::to_vec(&message).expect("a message of strings and numbers can be written")
 }
@@ -66,7 +68,10 @@ pub fn decode(body: &[u8]) -> Result<Batch> {
     }
     // Numbers go into signed columns.
     let fits = |n: u64| i64::try_from(n).is_ok();
-    if !fits(message.number) || message.beat.as_ref().is_some_and(|b| !fits(b.last)) || (message.number == 0 && !message.ballots.is_empty()) {
+    if !fits(message.number)
+        || message.beat.as_ref().is_some_and(|b| !fits(b.last) || !b.void.iter().all(|(from, to)| (1..=b.last).contains(from) && (*from..=b.last).contains(to)))
+        || (message.number == 0 && !message.ballots.is_empty())
+    {
         return Err(unreadable());
     }
     let ballots = message.ballots.into_iter().map(|Row(poll, round, voter, ballot, revision, picks)| {
@@ -81,7 +86,7 @@ pub fn decode(body: &[u8]) -> Result<Batch> {
         number: message.number,
         accepted_at: message.accepted_at,
         ballots: ballots.collect::<Result<_>>()?,
-        beat: message.beat.map(|b| Beat { clock: b.clock, last: b.last, ended: b.ended }),
+        beat: message.beat.map(|b| Beat { clock: b.clock, last: b.last, void: b.void, ended: b.ended }),
     })
 }
 
@@ -99,7 +104,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_batch_reads_back_as_it_was_written(instance: u128, lane: u16, number in 1u64..1 << 62, accepted_at in 0i64.., ballots in prop::collection::vec(ballots(), 0..20)) {
-            let batch = Batch { instance: InstanceId(Uuid::from_u128(instance)), lane, number, accepted_at, ballots, beat: Some(Beat { clock: accepted_at, last: number, ended: false }) };
+            let batch = Batch { instance: InstanceId(Uuid::from_u128(instance)), lane, number, accepted_at, ballots, beat: Some(Beat { clock: accepted_at, last: number, void: vec![(number, number)], ended: false }) };
             prop_assert_eq!(decode(&encode(&batch)).unwrap(), batch);
         }
 

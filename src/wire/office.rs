@@ -310,7 +310,7 @@ struct UnreportedPart {
 
 type InstanceText = uuid::Uuid;
 
-/// Most gaps an answer lists; `in_flight` has their sum.
+/// Most gaps and instances an answer lists; `in_flight` has the sum of all gaps.
 const GAPS_LISTED_MAX: usize = 100;
 
 impl BooksAnswer {
@@ -320,7 +320,12 @@ impl BooksAnswer {
             books,
             in_flight: standing.in_flight(),
             missing: standing.missing.iter().take(GAPS_LISTED_MAX).map(part).collect(),
-            unreported: standing.unreported.iter().map(|&(InstanceId(instance), last_sign)| UnreportedPart { instance, last_sign }).collect(),
+            unreported: standing
+                .unreported
+                .iter()
+                .take(GAPS_LISTED_MAX)
+                .map(|&(InstanceId(instance), last_sign)| UnreportedPart { instance, last_sign })
+                .collect(),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use crate::domain::{Ballot, BallotId, ChoiceId, Millis, Pick, Poll, VoterId};
+use crate::domain::{Ballot, BallotId, ChoiceId, Pick, Poll, VoterId};
 use crate::error::{Error, Result};
 
 /// Body of `POST /polls/{poll}/ballots`.
@@ -96,15 +96,6 @@ impl BallotBody<'_> {
         }
         Ok(Ballot { poll: poll.id, round, voter, ballot: BallotId(self.ballot), revision: self.revision, picks: poll.accept(&picks)? })
     }
-}
-
-/// The 202.
-#[derive(Serialize)]
-pub struct Receipt {
-    pub ballot: Uuid,
-    pub accepted_at: Millis,
-    /// `received`, or `counted` where it already is in the tally.
-    pub status: &'static str,
 }
 
 #[derive(Serialize)]

@@ -27,7 +27,8 @@ async function route() {
   leave = undefined;
   $("alert").hidden = true;
   const setup = location.hash.match(/^#setup=(.+)$/);
-  if (setup) return put(setupPage(decodeURIComponent(setup[1]), () => { history.replaceState(null, "", "/admin"); route(); }), false);
+  // A link that was used already leads to the sign-in.
+  if (setup && (await api("GET", "setup").catch(() => ({ needed: true }))).needed) return put(setupPage(decodeURIComponent(setup[1]), () => { history.replaceState(null, "", "/admin"); route(); }), false);
   try {
     const { user } = await api("GET", "session");
     if (mine !== turn) return;

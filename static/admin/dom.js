@@ -50,6 +50,8 @@ export function confirm(title, text, yes) {
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
 }
 
+const DOUBLE_CLICK_MS = 1000;
+
 /**
  * A form that says what went wrong in its own place and cannot be sent twice.
  * @param {HTMLFormElement} form
@@ -66,15 +68,15 @@ export function onSubmit(form, send) {
     for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
     try {
       await send(new FormData(form));
+      setTimeout(() => { sending = false; }, DOUBLE_CLICK_MS); // the second click of a double click is not another form
     } catch (problem) {
+      sending = false;
       if (problem instanceof Wrong) {
         const field = /** @type {HTMLElement|null} */ (form.querySelector(`[name="${problem.field}"]`));
         field?.setAttribute("aria-invalid", "true");
         field?.focus();
       }
       error.textContent = problem.detail ?? problem.message;
-    } finally {
-      sending = false;
     }
   });
 }

@@ -23,7 +23,7 @@ export class Latest {
   take(next, receivedAt = Date.now()) {
     this.#offset = Math.max(this.#offset, next.now - receivedAt);
     const kept = this.live;
-    const newer = !kept || next.version > kept.version || (next.version === kept.version && next.counted_through > kept.counted_through);
+    const newer = !kept || next.version > kept.version || (next.version === kept.version && next.counted_through >= kept.counted_through);
     if (newer) this.live = next;
     return newer;
   }

@@ -105,7 +105,7 @@ async function refresh() {
 function take(next) {
   clockOffset = Math.max(clockOffset, next.now - Date.now());
   const newer = !live || liveIsKept || next.version > live.version
-    || (next.version === live.version && next.counted_through > live.counted_through);
+    || (next.version === live.version && next.counted_through >= live.counted_through);
   if (!newer) return;
   const first = !live || liveIsKept;
   [live, liveIsKept] = [next, false];
@@ -284,7 +284,9 @@ async function ask(url, token, body) {
   if (token) headers.authorization = `Bearer ${token}`;
   if (body) headers["content-type"] = "application/json";
   try {
-    const answer = await fetch(url, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal: stop.signal, credentials: "omit" });
+    const answer = await fetch(url, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal: stop.signal, credentials: "omit",
+      // Ask each time (a 304 is small): with stale-while-revalidate the browser would answer from its own cache while it is offline.
+      cache: "no-cache" });
     const isJson = /json/.test(answer.headers.get("content-type") ?? "");
     return { status: answer.status, body: isJson ? await answer.json() : null, retryAfterMs: 1000 * (Number(answer.headers.get("retry-after")) || 0) };
   } catch {

@@ -13,7 +13,7 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::Value;
 
 use crate::craft::{ballot, batch, eventually, instance, number, poll_id, soon, tally};
-use crate::queue::{LANES, drain, lanes, put, take};
+use crate::queue::{LANES, drain, lanes, numbers, put, take};
 use crate::support::{Backend, Place, runtime, services_are_there};
 
 /// The script that commands the services of this run.
@@ -208,6 +208,7 @@ fn what_nobody_can_read_goes_to_quarantine_and_the_next_batch_flows() {
         while counted == 0 {
             let step = soon("a step", worker.step()).await.expect("poison is no error").expect("the queue is open");
             (quarantined, counted) = (quarantined + step.quarantined, counted + step.applied.total().counted);
+            assert!(quarantined <= 5, "what was put away comes again: it was not acknowledged");
         }
         assert_eq!((quarantined, counted), (5, 1));
         assert_eq!(tally(&store, poll).await.books.counted, 1);
@@ -218,8 +219,7 @@ fn what_nobody_can_read_goes_to_quarantine_and_the_next_batch_flows() {
         drop(worker);
         put(&queue, small(0, 7)).await;
         let mut next = queue.consume(vec![0]);
-        let taken = take(&mut next).await;
-        assert_eq!((taken.deliveries().len(), taken.deliveries()[0].redelivered), (1, false));
+        assert_eq!(numbers(&take(&mut next).await), [(0, 7)]);
         queue.close().await;
         store.close().await;
         let _ = connection.close(200, "done".into()).await;

@@ -127,17 +127,17 @@ fn the_pulse_tells_which_polls_were_counted_lately(backend: Backend) {
     with_store(backend, async |_, store| {
         let (early, late) = (poll_id(), poll_id());
         store.apply(0, &line([vec![ballot(early, 1, 1, "1")]]), NOON).await.unwrap();
-        store.apply(0, &line([vec![ballot(late, 1, 1, "1")]]), NOON + 20_000).await.unwrap();
+        store.apply(0, &line([vec![ballot(late, 1, 1, "1")]]), NOON + 100_000).await.unwrap();
         // Another lane, and a ballot that only repeats: it arrived all the same.
-        store.apply(1, &line([vec![ballot(late, 1, 1, "1"), ballot(late, 2, 1, "1")]]), NOON + 20_000).await.unwrap();
+        store.apply(1, &line([vec![ballot(late, 1, 1, "1"), ballot(late, 2, 1, "1")]]), NOON + 100_000).await.unwrap();
         let lately = async |now| {
             let mut received = store.pulse(0, now).await.unwrap().received;
             received.sort_unstable();
             received
         };
         assert_eq!(lately(NOON + 1).await, [(early, 1), (late, 3)]);
-        assert_eq!(lately(NOON + 21_000).await, [(late, 3)]);
-        assert_eq!(lately(NOON + 60_000).await, []);
+        assert_eq!(lately(NOON + 101_000).await, [(late, 3)]);
+        assert_eq!(lately(NOON + 200_000).await, []);
     });
 }
 

@@ -185,6 +185,7 @@ fn the_number_of_a_refused_batch_is_made_good_by_the_next_beat(backend: Backend)
         soon("lanes", scene.queue.until_ready()).await;
         // The same ballot again, as the phone does: it gets the next number.
         eventually("accepted", async || desk.accept(0, ballot(poll, 1, 1, "1")).await.is_ok()).await;
+        eventually("counted", async || tally(&scene.store, poll).await.books.received == 1).await;
         eventually("no number is missing", async || {
             scene.intake.beat(false).await;
             scene.in_flight().await == 0
@@ -192,7 +193,6 @@ fn the_number_of_a_refused_batch_is_made_good_by_the_next_beat(backend: Backend)
         .await;
         let standing = scene.store.standing().await.unwrap();
         assert_eq!(standing.missing, []);
-        eventually("counted", async || tally(&scene.store, poll).await.books.received == 1).await;
         counting.end().await;
     });
 }

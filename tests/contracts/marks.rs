@@ -15,6 +15,7 @@ on_both![
     counted_through_waits_for_a_missing_batch,
     an_old_beat_changes_nothing,
     an_instance_that_falls_silent_is_named_and_no_longer_waited_for,
+    a_lane_that_stands_still_holds_all_back,
     an_instance_that_comes_back_is_waited_for_again,
     an_instance_that_ended_is_neither_waited_for_nor_named,
     an_instance_that_ended_with_a_gap_still_shows_it,
@@ -113,6 +114,19 @@ fn an_instance_that_falls_silent_is_named_and_no_longer_waited_for(backend: Back
         let standing = store.standing().await.unwrap();
         assert_eq!(standing.counted_through, NOON + SILENT_AFTER_MS + 7);
         assert_eq!(standing.unreported, [(silent, NOON + 7)]);
+    });
+}
+
+fn a_lane_that_stands_still_holds_all_back(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (one, two) = (instance(), instance());
+        for from in [one, two] {
+            store.register_instance(from, 2, NOON).await.unwrap();
+        }
+        // The worker of lane 1 is stuck: nobody there is silent, their batches wait in line.
+        let later = NOON + 3 * SILENT_AFTER_MS;
+        store.apply(0, &[beat(one, 0, later, 0), beat(two, 0, later, 0)], NOON).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().counted_through, NOON);
     });
 }
 

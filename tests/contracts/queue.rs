@@ -278,7 +278,7 @@ fn each_of_two_consumers_is_woken_for_its_own_lanes(backend: Backend) {
         let (mut even, mut odd) = (queue.consume(vec![0, 2]), queue.consume(vec![1, 3]));
         for number in 1..=12u64 {
             let lane = (number % 4) as u16;
-            let (mine, other) = if lane % 2 == 0 { (&mut even, &mut odd) } else { (&mut odd, &mut even) };
+            let (mine, other) = if lane.is_multiple_of(2) { (&mut even, &mut odd) } else { (&mut odd, &mut even) };
             // Both wait before anything comes, the one it is not for first in line.
             let (mut other, mut mine) = (pin!(take(other)), pin!(take(mine)));
             poll_fn(|context| {

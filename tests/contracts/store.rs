@@ -274,7 +274,9 @@ fn two_workers_may_hold_the_batches_of_an_instance_nobody_registered(backend: Ba
             let batches: Vec<Batch> = (1..=4).map(|n| batch(from, 0, n, vec![ballot(poll, n as u32, 1, "1")])).collect();
             let (left, right) = (&batches[..3], &batches[1..]);
             let (one, two) = tokio::join!(store.apply(0, left, NOON), store.apply(1, right, NOON));
-            (one.unwrap(), two.unwrap());
+            for applied in [one, two] {
+                applied.unwrap();
+            }
             store.apply(0, &[beat(from, 0, NOON, 4)], NOON).await.unwrap();
             assert_eq!(tally(&store, poll).await.books, books(4, 4, 0, 0, 0, 4));
             assert_eq!(store.standing().await.unwrap().missing, []);

@@ -153,7 +153,7 @@ fn the_commands_do_what_they_say() {
         let (code, text) = said(&["migrate"]);
         assert!(code == Some(0) && text.contains("newest version"), "{text}");
     }
-    assert_eq!(said(&["recount"]), (Some(0), "0 ballots recounted, 0 differences\n".into()));
+    assert_eq!(said(&["recount"]), (Some(0), "0 counting ballots (one per voter and round) recounted, 0 differences\n".into()));
     assert_eq!(said(&["--version"]), (Some(0), format!("groundswell {}\n", env!("CARGO_PKG_VERSION"))));
     let mut running = Process::start(directory.path());
     let port = running.address.port().to_string();
@@ -223,7 +223,7 @@ fn whatever_was_accepted_survives_a_kill() {
     let recount = run(&mut command(directory.path(), &["recount"]));
     assert_eq!(
         (recount.status.code(), String::from_utf8_lossy(&recount.stdout).into_owned()),
-        (Some(0), format!("{} ballots recounted, 0 differences\n", voters.len()))
+        (Some(0), format!("{} counting ballots (one per voter and round) recounted, 0 differences\n", voters.len()))
     );
 }
 

@@ -9,6 +9,7 @@ mod sqlite;
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Pool, Store};
 use crate::domain::{Batch, Books, CLOSE_GRACE_MS, Count, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, collapse, delta};
@@ -71,8 +72,12 @@ impl Store {
     }
 
     /// Keeps a message nobody could decode, so that it can be acknowledged without being lost.
-    pub async fn quarantine(&self, id: i64, lane: u16, reason: &str, body: &[u8], now: Millis) -> Result<()> {
-        super::writing!(&self.count, db => { sqlx::query("insert into quarantine (id, lane, arrived_at, reason, body) values ($1, $2, $3, $4, $5)")
+    pub async fn quarantine(&self, lane: u16, reason: &str, body: &[u8], now: Millis) -> Result<()> {
+        // By its content: a message that is delivered again is kept once.
+        let mut hasher = DefaultHasher::new();
+        (lane, body).hash(&mut hasher);
+        let id = (hasher.finish() >> 1) as i64;
+        super::writing!(&self.count, db => { sqlx::query("insert into quarantine (id, lane, arrived_at, reason, body) values ($1, $2, $3, $4, $5) on conflict (id) do nothing")
             .bind(id).bind(i32::from(lane)).bind(now).bind(reason).bind(body).execute(db).await?; });
         Ok(())
     }
@@ -100,7 +105,7 @@ fn take_new<B: Borrow<Batch>>(batches: &[B], marks: &mut Marks) -> (Applied, Vec
                 applied.redelivered += 1;
             }
         }
-        if let Some(beat) = batch.beat {
+        if let Some(beat) = &batch.beat {
             mark.beat(beat);
         }
     }
@@ -176,6 +181,8 @@ const UPSERT_BALLOT: &str = "insert into ballot as b (poll, round, voter, ballot
 const ON_KNOWN_VOTER: &str = " on conflict (poll, round, voter) do update set
         prior = b.picks, picks = excluded.picks, ballot = excluded.ballot, revision = excluded.revision, accepted_at = excluded.accepted_at
     where (excluded.revision, excluded.ballot) > (b.revision, b.ballot)
+        -- Where votes are final, the first to be counted stays; the door refuses revisions, this refuses the rest.
+        and not exists (select 1 from poll p where p.id = b.poll and not p.change)
     returning poll, round, picks, prior";
 const INSERT_LATE: &str = "insert into late_ballot (poll, round, voter, ballot, revision, picks, accepted_at) values ($1, $2, $3, $4, $5, $6, $7)
     on conflict (poll, round, voter, ballot) do nothing";
