@@ -135,7 +135,8 @@ impl Application {
             store.end_other_instances(instance).await?;
         }
         // Before the first vote: what is counted is only said of instances that are known.
-        store.register_instance(instance, lanes, now_ms()).await?;
+        // Nothing is accepted yet; what will be, later in this very millisecond, is not counted yet.
+        store.register_instance(instance, lanes, now_ms() - 1).await?;
         let intake = Intake::new(self.queue.clone(), instance, lanes);
 
         let listener = listen(config.host, config.port, "PORT")?;

@@ -129,7 +129,9 @@ fn set_late_aside(ballots: &mut Vec<SignedBallot>, closed: &[(i64, i32, Millis)]
         return Vec::new();
     }
     let closed: HashMap<RoundKey, Millis> = closed.iter().map(|(poll, round, at)| ((PollId(*poll), *round as u32), *at)).collect();
-    let late: Vec<SignedBallot> = ballots.extract_if(.., |b| closed.get(&round_of(b)).is_some_and(|at| b.accepted_at > at + CLOSE_GRACE_MS)).collect();
+    let mut late: Vec<SignedBallot> = ballots.extract_if(.., |b| closed.get(&round_of(b)).is_some_and(|at| b.accepted_at > at + CLOSE_GRACE_MS)).collect();
+    // In one order for all workers, as every row that two of them may write.
+    late.sort_unstable_by_key(|b| (b.ballot.key(), b.ballot.ballot));
     for ballot in &late {
         applied.books.entry(round_of(ballot)).or_default().late += 1;
     }
