@@ -15,4 +15,5 @@ mod office;
 mod operations;
 mod process;
 mod routes;
+mod trouble;
 mod voting;

@@ -247,6 +247,9 @@ fn where_votes_are_final_a_change_is_refused(backend: Backend) {
     assert_eq!(voter.vote(&hall, &poll, 3, 2, &[2]).expect(409).code(), "change_not_allowed");
     voter.vote(&hall, &poll, 2, 1, &[1]).expect(202);
     assert_eq!(drained(&hall, &poll, 2), [2, 1, 0, 1, 0]);
+    // Another ballot that calls itself the first, with an id that would win.
+    voter.vote(&hall, &poll, u128::MAX, 1, &[2]).expect(202);
+    assert_eq!(drained(&hall, &poll, 3), [3, 1, 1, 1, 0]);
     assert_eq!(votes(&hall, &poll), [1, 0, 0]);
 }
 
