@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::clock::now_ms;
 use crate::config::{Command, Config};
 use crate::domain::{AccountId, InstanceId};
+use crate::error::Error;
 use crate::http::{self, PassKey, Shared, Site, SiteSettings};
 use crate::intake::{BEAT_EVERY, Intake};
 use crate::live::Live;
@@ -81,7 +82,7 @@ impl Application {
         };
         let lock = lock_data_directory(config)?;
         let metrics_handle = recorder();
-        let store = Store::open(&config.database_url, u32::from(config.tally_workers) + 1).await.context("DATABASE_URL")?;
+        let store = Store::open(&config.database_url, u32::from(config.tally_workers) + 1).await.map_err(in_its_own_words)?;
         let lanes = agreed_lanes(&store, config).await?;
         let queue = match &config.amqp_url {
             None => Queue::Memory(Memory::new(lanes)),
@@ -378,8 +379,16 @@ async fn create_owner(store: &Store, config: &Config) -> anyhow::Result<()> {
     let hash = tokio::task::spawn_blocking(move || http::hash_password_now(&password)).await??;
     // Another process may be faster; then there is an owner, which is what was asked for.
     match store.create_owner(AccountId::compose(now_ms(), http::chance()), email, hash, now_ms()).await {
-        Ok(_) | Err(crate::error::Error::Conflict(_)) => Ok(()),
+        Ok(_) | Err(Error::Conflict(_)) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Whoever starts a server is the one to see what is wrong inside.
+pub fn in_its_own_words(error: Error) -> anyhow::Error {
+    match error {
+        Error::Internal(cause) => cause,
+        other => other.into(),
     }
 }
 

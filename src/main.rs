@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use groundswell::app::Application;
+use groundswell::app::{Application, in_its_own_words};
 use groundswell::config::{Command, Config};
 use groundswell::store::Store;
 use tracing_subscriber::EnvFilter;
@@ -34,7 +34,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     match config.command {
         Command::Healthcheck => return Ok(healthcheck(config.host, config.port)),
         Command::Migrate => {
-            Store::open(&config.database_url, 1).await?.close().await;
+            Store::open(&config.database_url, 1).await.map_err(in_its_own_words)?.close().await;
             println!("The database is at the newest version.");
         }
         Command::Recount => return recount(&config).await,
@@ -77,7 +77,7 @@ async fn recount(config: &Config) -> anyhow::Result<ExitCode> {
         // Opening would make an empty one, and find nothing wrong with it.
         anyhow::ensure!(path.exists(), "there is no database at {}; is DATA_DIR right?", path.display());
     }
-    let store = Store::open(&config.database_url, 1).await?;
+    let store = Store::open(&config.database_url, 1).await.map_err(in_its_own_words)?;
     let (ballots, discrepancies) = store.recount().await?;
     store.close().await;
     for d in &discrepancies {

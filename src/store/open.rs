@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
 use tokio::runtime::Handle;
 
 use super::{Pool, Store, migrate};
@@ -69,6 +69,8 @@ async fn open_postgres(url: &str, purpose: &str, connections: u32) -> anyhow::Re
         .context("DATABASE_URL cannot be read")?
         .application_name(&format!("groundswell {purpose}"))
         .log_slow_statements(log::LevelFilter::Warn, Duration::from_secs(2));
+    // Once outside the pool, which says only that it waited in vain, and not for what.
+    options.connect().await.context("the database of DATABASE_URL does not answer")?.close().await?;
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
