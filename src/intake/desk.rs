@@ -78,6 +78,10 @@ impl Desk {
 
     /// Joins the batch of the lane and waits until it is safe. The ballot goes on its way even if the caller is dropped.
     pub async fn accept(&self, lane: u16, ballot: Ballot) -> Result<Receipt, Error> {
+        // At the door: behind a batch that cannot be made safe, a ballot would wait for that one's fate first.
+        if !self.inner.intake.is_ready() {
+            return Err(Error::Busy("no vote can be made safe at the moment"));
+        }
         let waiting = &self.inner.intake.shared.waiting;
         if waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
             waiting.fetch_sub(1, Ordering::Relaxed);

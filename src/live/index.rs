@@ -75,6 +75,8 @@ mod tests {
         assert_eq!((index.find("100 001"), index.find("FINAL")), (Some(EventId(1)), Some(EventId(1))));
         index.take_in(&[entry(1, None, 2, false), entry(2, Some("final"), 3, false)]);
         assert_eq!(index.find("final"), Some(EventId(2)));
+        index.take_in(&[entry(2, Some("old"), 2, false)]);
+        assert_eq!((index.find("final"), index.find("old")), (Some(EventId(2)), None), "an older read changes nothing");
         index.take_in(&[entry(2, None, 4, true)]);
         assert_eq!((index.find("final"), index.find("100002"), index.edition()), (None, None, 4));
     }

@@ -2,6 +2,7 @@
 //! after its commit. So the 202 of an embedded server means "in the database".
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, oneshot};
@@ -21,6 +22,9 @@ struct Shared {
     lanes: Mutex<Lanes>,
     /// Wakes the consumers; each looks into its own lanes.
     arrived: Notify,
+    /// The consumer cannot get rid of what it took (the database is away, or its disk is full), or all is closed. Read for every vote, so
+    /// not behind the lock.
+    stuck: AtomicBool,
 }
 
 struct Lanes {
@@ -30,8 +34,6 @@ struct Lanes {
     consumers: u64,
     places: u64,
     closed: bool,
-    /// The consumer cannot get rid of what it took: the database is away, or its disk is full.
-    stuck: bool,
 }
 
 impl Lanes {
@@ -52,8 +54,8 @@ struct Waiting {
 impl Memory {
     pub fn new(lanes: u16) -> Memory {
         let waiting = (0..lanes).map(|_| VecDeque::new()).collect();
-        let lanes = Lanes { waiting, owners: vec![None; usize::from(lanes)], consumers: 0, places: 0, closed: false, stuck: false };
-        Memory { shared: Arc::new(Shared { lanes: Mutex::new(lanes), arrived: Notify::new() }) }
+        let lanes = Lanes { waiting, owners: vec![None; usize::from(lanes)], consumers: 0, places: 0, closed: false };
+        Memory { shared: Arc::new(Shared { lanes: Mutex::new(lanes), arrived: Notify::new(), stuck: AtomicBool::new(false) }) }
     }
 
     pub(super) async fn publish(&self, batch: Arc<Batch>) -> Result<Safe, NotSafe> {
@@ -85,13 +87,13 @@ impl Memory {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        let lanes = self.shared.lock();
-        !lanes.closed && !lanes.stuck
+        !self.shared.stuck.load(Ordering::Relaxed)
     }
 
     /// Takes no more. What is there is still consumed: somebody waits for each of them.
     pub(super) fn close(&self) {
         self.shared.lock().closed = true;
+        self.shared.stuck.store(true, Ordering::Relaxed);
         self.shared.arrived.notify_waiters();
     }
 }
@@ -151,7 +153,10 @@ impl Consumer {
 
 impl Consumer {
     pub(super) fn set_stuck(&self, stuck: bool) {
-        self.shared.lock().stuck = stuck;
+        // After the close, nothing makes it ready again.
+        if stuck || !self.shared.lock().closed {
+            self.shared.stuck.store(stuck, Ordering::Relaxed);
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use crate::support::{Backend, runtime, until};
 
 #[test]
 fn a_server_that_cannot_store_says_so_and_recovers_by_itself() {
-    let hall = Hall::open(Backend::Embedded);
+    // One thread: the second vote would stand behind the first one's batch.
+    let hall = Hall::open_with(Backend::Embedded, &["--web-threads", "1"]);
     let event = hall.event();
     let poll = event.poll(&hall, json!({}));
     let (first, second) = (event.voter(&hall), event.voter(&hall));
