@@ -79,7 +79,7 @@ impl FromRequest for Nothing {
     }
 }
 
-/// JSON, whole, with no unknown field. Where it went wrong is said by line and column, never by repeating the input.
+/// JSON, whole, with no unknown field. A refusal never repeats the input.
 pub fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
     let invalid = || Error::invalid("json_invalid", "The body is not the JSON this address takes. See the API description for its fields.");
     // serde would take a list for an object, its fields in order.

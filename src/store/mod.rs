@@ -72,10 +72,6 @@ impl Store {
     async fn owned<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
         self.runtime.spawn(work).await.map_err(Error::internal)?
     }
-
-    pub fn is_embedded(&self) -> bool {
-        matches!(self.office, Pool::Sqlite { .. })
-    }
 }
 
 impl From<sqlx::Error> for Error {
