@@ -46,8 +46,10 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let application = Application::build(&config).await?;
     let stop = application.stop_token();
+    // Listening before it is announced: a stop that comes at once must find somebody.
+    let told_to_stop = listen_for_stop();
     tokio::spawn(async move {
-        until_told_to_stop().await;
+        told_to_stop.await;
         stop.cancel();
     });
     announce(&config, &application);
@@ -87,12 +89,15 @@ async fn recount(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(if discrepancies.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn until_told_to_stop() {
+fn listen_for_stop() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened to");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+    let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be listened to");
+    async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }
 
