@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::Data;
-use actix_web::{App, HttpServer};
+use actix_web::{App, HttpServer, middleware};
 use anyhow::{Context, bail};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::task::{JoinHandle, JoinSet};
@@ -164,8 +164,9 @@ impl Application {
         let (for_workers, for_desks) = (shared.clone(), intake.clone());
         let server = HttpServer::new(move || {
             // Runs once on each web thread: the desk stays on it.
-            let site = Site { shared: for_workers.clone(), desk: for_desks.desk() };
-            App::new().app_data(Data::new(site)).wrap(http::security_headers()).configure(http::routes)
+            let site = Site::new(for_workers.clone(), for_desks.desk());
+            let voting = middleware::from_fn(http::votes_first);
+            App::new().app_data(Data::new(site)).wrap(http::security_headers()).wrap(voting).configure(http::routes)
         })
         .workers(config.web_threads)
         .backlog(BACKLOG)

@@ -1,5 +1,9 @@
 //! Entry: reads the settings, starts what they ask for, and stops on a signal.
 
+/// A vote allocates a dozen small things; glibc's allocator was a sixth of the web process (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use std::io::{IsTerminal, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::ExitCode;

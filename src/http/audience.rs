@@ -1,23 +1,22 @@
-//! What phones ask for. No cookies; the voting call comes first, because everything else may wait.
+//! What phones ask for besides voting itself (`voting`). No cookies.
 
-use std::cmp::Ordering;
-use std::fmt::Write;
+use std::rc::Rc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post, route};
 
-use super::body::{BallotBody, Nothing, parse};
+use super::body::Nothing;
 use super::pass::{Level, Pass};
-use super::recent::Seen;
 use super::sessions::bearer;
 use super::site::{Site, voter_id};
 use super::stream;
 use crate::clock::now_ms;
-use crate::domain::{Ballot, CLOSE_GRACE_MS, Event, EventState, Millis, Poll, PollId, VoterId};
+use crate::domain::{Millis, PollId, VoterId};
 use crate::error::{Error, Result, reason};
-use crate::wire::vote::{BallotBody as BallotJson, MyBallot, PassAnswer};
+use crate::live::Found;
+use crate::wire::vote::{MyBallot, PassAnswer};
 
 /// Shared caches ask once a second; while the origin is away they go on showing what they have, for a day.
 const LIVE_CACHE: &str = "public, max-age=1, s-maxage=1, stale-while-revalidate=5, stale-if-error=86400";
@@ -25,77 +24,14 @@ const LIVE_CACHE: &str = "public, max-age=1, s-maxage=1, stale-while-revalidate=
 const QR_CACHE: &str = "public, max-age=60";
 pub const NO_STORE: &str = "no-store";
 
-/// A vote. 202 means safe.
-#[post("/api/v1/polls/{poll}/ballots")]
-pub async fn cast(request: HttpRequest, poll: Path<String>, site: Data<Site>, body: BallotBody) -> Result<HttpResponse> {
-    let now = now_ms();
-    let pass = pass_of(&request, &site, now)?;
-    let (event, at) = find_poll(&site, &pass, &poll).await?;
-    let poll = &event.polls[at];
-    let ballot = parse::<BallotJson<'_>>(&body.0)?.into_ballot(poll, pass.voter)?;
-    match check_open(&event, poll, &ballot, now) {
-        Ok(()) => {}
-        Err(closed @ Error::Conflict(_)) => return repeat_after_close(&site, &event, poll, &ballot, closed).await,
-        Err(other) => return Err(other),
-    }
-    if site.recent.note(&ballot) == Seen::Differs {
-        return Err(Error::conflict("ballot_differs", "This ballot was sent before with other picks. A change of mind needs a new ballot id."));
-    }
-    let (id, lane) = (ballot.ballot, poll.lane(&ballot.picks, site.desk.lanes()));
-    let receipt = site.desk.accept(lane, ballot).await?;
-    Ok(receipt_answer(id.0, receipt.accepted_at, receipt.counted))
-}
-
-fn check_open(event: &Event, poll: &Poll, ballot: &Ballot, now: Millis) -> Result<()> {
-    if event.state == EventState::Ended {
-        return Err(Error::conflict("poll_closed", "This event has ended. Your vote was not counted."));
-    }
-    match ballot.round.cmp(&poll.round) {
-        Ordering::Less => Err(Error::conflict("round_over", "This vote was for an earlier round, which is over. It was not counted.")),
-        // The phone heard of it from a faster process.
-        Ordering::Greater if ballot.round == poll.round + 1 => Err(Error::Busy("a new round is just beginning")),
-        Ordering::Greater => Err(Error::invalid("round_invalid", "This poll has no such round.")),
-        Ordering::Equal => poll.check_open(now),
-    }
-}
-
-/// The same ballot again always gets the same success, also when the poll was closed between the vote and its answer.
-async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ballot, closed: Error) -> Result<HttpResponse> {
-    // When this round ended at the latest.
-    let ended_by = if ballot.round < poll.round { Some(event.updated_at) } else { poll.closed_at };
-    let Some(ended_by) = ended_by else { return Err(closed) };
-    // Unknown, not busy: this ballot may be on its way, and nobody may say that it will not be counted.
-    let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Unknown("many ballots are being looked up"))?;
-    if let Some(held) = site.store.ballot_of(poll.id, ballot.round, ballot.voter).await.map_err(|_| Error::Unknown("the database is away"))? {
-        // The same one; or one that had to give way to this voter's later one, which it would again.
-        if held.ballot == *ballot || held.ballot.rank() > ballot.rank() {
-            return Ok(receipt_answer(ballot.ballot.0, held.accepted_at, true));
-        }
-    }
-    // It may have been accepted by another process, or by this one a moment ago, and still be on its way. Once all that was accepted
-    // in time is counted, there is no doubt left. With lanes in this process, nothing is on its way once nobody waits.
-    let may_be_on_its_way = !site.settings.in_process || site.desk.waiting() > 0;
-    if may_be_on_its_way && site.live.counted_through() < ended_by + CLOSE_GRACE_MS {
-        return Err(Error::Unknown("the last votes are being counted"));
-    }
-    Err(closed)
-}
-
-/// Written by hand: the answer of every vote is two values in a constant frame.
-fn receipt_answer(ballot: uuid::Uuid, accepted_at: Millis, counted: bool) -> HttpResponse {
-    let status = if counted { "counted" } else { "received" };
-    let mut body = String::with_capacity(112);
-    write!(body, "{{\"ballot\":\"{ballot}\",\"accepted_at\":{accepted_at},\"status\":\"{status}\"}}").expect("writing to a String cannot fail");
-    HttpResponse::build(StatusCode::ACCEPTED).insert_header((CONTENT_TYPE, "application/json")).insert_header((CACHE_CONTROL, NO_STORE)).body(body)
-}
-
 /// The voter's ballot that counts, for a phone that lost its memory of it.
 #[get("/api/v1/polls/{poll}/ballots/mine")]
 pub async fn mine(request: HttpRequest, poll: Path<String>, site: Data<Site>) -> Result<HttpResponse> {
-    let pass = pass_of(&request, &site, now_ms())?;
-    let (event, at) = find_poll(&site, &pass, &poll).await?;
+    let now = now_ms();
+    let pass = pass_of(&request, &site, now)?;
+    let found = find_poll(&site, &pass, &poll, now).await?;
     let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Busy("many ballots are being looked up"))?;
-    let held = site.store.ballot_of(event.polls[at].id, event.polls[at].round, pass.voter).await?;
+    let held = site.store.ballot_of(found.poll().id, found.poll().round, pass.voter).await?;
     let held = held.ok_or(Error::not_found("no_ballot", "No vote of yours is counted in this poll."))?;
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, NO_STORE)).json(MyBallot::of(&held.ballot)))
 }
@@ -156,20 +92,20 @@ fn find_event(site: &Site, request: &HttpRequest, code: &str) -> Result<crate::d
         })
 }
 
-fn pass_of(request: &HttpRequest, site: &Site, now: Millis) -> Result<Pass> {
+pub(super) fn pass_of(request: &HttpRequest, site: &Site, now: Millis) -> Result<Pass> {
     let text = bearer(request).ok_or(Error::Unauthorized(reason("pass_missing", "A vote needs a pass. Join with the code first.")))?;
     site.passes.verify(text, now)
 }
 
 /// The poll, if it is in the pass's event. Only when it is not there is the database asked why.
-async fn find_poll(site: &Site, pass: &Pass, poll: &str) -> Result<(std::sync::Arc<Event>, usize)> {
+pub(super) async fn find_poll(site: &Site, pass: &Pass, poll: &str, now: Millis) -> Result<Rc<Found>> {
     let unknown = || Error::not_found("poll_unknown", "There is no such poll.");
     let poll: PollId = poll.parse().map_err(|_| unknown())?;
-    if let Some(found) = site.live.poll(pass.event, poll).await? {
+    if let Some(found) = site.glance.poll(pass.event, poll, now).await? {
         return Ok(found);
     }
     let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Busy("many polls are being looked up"))?;
-    match site.store.event_of_poll(poll).await? {
+    match Box::pin(site.store.event_of_poll(poll)).await? {
         Some(other) if other != pass.event => Err(Error::Forbidden(reason("pass_other_event", "This pass is for another event. Join this one with its code."))),
         _ => Err(unknown()),
     }

@@ -5,10 +5,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result, reason};
@@ -20,22 +21,12 @@ const OFFICE_BYTES_MAX: usize = 512 * 1_024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The raw body of a ballot, at most 4 KiB, said to be JSON.
-pub struct BallotBody(pub Bytes);
-
-impl FromRequest for BallotBody {
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (short, json) = (check_length(request, BALLOT_BYTES_MAX), check_type(request));
-        let payload = payload.take();
-        Box::pin(async move {
-            short?;
-            // Read before it is refused: what is left unread would cost the phone its connection.
-            let body = read(payload, BALLOT_BYTES_MAX).await?;
-            json.map(|()| BallotBody(body))
-        })
-    }
+pub async fn read_ballot(request: &HttpRequest, payload: Payload) -> Result<Bytes> {
+    check_length(request, BALLOT_BYTES_MAX)?;
+    let json = check_type(request);
+    // Read before it is refused: what is left unread would cost the phone its connection.
+    let body = read(payload, BALLOT_BYTES_MAX).await?;
+    json.map(|()| body)
 }
 
 /// A JSON body of the back office.
@@ -114,28 +105,49 @@ fn is_json(content_type: &[u8]) -> bool {
 }
 
 async fn read(mut payload: Payload, bytes_max: usize) -> Result<Bytes> {
-    let whole = async {
-        // A small body comes in one piece: then it is handed on as it is.
-        let mut first: Option<Bytes> = None;
-        let mut all = BytesMut::new();
-        while let Some(piece) = payload.next().await {
-            let piece = piece.map_err(|_| Error::invalid("body_broken", "The body ended before it was complete."))?;
-            if first.as_ref().map_or(0, Bytes::len) + all.len() + piece.len() > bytes_max {
-                return Err(too_large());
-            }
-            match (&first, all.is_empty()) {
-                (None, true) => first = Some(piece),
-                (Some(head), true) => {
-                    all.extend_from_slice(head);
-                    all.extend_from_slice(&piece);
-                    first = None;
-                }
-                _ => all.extend_from_slice(&piece),
-            }
+    let mut pieces = Pieces::default();
+    // Nearly always the body came with its head: then no timer is needed.
+    while let Some(piece) = payload.next().now_or_never() {
+        match piece {
+            Some(piece) => pieces.add(piece, bytes_max)?,
+            None => return Ok(pieces.whole()),
         }
-        Ok(first.unwrap_or_else(|| all.freeze()))
-    };
-    tokio::time::timeout(BODY_TIMEOUT, whole).await.map_err(|_| Error::invalid("body_slow", "The body took too long to arrive."))?
+    }
+    let rest = Box::pin(async {
+        while let Some(piece) = payload.next().await {
+            pieces.add(piece, bytes_max)?;
+        }
+        Ok(pieces.whole())
+    });
+    tokio::time::timeout(BODY_TIMEOUT, rest).await.map_err(|_| Error::invalid("body_slow", "The body took too long to arrive."))?
+}
+
+/// A body as it arrives. One that comes in one piece is handed on as it is.
+#[derive(Default)]
+struct Pieces {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Pieces {
+    fn add(&mut self, piece: Result<Bytes, PayloadError>, bytes_max: usize) -> Result<()> {
+        let piece = piece.map_err(|_| Error::invalid("body_broken", "The body ended before it was complete."))?;
+        if self.first.len() + self.all.len() + piece.len() > bytes_max {
+            return Err(too_large());
+        }
+        if self.first.is_empty() && self.all.is_empty() {
+            self.first = piece;
+            return Ok(());
+        }
+        let first = std::mem::take(&mut self.first);
+        self.all.extend_from_slice(&first);
+        self.all.extend_from_slice(&piece);
+        Ok(())
+    }
+
+    fn whole(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
+    }
 }
 
 fn too_large() -> Error {

@@ -14,6 +14,7 @@ mod recent;
 mod sessions;
 mod site;
 mod stream;
+mod voting;
 
 pub use address::TrustedProxies;
 pub use assets::{Asset, assets};
@@ -22,21 +23,27 @@ pub use ops::metrics_routes;
 pub use pass::PassKey;
 pub use sessions::{PASSWORD_CHARS_MIN, hash_password_now, sha256};
 pub use site::{Shared, Site, SiteSettings, chance, secret_bytes};
+pub use voting::votes_first;
 
+use actix_web::http::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, PERMISSIONS_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{self, QueryConfig, ServiceConfig};
 
 use crate::error::Error;
 
-/// Sent with every answer, errors included. Pages load nothing that is not ours.
+/// Pages load nothing that is not ours.
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// Sent with every answer, errors included.
+static SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP)),
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (PERMISSIONS_POLICY, HeaderValue::from_static("camera=(), microphone=(), geolocation=()")),
+];
+
 pub fn security_headers() -> DefaultHeaders {
-    DefaultHeaders::new()
-        .add(("Content-Security-Policy", CSP))
-        .add(("X-Content-Type-Options", "nosniff"))
-        .add(("Referrer-Policy", "no-referrer"))
-        .add(("Permissions-Policy", "camera=(), microphone=(), geolocation=()"))
+    SECURITY_HEADERS.iter().cloned().fold(DefaultHeaders::new(), DefaultHeaders::add)
 }
 
 /// All routes of the public listener.
@@ -44,8 +51,7 @@ pub fn routes(config: &mut ServiceConfig) {
     let query_invalid = || Error::invalid("query_invalid", "What stands behind the question mark is not what this address takes.");
     config
         .app_data(QueryConfig::default().error_handler(move |_, _| query_invalid().into()))
-        // The voting path first: routes are tried in order.
-        .service(audience::cast)
+        .service(voting::routed)
         .service(audience::mine)
         .service(audience::document)
         .service(audience::document_stream)

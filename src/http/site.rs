@@ -1,4 +1,4 @@
-//! What handlers need, one per web worker: the shared rooms, and this thread's desk.
+//! What handlers need, one per web worker: the shared rooms, and what is this thread's own.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::guard::Guard;
 use super::pass::PassKey;
 use super::recent::Recent;
 use crate::intake::Desk;
-use crate::live::Live;
+use crate::live::{Glance, Live};
 use crate::store::Store;
 
 #[derive(Clone, Debug)]
@@ -49,10 +49,17 @@ impl Shared {
 }
 
 /// One worker's view.
-#[derive(Clone)]
 pub struct Site {
     pub shared: Arc<Shared>,
     pub desk: Desk,
+    pub glance: Glance,
+}
+
+impl Site {
+    pub fn new(shared: Arc<Shared>, desk: Desk) -> Site {
+        let glance = Glance::new(shared.live.clone());
+        Site { shared, desk, glance }
+    }
 }
 
 impl std::ops::Deref for Site {

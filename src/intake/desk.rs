@@ -1,26 +1,16 @@
-//! One thread's desk: where its ballots wait, lane by lane. Everything here stays on the thread, so a vote takes no lock and
-//! its waiter is woken without crossing to another core.
+//! One thread's desk: where its ballots and their waiters stand, lane by lane. A vote takes no lock here, and its waiter is woken without
+//! crossing to another core. Once per turn of the event loop, what has gathered is handed over to the lane.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use super::{BATCH_BALLOTS_MAX, Intake, WAITING_MAX};
-use crate::domain::{Ballot, Millis};
+use super::line::{Outcome, Receipt};
+use super::{BATCH_BALLOTS_MAX, Intake, WAITING_MAX, Waiting};
+use crate::domain::Ballot;
 use crate::error::Error;
-
-/// When the batch was closed, and whether it is in the tally already.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Receipt {
-    pub accepted_at: Millis,
-    pub counted: bool,
-}
-
-/// Batches of one lane and one thread that may be on their way at once. With one, a ballot waits up to two round trips; with many, batches
-/// stay small and the broker pays for each.
-const ON_THEIR_WAY_MAX: usize = 1;
 
 /// Cheap to clone; clones share the thread's desk.
 #[derive(Clone)]
@@ -31,17 +21,17 @@ pub struct Desk {
 struct Inner {
     intake: Intake,
     lanes: Vec<RefCell<LaneDesk>>,
+    /// This desk's part of all who wait. Written by this thread alone: a counter shared by all would travel from core to core with each vote.
+    waiting: Arc<Waiting>,
 }
 
 #[derive(Default)]
 struct LaneDesk {
+    /// While there is one, a task is about to hand it over.
     open: Option<Rc<Gathering>>,
-    on_their_way: usize,
-    /// A task is about to close the open batch.
-    closing: bool,
 }
 
-/// A batch while it forms, and afterwards what became of it.
+/// Ballots of one turn, and afterwards what became of them.
 #[derive(Default)]
 struct Gathering {
     ballots: RefCell<Vec<Ballot>>,
@@ -49,18 +39,11 @@ struct Gathering {
     outcome: Cell<Option<Outcome>>,
 }
 
-/// `Error` is not `Copy`; these are the only two it can be.
-#[derive(Clone, Copy)]
-enum Outcome {
-    Safe(Receipt),
-    Busy(&'static str),
-    Unknown(&'static str),
-}
-
 impl Desk {
     pub(super) fn new(intake: Intake) -> Desk {
         let lanes = (0..intake.lanes()).map(|_| RefCell::default()).collect();
-        Desk { inner: Rc::new(Inner { intake, lanes }) }
+        let waiting = intake.new_desk();
+        Desk { inner: Rc::new(Inner { intake, lanes, waiting }) }
     }
 
     pub fn is_ready(&self) -> bool {
@@ -82,9 +65,8 @@ impl Desk {
         if !self.inner.intake.is_ready() {
             return Err(Error::Busy("no vote can be made safe at the moment"));
         }
-        let waiting = &self.inner.intake.shared.waiting;
-        if waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
-            waiting.fetch_sub(1, Ordering::Relaxed);
+        // Each desk has the whole room for itself: it fills when batches stop coming back, which all desks feel alike.
+        if self.inner.waiting.count() >= WAITING_MAX / self.inner.intake.desks() {
             return Err(Error::Busy("the waiting room is full"));
         }
         let gathering = self.join(lane, ballot);
@@ -104,72 +86,43 @@ impl Desk {
 
     fn join(&self, lane: u16, ballot: Ballot) -> Rc<Gathering> {
         let mut desk = self.inner.lanes[usize::from(lane)].borrow_mut();
-        let gathering = desk.open.get_or_insert_with(Rc::default).clone();
-        let full = {
-            let mut ballots = gathering.ballots.borrow_mut();
-            ballots.push(ballot);
-            ballots.len() >= BATCH_BALLOTS_MAX
+        let gathering = match &desk.open {
+            Some(open) => open.clone(),
+            None => {
+                let gathering = desk.open.insert(Rc::default()).clone();
+                tokio::task::spawn_local(self.clone().hand_over(lane, gathering.clone()));
+                gathering
+            }
         };
-        if full {
-            // On its way at once, whatever else is: waiting would only make the next one wait too.
-            desk.on_their_way += 1;
+        let mut ballots = gathering.ballots.borrow_mut();
+        ballots.push(ballot);
+        self.inner.waiting.add(1);
+        if ballots.len() >= BATCH_BALLOTS_MAX {
+            // A batch of its own; the next ballot begins another.
             desk.open = None;
-            tokio::task::spawn_local(self.clone().carry(lane, gathering.clone()));
-        } else if !desk.closing && desk.on_their_way < ON_THEIR_WAY_MAX {
-            desk.closing = true;
-            tokio::task::spawn_local(self.clone().close_when_polled(lane));
         }
+        drop(ballots);
         gathering
     }
 
     /// Runs after the requests that are ready in this turn of the event loop: they all join first.
-    async fn close_when_polled(self, lane: u16) {
+    async fn hand_over(self, lane: u16, gathering: Rc<Gathering>) {
         tokio::task::yield_now().await;
-        let next = {
+        {
             let mut desk = self.inner.lanes[usize::from(lane)].borrow_mut();
-            desk.closing = false;
-            let next = desk.open.take();
-            desk.on_their_way += usize::from(next.is_some());
-            next
-        };
-        if let Some(gathering) = next {
-            self.carry(lane, gathering).await;
+            desk.open.take_if(|open| Rc::ptr_eq(open, &gathering));
         }
-    }
-
-    /// Sends one batch and then, as long as ballots have gathered behind it, the next.
-    async fn carry(self, lane: u16, mut gathering: Rc<Gathering>) {
-        loop {
-            let ballots = gathering.ballots.take();
-            let count = ballots.len();
-            let outcome = match self.inner.intake.send(lane, ballots).await {
-                Ok(receipt) => Outcome::Safe(receipt),
-                Err(Error::Unknown(why)) => Outcome::Unknown(why),
-                Err(Error::Busy(why)) => Outcome::Busy(why),
-                Err(_) => Outcome::Unknown("something went wrong on our side"),
-            };
-            gathering.outcome.set(Some(outcome));
-            self.inner.intake.shared.waiting.fetch_sub(count, Ordering::Relaxed);
-            gathering.waiters.take().into_iter().for_each(Waker::wake);
-            let mut desk = self.inner.lanes[usize::from(lane)].borrow_mut();
-            match desk.open.take() {
-                Some(next) if desk.on_their_way <= ON_THEIR_WAY_MAX => gathering = next,
-                open => {
-                    desk.open = open;
-                    desk.on_their_way -= 1;
-                    return;
-                }
-            }
-        }
+        let ballots = gathering.ballots.take();
+        let count = ballots.len();
+        let outcome = self.inner.intake.hand_over(lane, ballots).await;
+        gathering.outcome.set(Some(outcome));
+        self.inner.waiting.sub(count);
+        gathering.waiters.take().into_iter().for_each(Waker::wake);
     }
 }
 
-impl Outcome {
-    fn into_result(self) -> Result<Receipt, Error> {
-        match self {
-            Outcome::Safe(receipt) => Ok(receipt),
-            Outcome::Busy(why) => Err(Error::Busy(why)),
-            Outcome::Unknown(why) => Err(Error::Unknown(why)),
-        }
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.intake.close_desk(&self.waiting);
     }
 }

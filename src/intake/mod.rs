@@ -5,18 +5,22 @@
 //! no database, no HTTP.
 
 mod desk;
+mod line;
 
-pub use desk::{Desk, Receipt};
+pub use desk::Desk;
+pub use line::Receipt;
 
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 use crate::clock::now_ms;
 use crate::domain::{Ballot, Batch, Beat, InstanceId, Millis};
 use crate::error::Error;
 use crate::queue::{NotSafe, Queue, Safe};
+use line::Line;
 
 /// Ballots waiting in this process to become safe; about 300 bytes each. More are refused with 503.
 pub const WAITING_MAX: usize = 100_000;
@@ -37,12 +41,39 @@ struct Shared {
     queue: Queue,
     instance: InstanceId,
     lanes: Vec<LaneEnd>,
-    waiting: AtomicUsize,
+    /// Where batches are carried, whichever thread their ballots came from.
+    runtime: Handle,
+    /// One per desk: who waits there.
+    waiting: RwLock<Vec<Arc<Waiting>>>,
+    desks: AtomicUsize,
 }
 
-/// The near end of a lane. The lock is taken once per batch, and once a second for the beat.
+/// The near end of a lane.
+#[derive(Default)]
 struct LaneEnd {
+    line: Line,
+    /// Locked once per batch, and once a second for the beat.
     numbers: Mutex<Numbers>,
+}
+
+/// Ballots that wait at one desk. On a cache line of its own: its thread writes it with each vote.
+#[derive(Default)]
+#[repr(align(128))]
+struct Waiting(AtomicUsize);
+
+impl Waiting {
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Load and store instead of one locked instruction: only the desk's own thread writes.
+    fn add(&self, count: usize) {
+        self.0.store(self.count() + count, Ordering::Release);
+    }
+
+    fn sub(&self, count: usize) {
+        self.0.store(self.count() - count, Ordering::Release);
+    }
 }
 
 #[derive(Default)]
@@ -59,9 +90,11 @@ struct Numbers {
 const VOID_RANGES_MAX: usize = 10_000;
 
 impl Intake {
+    /// Batches are carried on the runtime this is called in.
     pub fn new(queue: Queue, instance: InstanceId, lanes: u16) -> Intake {
-        let lanes = (0..lanes).map(|_| LaneEnd { numbers: Mutex::default() }).collect();
-        Intake { shared: Arc::new(Shared { queue, instance, lanes, waiting: AtomicUsize::new(0) }) }
+        let lanes = (0..lanes).map(|_| LaneEnd::default()).collect();
+        let shared = Shared { queue, instance, lanes, runtime: Handle::current(), waiting: RwLock::default(), desks: AtomicUsize::new(0) };
+        Intake { shared: Arc::new(shared) }
     }
 
     pub fn lanes(&self) -> u16 {
@@ -74,12 +107,35 @@ impl Intake {
 
     /// Ballots that wait to become safe.
     pub fn waiting(&self) -> usize {
-        self.shared.waiting.load(Ordering::Relaxed)
+        let desks = self.shared.waiting.read().expect("never poisoned");
+        desks.iter().map(|desk| desk.0.load(Ordering::Acquire)).sum()
     }
 
     /// A desk takes ballots on one thread. Each web worker has its own.
     pub fn desk(&self) -> Desk {
         Desk::new(self.clone())
+    }
+
+    fn new_desk(&self) -> Arc<Waiting> {
+        let waiting = Arc::<Waiting>::default();
+        let mut desks = self.shared.waiting.write().expect("never poisoned");
+        desks.push(waiting.clone());
+        self.shared.desks.store(desks.len(), Ordering::Relaxed);
+        waiting
+    }
+
+    fn close_desk(&self, waiting: &Arc<Waiting>) {
+        let mut desks = self.shared.waiting.write().expect("never poisoned");
+        desks.retain(|desk| !Arc::ptr_eq(desk, waiting));
+        self.shared.desks.store(desks.len(), Ordering::Relaxed);
+    }
+
+    fn desks(&self) -> usize {
+        self.shared.desks.load(Ordering::Relaxed).max(1)
+    }
+
+    fn line(&self, lane: u16) -> &Line {
+        &self.shared.lanes[usize::from(lane)].line
     }
 
     /// Tells every lane how far this process has got, and which numbers will never come.

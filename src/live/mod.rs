@@ -5,10 +5,12 @@
 
 mod draw;
 mod frame;
+mod glance;
 mod index;
 
 pub use draw::counted_of;
 pub use frame::Frame;
+pub use glance::{Found, Glance};
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -47,6 +49,8 @@ struct Shared {
     index: RwLock<Index>,
     entries: RwLock<HashMap<EventId, Arc<Entry>>>,
     nudge: Notify,
+    /// Grows with every edit taken in: what was remembered before it is to be looked up again.
+    changes: AtomicU64,
     counted_through: AtomicI64,
     /// When the last pulse came back: how old everything here may be.
     pulse_at: AtomicI64,
@@ -83,6 +87,7 @@ impl Live {
             index: RwLock::new(index),
             entries: RwLock::default(),
             nudge: Notify::new(),
+            changes: AtomicU64::new(1),
             counted_through: AtomicI64::new(0),
             pulse_at: AtomicI64::new(0),
         };
@@ -106,8 +111,8 @@ impl Live {
         Ok(self.loaded(id, &entry).await?.event())
     }
 
-    /// The event and one of its polls: the lookup of the voting path. From memory, but for the first time.
-    pub async fn poll(&self, event: EventId, poll: PollId) -> Result<Option<(Arc<Event>, usize)>> {
+    /// The event and one of its polls, from what all threads share; see `Glance`.
+    async fn poll(&self, event: EventId, poll: PollId) -> Result<Option<(Arc<Event>, usize)>> {
         // A pass outlives its event; asking the database for it each time would be a way to keep it busy.
         if self.shared.index.read().expect("never poisoned").edition_of(event).is_none() {
             return Err(event_unknown());
@@ -192,10 +197,17 @@ impl Live {
             let is_stale = |id: &EventId, entry: &Entry| entry.loaded.get().is_some_and(|l| Some(l.event().edition) < index.edition_of(*id));
             entries.iter().filter(|(id, entry)| is_stale(id, entry)).map(|(id, entry)| (*id, entry.clone())).collect()
         };
+        if !pulse.edited.is_empty() {
+            // Deleted ones are gone from here on; the others follow one by one.
+            self.shared.changes.fetch_add(1, Ordering::Release);
+        }
         for (id, entry) in stale {
             let Some(loaded) = entry.loaded.get() else { continue };
             match self.shared.store.event(id).await {
-                Ok(event) => loaded.take(event, now),
+                Ok(event) => {
+                    loaded.take(event, now);
+                    self.shared.changes.fetch_add(1, Ordering::Release);
+                }
                 // It stays stale and is tried again; the others must not wait for it.
                 Err(error) => tracing::warn!(%error, event = %id, "an edited event could not be read"),
             }

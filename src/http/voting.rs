@@ -1,0 +1,130 @@
+//! The voting call. It goes ahead of the router and of everything that other answers share: at a million votes a second, what is
+//! convenient elsewhere would be most of the work here.
+
+use std::cmp::Ordering;
+use std::fmt::Write;
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, ResponseError, post, web};
+
+use super::SECURITY_HEADERS;
+use super::audience::{find_poll, pass_of};
+use super::body::{parse, read_ballot};
+use super::recent::Seen;
+use super::site::Site;
+use crate::clock::now_ms;
+use crate::domain::{Ballot, CLOSE_GRACE_MS, Event, EventState, Millis, Poll};
+use crate::error::{Error, Result};
+use crate::wire::vote::BallotBody;
+
+static JSON: HeaderValue = HeaderValue::from_static("application/json");
+static NO_STORE: HeaderValue = HeaderValue::from_static(super::audience::NO_STORE);
+
+/// Answers votes itself and lets everything else pass.
+pub async fn votes_first<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    if request.method() != Method::POST || poll_of(request.path()).is_none() {
+        return Ok(next.call(request).await?.map_into_left_body());
+    }
+    let (request, payload) = request.into_parts();
+    // Boxed, or every open connection would hold the room that a vote takes while it is under way. What a vote seldom needs is boxed
+    // further in: a large future is copied here each time.
+    let answer = Box::pin(answer(&request, payload)).await;
+    Ok(ServiceResponse::new(request, answer).map_into_right_body())
+}
+
+/// What spells the address in another way (`%30` for `0`) finds it through the router.
+#[post("/api/v1/polls/{poll}/ballots")]
+pub async fn routed(request: HttpRequest, poll: web::Path<String>, payload: web::Payload) -> Result<HttpResponse> {
+    cast(&request, &poll, payload.into_inner()).await
+}
+
+/// Of `/api/v1/polls/{poll}/ballots`, the poll.
+fn poll_of(path: &str) -> Option<&str> {
+    let poll = path.strip_prefix("/api/v1/polls/")?.strip_suffix("/ballots")?;
+    (!poll.is_empty() && poll.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(poll)
+}
+
+async fn answer(request: &HttpRequest, payload: Payload) -> HttpResponse {
+    let poll = poll_of(request.path()).expect("checked at the door");
+    let mut answer = cast(request, poll, payload).await.unwrap_or_else(|error| error.error_response());
+    let headers = answer.headers_mut();
+    for (name, value) in &SECURITY_HEADERS {
+        headers.insert(name.clone(), value.clone());
+    }
+    answer
+}
+
+/// A vote. 202 means safe.
+async fn cast(request: &HttpRequest, poll: &str, payload: Payload) -> Result<HttpResponse> {
+    let site: &Site = request.app_data::<Data<Site>>().expect("every worker has one");
+    let now = now_ms();
+    let pass = pass_of(request, site, now);
+    // Read before anything is refused: what is left unread would cost the phone its connection.
+    let body = read_ballot(request, payload).await?;
+    let pass = pass?;
+    let found = find_poll(site, &pass, poll, now).await?;
+    let poll = found.poll();
+    let ballot = parse::<BallotBody<'_>>(&body)?.into_ballot(poll, pass.voter)?;
+    match check_open(&found.event, poll, &ballot, now) {
+        Ok(()) => {}
+        Err(closed @ Error::Conflict(_)) => return Box::pin(repeat_after_close(site, &found.event, poll, &ballot, closed)).await,
+        Err(other) => return Err(other),
+    }
+    if site.recent.note(&ballot) == Seen::Differs {
+        return Err(Error::conflict("ballot_differs", "This ballot was sent before with other picks. A change of mind needs a new ballot id."));
+    }
+    let (id, lane) = (ballot.ballot, poll.lane(&ballot.picks, site.desk.lanes()));
+    let receipt = site.desk.accept(lane, ballot).await?;
+    Ok(receipt_answer(id.0, receipt.accepted_at, receipt.counted))
+}
+
+fn check_open(event: &Event, poll: &Poll, ballot: &Ballot, now: Millis) -> Result<()> {
+    if event.state == EventState::Ended {
+        return Err(Error::conflict("poll_closed", "This event has ended. Your vote was not counted."));
+    }
+    match ballot.round.cmp(&poll.round) {
+        Ordering::Less => Err(Error::conflict("round_over", "This vote was for an earlier round, which is over. It was not counted.")),
+        // The phone heard of it from a faster process.
+        Ordering::Greater if ballot.round == poll.round + 1 => Err(Error::Busy("a new round is just beginning")),
+        Ordering::Greater => Err(Error::invalid("round_invalid", "This poll has no such round.")),
+        Ordering::Equal => poll.check_open(now),
+    }
+}
+
+/// The same ballot again always gets the same success, also when the poll was closed between the vote and its answer.
+async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ballot, closed: Error) -> Result<HttpResponse> {
+    // When this round ended at the latest.
+    let ended_by = if ballot.round < poll.round { Some(event.updated_at) } else { poll.closed_at };
+    let Some(ended_by) = ended_by else { return Err(closed) };
+    // Unknown, not busy: this ballot may be on its way, and nobody may say that it will not be counted.
+    let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Unknown("many ballots are being looked up"))?;
+    if let Some(held) = site.store.ballot_of(poll.id, ballot.round, ballot.voter).await.map_err(|_| Error::Unknown("the database is away"))? {
+        // The same one; or one that had to give way to this voter's later one, which it would again.
+        if held.ballot == *ballot || held.ballot.rank() > ballot.rank() {
+            return Ok(receipt_answer(ballot.ballot.0, held.accepted_at, true));
+        }
+    }
+    // It may have been accepted by another process, or by this one a moment ago, and still be on its way. Once all that was accepted
+    // in time is counted, there is no doubt left. With lanes in this process, nothing is on its way once nobody waits.
+    let may_be_on_its_way = !site.settings.in_process || site.desk.waiting() > 0;
+    if may_be_on_its_way && site.live.counted_through() < ended_by + CLOSE_GRACE_MS {
+        return Err(Error::Unknown("the last votes are being counted"));
+    }
+    Err(closed)
+}
+
+/// Written by hand: the answer of every vote is two values in a constant frame.
+fn receipt_answer(ballot: uuid::Uuid, accepted_at: Millis, counted: bool) -> HttpResponse {
+    let status = if counted { "counted" } else { "received" };
+    let mut body = String::with_capacity(112);
+    write!(body, "{{\"ballot\":\"{ballot}\",\"accepted_at\":{accepted_at},\"status\":\"{status}\"}}").expect("writing to a String cannot fail");
+    let mut answer = HttpResponse::with_body(StatusCode::ACCEPTED, body).map_into_boxed_body();
+    answer.headers_mut().insert(CONTENT_TYPE, JSON.clone());
+    answer.headers_mut().insert(CACHE_CONTROL, NO_STORE.clone());
+    answer
+}

@@ -1,0 +1,116 @@
+//! The line before a lane: what the desks of all threads hand over stands here until the batch before it has come back. So a lane has one batch
+//! on its way at a time, whatever the number of threads: an idle system adds almost no delay, and a busy one forms large batches by itself.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use tokio::sync::oneshot;
+
+use super::{BATCH_BALLOTS_MAX, Intake};
+use crate::domain::{Ballot, Millis};
+use crate::error::Error;
+
+/// When the batch was closed, and whether it is in the tally already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    pub accepted_at: Millis,
+    pub counted: bool,
+}
+
+/// What became of a batch. `Error` is not `Copy`; these are the only two it can be.
+#[derive(Clone, Copy)]
+pub(super) enum Outcome {
+    Safe(Receipt),
+    Busy(&'static str),
+    Unknown(&'static str),
+}
+
+impl Outcome {
+    pub fn into_result(self) -> Result<Receipt, Error> {
+        match self {
+            Outcome::Safe(receipt) => Ok(receipt),
+            Outcome::Busy(why) => Err(Error::Busy(why)),
+            Outcome::Unknown(why) => Err(Error::Unknown(why)),
+        }
+    }
+
+    fn of(result: Result<Receipt, Error>) -> Outcome {
+        match result {
+            Ok(receipt) => Outcome::Safe(receipt),
+            Err(Error::Busy(why)) => Outcome::Busy(why),
+            Err(Error::Unknown(why)) => Outcome::Unknown(why),
+            Err(_) => Outcome::Unknown("something went wrong on our side"),
+        }
+    }
+}
+
+/// Locked once per turn of a thread's event loop and once per batch, never per ballot.
+#[derive(Default)]
+pub(super) struct Line(Mutex<Standing>);
+
+#[derive(Default)]
+struct Standing {
+    parts: VecDeque<Part>,
+    /// A task carries batches to the queue, one after the other.
+    carried: bool,
+}
+
+/// What one thread handed over in one turn.
+struct Part {
+    ballots: Vec<Ballot>,
+    outcome: oneshot::Sender<Outcome>,
+}
+
+impl Line {
+    /// True for the one who finds nobody carrying, and must.
+    fn join(&self, part: Part) -> bool {
+        let mut standing = self.lock();
+        standing.parts.push_back(part);
+        !std::mem::replace(&mut standing.carried, true)
+    }
+
+    /// As many parts as fit into one batch. None ends the carrying.
+    fn next(&self) -> Option<Vec<Part>> {
+        let mut standing = self.lock();
+        let mut ballots = 0;
+        let fitting = standing.parts.iter().take_while(|part| {
+            ballots += part.ballots.len();
+            ballots <= BATCH_BALLOTS_MAX
+        });
+        let count = fitting.count();
+        standing.carried = count > 0;
+        (count > 0).then(|| standing.parts.drain(..count).collect())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Standing> {
+        self.0.lock().expect("nothing panics while holding the line")
+    }
+}
+
+impl Intake {
+    /// Joins the lane's line and waits for what becomes of it. At most `BATCH_BALLOTS_MAX` ballots.
+    pub(super) async fn hand_over(&self, lane: u16, ballots: Vec<Ballot>) -> Outcome {
+        let (outcome, known) = oneshot::channel();
+        if self.line(lane).join(Part { ballots, outcome }) {
+            // On the runtime of the process: this thread may be one of those that stop first.
+            self.shared.runtime.spawn(self.clone().carry(lane));
+        }
+        known.await.unwrap_or(Outcome::Unknown("the server stopped"))
+    }
+
+    async fn carry(self, lane: u16) {
+        while let Some(parts) = self.line(lane).next() {
+            let mut ballots = Vec::with_capacity(parts.iter().map(|part| part.ballots.len()).sum());
+            let mut waiting = Vec::with_capacity(parts.len());
+            for part in parts {
+                ballots.extend(part.ballots);
+                waiting.push(part.outcome);
+            }
+            let outcome = Outcome::of(self.send(lane, ballots).await);
+            for thread in waiting {
+                // A thread that has stopped waits no more; its ballots are safe all the same.
+                let _ = thread.send(outcome);
+            }
+        }
+    }
+}
