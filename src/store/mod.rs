@@ -32,6 +32,8 @@ pub struct Store {
     office: Pool,
     /// The tally alone: a slow report must not take a connection from counting.
     count: Pool,
+    /// What the tally writes through.
+    counter: count::Counter,
     /// Live documents and phones that rejoin.
     live: Pool,
     runtime: Handle,

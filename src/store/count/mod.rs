@@ -7,11 +7,15 @@
 mod postgres;
 mod sqlite;
 
+pub(super) use postgres::{Desk, settle_session};
+pub(super) use sqlite::{Ledger, stop_counting_bytes};
+
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
-use super::{Pool, Store};
+use super::Store;
 use crate::domain::{Batch, Books, CLOSE_GRACE_MS, Count, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, collapse, delta};
 use crate::error::{Error, Result};
 
@@ -33,6 +37,17 @@ impl Applied {
     }
 }
 
+/// The writing end of counting. Cheap to clone.
+#[derive(Clone)]
+pub(super) enum Counter {
+    Postgres(Desk),
+    Sqlite(Ledger),
+}
+
+/// One transaction of counting takes tenths of a second. After this long the database is taken for gone, the connection is thrown away and
+/// the caller tries again: a line that swallows everything would otherwise hold a worker until TCP gives up, a quarter of an hour later.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
 type MarkKey = (InstanceId, u16);
 
 /// Marks of instances that have been silent this long are dropped. Should one of their batches turn up after all, the rank of its ballots
@@ -49,23 +64,23 @@ impl Store {
     ///
     /// Not cancel-safe on purpose: callers own the task and finish it.
     pub async fn apply<B: Borrow<Batch> + Clone + Send + 'static>(&self, home: u16, batches: &[B], now: Millis) -> Result<Applied> {
-        match &self.count {
-            Pool::Postgres(db) => postgres::apply(db, home, batches, now).await,
-            Pool::Sqlite { write, .. } => sqlite::apply(write, home, batches.to_vec(), now).await,
+        match &self.counter {
+            Counter::Postgres(desk) => desk.apply(home, batches, now).await,
+            Counter::Sqlite(ledger) => ledger.apply(home, batches.to_vec(), now).await,
         }
     }
 
     /// Makes an instance known on all its lanes before it accepts anything, so that `counted_through` never runs ahead of it.
     pub async fn register_instance(&self, instance: InstanceId, lanes: u16, clock: Millis) -> Result<()> {
-        let pool = self.count.clone();
+        let (pool, counter) = (self.count.clone(), self.counter.clone());
         self.owned(async move {
             let marks: Marks = (0..lanes).map(|lane| ((instance, lane), Mark::born(clock))).collect();
             super::writing!(&pool, db => {
                 sqlx::query("delete from lane_mark where clock < $1").bind(clock - MARK_KEPT_MS).execute(db).await?;
             });
-            match &pool {
-                Pool::Postgres(db) => postgres::register(db, &marks).await,
-                Pool::Sqlite { write, .. } => sqlite::register(write, marks).await,
+            match &counter {
+                Counter::Postgres(desk) => desk.register(&marks).await,
+                Counter::Sqlite(ledger) => ledger.register(marks).await,
             }
         })
         .await
@@ -123,13 +138,36 @@ fn polls_of(ballots: &[SignedBallot]) -> HashSet<i64> {
     ballots.iter().map(|b| b.ballot.poll.0).collect()
 }
 
+/// What the polls of some ballots say about them.
+#[derive(Default)]
+struct Rules {
+    /// When rounds closed.
+    closed: HashMap<RoundKey, Millis>,
+    /// Polls whose votes are final. The door refuses revisions there; counting refuses the rest: the first to be counted stays.
+    finals: Vec<i64>,
+}
+
+/// (poll, votes are final, a closed round of it, when it closed)
+type RuleRow = (i64, bool, Option<i32>, Option<Millis>);
+
+impl Rules {
+    fn take_in(&mut self, (poll, is_final, round, closed_at): RuleRow) {
+        if is_final && !self.finals.contains(&poll) {
+            self.finals.push(poll);
+        }
+        if let (Some(round), Some(at)) = (round, closed_at) {
+            self.closed.insert((PollId(poll), round as u32), at);
+        }
+    }
+}
+
 /// Takes out what was accepted too long after the close.
-fn set_late_aside(ballots: &mut Vec<SignedBallot>, closed: &[(i64, i32, Millis)], applied: &mut Applied) -> Vec<SignedBallot> {
-    if closed.is_empty() {
+fn set_late_aside(ballots: &mut Vec<SignedBallot>, rules: &Rules, applied: &mut Applied) -> Vec<SignedBallot> {
+    if rules.closed.is_empty() {
         return Vec::new();
     }
-    let closed: HashMap<RoundKey, Millis> = closed.iter().map(|(poll, round, at)| ((PollId(*poll), *round as u32), *at)).collect();
-    let mut late: Vec<SignedBallot> = ballots.extract_if(.., |b| closed.get(&round_of(b)).is_some_and(|at| b.accepted_at > at + CLOSE_GRACE_MS)).collect();
+    let mut late: Vec<SignedBallot> =
+        ballots.extract_if(.., |b| rules.closed.get(&round_of(b)).is_some_and(|at| b.accepted_at > at + CLOSE_GRACE_MS)).collect();
     // In one order for all workers, as every row that two of them may write.
     late.sort_unstable_by_key(|b| (b.ballot.key(), b.ballot.ballot));
     for ballot in &late {
@@ -179,15 +217,17 @@ fn read_mark(through: i64, ahead: &str, last: i64, clock: Millis, counted_to: Mi
 
 // --- SQL that both databases share; where the rows come from is each one's own ------------------------------------
 
-const UPSERT_BALLOT: &str = "insert into ballot as b (poll, round, voter, ballot, revision, picks, accepted_at) ";
+const INSERT_BALLOT: &str = "insert into ballot as b (poll, round, voter, ballot, revision, picks, accepted_at) ";
+/// Followed by each database's way to say that this poll's votes are not final.
 const ON_KNOWN_VOTER: &str = " on conflict (poll, round, voter) do update set
         prior = b.picks, picks = excluded.picks, ballot = excluded.ballot, revision = excluded.revision, accepted_at = excluded.accepted_at
-    where (excluded.revision, excluded.ballot) > (b.revision, b.ballot)
-        -- Where votes are final, the first to be counted stays; the door refuses revisions, this refuses the rest.
-        and not exists (select 1 from poll p where p.id = b.poll and not p.change)
-    returning poll, round, picks, prior";
-const INSERT_LATE: &str = "insert into late_ballot (poll, round, voter, ballot, revision, picks, accepted_at) values ($1, $2, $3, $4, $5, $6, $7)
-    on conflict (poll, round, voter, ballot) do nothing";
+    where (excluded.revision, excluded.ballot) > (b.revision, b.ballot) and ";
+/// Followed by which polls.
+const READ_RULES: &str = "select p.id, not p.change, r.round, r.closed_at
+    from poll p left join round r on r.poll = p.id and r.closed_at is not null
+    where (not p.change or r.closed_at is not null) and p.id ";
+const INSERT_LATE: &str = "insert into late_ballot (poll, round, voter, ballot, revision, picks, accepted_at) ";
+const ON_KNOWN_LATE: &str = " on conflict (poll, round, voter, ballot) do nothing";
 const ADD_TALLY: &str = "insert into tally as t (poll, round, lane, choice, votes, weight) ";
 const ON_KNOWN_TALLY: &str = " on conflict (poll, round, choice, lane) do update set votes = t.votes + excluded.votes, weight = t.weight + excluded.weight";
 const ADD_BOOK: &str = "insert into book as b (poll, round, lane, received, counted, superseded, duplicate, late, voters, changed_at) ";

@@ -1,44 +1,137 @@
-//! Counting into Postgres: every step one statement, whatever the number of rows, with arrays.
+//! Counting into Postgres: every step one statement, whatever the number of rows, with arrays; prepared once per connection.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Transaction};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{
-    ADD_BOOK, ADD_TALLY, Applied, INSERT_LATE, MarkKey, Marks, ON_KNOWN_BOOK, ON_KNOWN_MARK, ON_KNOWN_TALLY, ON_KNOWN_VOTER, RoundKey, SET_MARK, Tallies,
-    UPSERT_BALLOT, changes, highest_of_each, mark_keys, polls_of, read_mark, round_of, set_late_aside, take_new, take_written,
+    ADD_BOOK, ADD_TALLY, Applied, INSERT_BALLOT, INSERT_LATE, MarkKey, Marks, ON_KNOWN_BOOK, ON_KNOWN_LATE, ON_KNOWN_MARK, ON_KNOWN_TALLY, ON_KNOWN_VOTER,
+    READ_RULES, RoundKey, RuleRow, Rules, SET_MARK, Tallies, changes, highest_of_each, mark_keys, polls_of, read_mark, round_of, set_late_aside, take_new,
+    take_written,
 };
 use crate::domain::{Batch, Books, InstanceId, Mark, Millis, Picks, PollId, SignedBallot};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 type Tx<'c> = Transaction<'c, Postgres>;
 
-pub(super) async fn apply<B: Borrow<Batch>>(db: &PgPool, home: u16, batches: &[B], now: Millis) -> Result<Applied> {
-    let mut tx = db.begin().await?;
+/// Ballots from which on it pays to suppose that all of them are new.
+const SUPPOSED_NEW_MIN: usize = 256;
+/// Where that was wrong, so many commits suppose nothing: somebody is sending the same ballots again.
+const WARY_COMMITS: u32 = 32;
+
+/// Where the workers of a process keep their connections.
+#[derive(Clone)]
+pub(in crate::store) struct Desk {
+    pool: PgPool,
+    /// Connections between two commits. The pool would ask each whether it lives, twice per commit.
+    held: Arc<Mutex<Vec<PoolConnection<Postgres>>>>,
+    held_max: usize,
+    patience: Duration,
+    /// Commits left that suppose nothing.
+    wary: Arc<AtomicU32>,
+}
+
+/// What the server of a counting connection is told. A commit that we have given up must not keep its locks from the next try.
+pub(in crate::store) async fn settle_session(connection: &mut PgConnection, patience: Duration) -> sqlx::Result<()> {
+    let ms = patience.as_millis();
+    // Numbers of our own. The generic plan is the one we want: keys by index, whatever the statistics of a table that was empty a moment ago.
+    let sql = format!("set statement_timeout = {}; set idle_in_transaction_session_timeout = {}; set plan_cache_mode = force_generic_plan", ms * 5 / 6, ms / 3);
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+}
+
+impl Desk {
+    /// `workers` of them write at once; the pool has one connection more.
+    pub(in crate::store) fn new(pool: PgPool, workers: u32, patience: Duration) -> Desk {
+        Desk { pool, held: Arc::default(), held_max: workers as usize, patience, wary: Arc::default() }
+    }
+
+    pub(super) async fn apply<B: Borrow<Batch>>(&self, home: u16, batches: &[B], now: Millis) -> Result<Applied> {
+        self.on_connection(async |connection| {
+            if !self.is_wary() {
+                match attempt(connection, home, batches, now, true).await {
+                    Err(Error::Conflict(_)) => self.wary.store(WARY_COMMITS, Ordering::Relaxed),
+                    outcome => return outcome,
+                }
+            }
+            attempt(connection, home, batches, now, false).await
+        })
+        .await
+    }
+
+    pub(super) async fn register(&self, marks: &Marks) -> Result<()> {
+        self.on_connection(async |connection| {
+            let mut tx = connection.begin().await?;
+            settle(&mut tx, 0, &Tallies::new(), &Applied::default(), marks, 0).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// Before the pool is closed: it waits for all of its connections.
+    pub(in crate::store) fn let_go(&self) {
+        self.held().clear();
+    }
+
+    fn is_wary(&self) -> bool {
+        self.wary.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Vec<PoolConnection<Postgres>>> {
+        self.held.lock().expect("nothing panics while holding the connections")
+    }
+
+    /// Runs `work` to its end, or for as long as anybody can be patient. A connection that did not answer in time is not used again.
+    async fn on_connection<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
+        let held = self.held().pop();
+        let mut connection = match held {
+            Some(connection) => connection,
+            None => self.pool.acquire().await?,
+        };
+        match timeout(self.patience, work(&mut connection)).await {
+            Ok(Ok(done)) => {
+                let mut held = self.held();
+                if held.len() < self.held_max && !self.pool.is_closed() {
+                    held.push(connection);
+                }
+                Ok(done)
+            }
+            // Back to the pool, which finds out whether it still lives.
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                drop(connection.detach());
+                Err(Error::Busy("the database does not answer"))
+            }
+        }
+    }
+}
+
+/// One transaction. `Conflict` when all ballots were supposed to be new and one was not.
+async fn attempt<B: Borrow<Batch>>(connection: &mut PgConnection, home: u16, batches: &[B], now: Millis, suppose_new: bool) -> Result<Applied> {
+    let mut tx = connection.begin().await?;
     // Locked first: after a failover two workers may hold the same batch.
     let mut marks = lock_marks(&mut tx, &mark_keys(batches)).await?;
     let (mut applied, mut ballots) = take_new(batches, &mut marks);
+    let mut tallies = Tallies::new();
     if !ballots.is_empty() {
-        let polls: Vec<i64> = polls_of(&ballots).into_iter().collect();
-        let closed: Vec<(i64, i32, i64)> =
-            sqlx::query_as("select poll, round, closed_at from round where closed_at is not null and poll = any($1)").bind(polls).fetch_all(&mut *tx).await?;
-        keep_late(&mut tx, &set_late_aside(&mut ballots, &closed, &mut applied)).await?;
+        let rules = read_rules(&mut tx, &ballots).await?;
+        keep_late(&mut tx, &set_late_aside(&mut ballots, &rules, &mut applied)).await?;
         let rows = highest_of_each(ballots, &mut applied);
-        let tallies = upsert(&mut tx, &rows, &mut applied).await?;
-        add_tallies(&mut tx, home, &tallies).await?;
-        add_books(&mut tx, home, &applied, now).await?;
+        tallies = if suppose_new && rows.len() >= SUPPOSED_NEW_MIN && rows.iter().all(|r| r.ballot.revision == 1) {
+            insert(&mut tx, &rows, &mut applied).await?
+        } else {
+            upsert(&mut tx, &rows, &rules, &mut applied).await?
+        };
     }
-    set_marks(&mut tx, &marks).await?;
+    settle(&mut tx, home, &tallies, &applied, &marks, now).await?;
     tx.commit().await?;
     Ok(applied)
-}
-
-pub(super) async fn register(db: &PgPool, marks: &Marks) -> Result<()> {
-    let mut tx = db.begin().await?;
-    set_marks(&mut tx, marks).await?;
-    Ok(tx.commit().await?)
 }
 
 async fn lock_marks(tx: &mut Tx<'_>, keys: &[MarkKey]) -> Result<Marks> {
@@ -68,33 +161,70 @@ async fn lock_marks(tx: &mut Tx<'_>, keys: &[MarkKey]) -> Result<Marks> {
     rows.into_iter().map(mark).collect()
 }
 
+async fn read_rules(tx: &mut Tx<'_>, ballots: &[SignedBallot]) -> Result<Rules> {
+    static READ: LazyLock<String> = LazyLock::new(|| format!("{READ_RULES} = any($1)"));
+    let polls: Vec<i64> = polls_of(ballots).into_iter().collect();
+    let rows: Vec<RuleRow> = sqlx::query_as(AssertSqlSafe(READ.as_str())).bind(polls).fetch_all(&mut **tx).await?;
+    let mut rules = Rules::default();
+    rows.into_iter().for_each(|row| rules.take_in(row));
+    Ok(rules)
+}
+
+/// The columns of ballots, as arrays. Unnested side by side in a list of results they flow; as a function in `from` each is first written out.
+const ROWS: &str = "select unnest($1::bigint[]), unnest($2::int[]), unnest($3::uuid[]), unnest($4::uuid[]), unnest($5::int[]), unnest($6::text[]), unnest($7::bigint[])";
+
+/// Binds them.
+macro_rules! bind_rows {
+    ($query:expr, $rows:expr) => {
+        $query
+            .bind($rows.iter().map(|r| r.ballot.poll.0).collect::<Vec<i64>>())
+            .bind($rows.iter().map(|r| r.ballot.round as i32).collect::<Vec<i32>>())
+            .bind($rows.iter().map(|r| r.ballot.voter.0).collect::<Vec<Uuid>>())
+            .bind($rows.iter().map(|r| r.ballot.ballot.0).collect::<Vec<Uuid>>())
+            .bind($rows.iter().map(|r| r.ballot.revision as i32).collect::<Vec<i32>>())
+            .bind($rows.iter().map(|r| r.ballot.picks.as_str()).collect::<Vec<&str>>())
+            .bind($rows.iter().map(|r| r.accepted_at).collect::<Vec<i64>>())
+    };
+}
+
 async fn keep_late(tx: &mut Tx<'_>, late: &[SignedBallot]) -> Result<()> {
-    for b in late {
-        let values = sqlx::query(INSERT_LATE).bind(b.ballot.poll.0).bind(b.ballot.round as i32).bind(b.ballot.voter.0).bind(b.ballot.ballot.0);
-        values.bind(b.ballot.revision as i32).bind(b.ballot.picks.as_str()).bind(b.accepted_at).execute(&mut **tx).await?;
+    static KEEP: LazyLock<String> = LazyLock::new(|| format!("{INSERT_LATE} {ROWS} {ON_KNOWN_LATE}"));
+    if !late.is_empty() {
+        bind_rows!(sqlx::query(AssertSqlSafe(KEEP.as_str())), late).execute(&mut **tx).await?;
     }
     Ok(())
 }
 
+/// First revisions, supposed to be of voters without a row: no row is looked for, and there is nothing to hand back. Half the work.
+async fn insert(tx: &mut Tx<'_>, rows: &[SignedBallot], applied: &mut Applied) -> Result<Tallies> {
+    static INSERT: LazyLock<String> = LazyLock::new(|| format!("{INSERT_BALLOT} {ROWS}"));
+    match bind_rows!(sqlx::query(AssertSqlSafe(INSERT.as_str())), rows).execute(&mut **tx).await {
+        Ok(_) => {}
+        Err(error) if super::super::is_taken(&error) => return Err(Error::conflict("voter_known", "One of these voters has a ballot already.")),
+        Err(error) => return Err(error.into()),
+    }
+    let mut written: HashMap<(RoundKey, &Picks), i64> = HashMap::new();
+    for row in rows {
+        *written.entry((round_of(row), &row.ballot.picks)).or_default() += 1;
+    }
+    let mut tallies = Tallies::new();
+    for ((round, picks), times) in written {
+        take_written(round, picks, None, times, applied, &mut tallies);
+    }
+    Ok(tallies)
+}
+
 /// Rows go in sorted by key, or two workers deadlock. What came of it is summed up by the database: a million single votes come back as
 /// a handful of lines.
-async fn upsert(tx: &mut Tx<'_>, rows: &[SignedBallot], applied: &mut Applied) -> Result<Tallies> {
-    let statement = format!(
-        "with written as (
-            {UPSERT_BALLOT} select * from unnest($1::bigint[], $2::int[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::bigint[]) {ON_KNOWN_VOTER}
+async fn upsert(tx: &mut Tx<'_>, rows: &[SignedBallot], rules: &Rules, applied: &mut Applied) -> Result<Tallies> {
+    static UPSERT: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "with written as ({INSERT_BALLOT} {ROWS} {ON_KNOWN_VOTER} b.poll <> all($8::bigint[]) returning poll, round, picks, prior)
+             select poll, round, picks, prior, count(*) from written group by poll, round, picks, prior"
         )
-        select poll, round, picks, prior, count(*) from written group by poll, round, picks, prior"
-    );
-    let written: Vec<(i64, i32, String, Option<String>, i64)> = sqlx::query_as(AssertSqlSafe(statement))
-        .bind(rows.iter().map(|r| r.ballot.poll.0).collect::<Vec<_>>())
-        .bind(rows.iter().map(|r| r.ballot.round as i32).collect::<Vec<_>>())
-        .bind(rows.iter().map(|r| r.ballot.voter.0).collect::<Vec<_>>())
-        .bind(rows.iter().map(|r| r.ballot.ballot.0).collect::<Vec<_>>())
-        .bind(rows.iter().map(|r| r.ballot.revision as i32).collect::<Vec<_>>())
-        .bind(rows.iter().map(|r| r.ballot.picks.as_str()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|r| r.accepted_at).collect::<Vec<_>>())
-        .fetch_all(&mut **tx)
-        .await?;
+    });
+    let written: Vec<(i64, i32, String, Option<String>, i64)> =
+        bind_rows!(sqlx::query_as(AssertSqlSafe(UPSERT.as_str())), rows).bind(&rules.finals).fetch_all(&mut **tx).await?;
     let mut tallies = Tallies::new();
     let mut written_in: HashMap<RoundKey, i64> = HashMap::new();
     for (poll, round, picks, prior, times) in written {
@@ -133,54 +263,41 @@ async fn sort_out_unwritten(tx: &mut Tx<'_>, rows: &[SignedBallot], written_in: 
     Ok(())
 }
 
-async fn add_tallies(tx: &mut Tx<'_>, home: u16, tallies: &Tallies) -> Result<()> {
+/// Tallies, books and marks in one go: a commit of a few ballots costs as much as its turns to and fro.
+async fn settle(tx: &mut Tx<'_>, home: u16, tallies: &Tallies, applied: &Applied, marks: &Marks, now: Millis) -> Result<()> {
+    static SETTLE: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "with tallies as (
+                {ADD_TALLY} select p, r, $1, c, v, w from unnest($3::bigint[], $4::int[], $5::int[], $6::bigint[], $7::bigint[]) as i (p, r, c, v, w)
+                {ON_KNOWN_TALLY}
+             ), books as (
+                {ADD_BOOK} select p, r, $1, a, c, s, d, l, v, $2
+                from unnest($8::bigint[], $9::int[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[])
+                    as i (p, r, a, c, s, d, l, v)
+                {ON_KNOWN_BOOK}
+             )
+             {SET_MARK} select * from unnest($16::uuid[], $17::int[], $18::bigint[], $19::text[], $20::bigint[], $21::bigint[], $22::bigint[], $23::boolean[])
+             {ON_KNOWN_MARK}"
+        )
+    });
     let changes = changes(tallies);
-    if changes.is_empty() {
-        return Ok(());
-    }
-    let statement = format!(
-        "{ADD_TALLY} select p, r, $1, c, v, w from unnest($2::bigint[], $3::int[], $4::int[], $5::bigint[], $6::bigint[]) as i (p, r, c, v, w) {ON_KNOWN_TALLY}"
-    );
-    sqlx::query(AssertSqlSafe(statement))
+    let book = |f: fn(&Books) -> i64| applied.books.values().map(f).collect::<Vec<i64>>();
+    sqlx::query(AssertSqlSafe(SETTLE.as_str()))
         .bind(i32::from(home))
+        .bind(now)
         .bind(changes.iter().map(|c| c.0).collect::<Vec<_>>())
         .bind(changes.iter().map(|c| c.1).collect::<Vec<_>>())
         .bind(changes.iter().map(|c| c.2).collect::<Vec<_>>())
         .bind(changes.iter().map(|c| c.3).collect::<Vec<_>>())
         .bind(changes.iter().map(|c| c.4).collect::<Vec<_>>())
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
-async fn add_books(tx: &mut Tx<'_>, home: u16, applied: &Applied, now: Millis) -> Result<()> {
-    let statement = format!(
-        "{ADD_BOOK} select p, r, $1, a, c, s, d, l, v, $2
-         from unnest($3::bigint[], $4::int[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[]) as i (p, r, a, c, s, d, l, v)
-         {ON_KNOWN_BOOK}"
-    );
-    let column = |f: fn(&Books) -> i64| applied.books.values().map(f).collect::<Vec<i64>>();
-    sqlx::query(AssertSqlSafe(statement))
-        .bind(i32::from(home))
-        .bind(now)
         .bind(applied.books.keys().map(|k| k.0.0).collect::<Vec<_>>())
         .bind(applied.books.keys().map(|k| k.1 as i32).collect::<Vec<_>>())
-        .bind(column(|b| b.received))
-        .bind(column(|b| b.counted))
-        .bind(column(|b| b.superseded))
-        .bind(column(|b| b.duplicate))
-        .bind(column(|b| b.late))
-        .bind(column(|b| b.voters))
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
-async fn set_marks(tx: &mut Tx<'_>, marks: &Marks) -> Result<()> {
-    let statement = format!(
-        "{SET_MARK} select * from unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::boolean[]) {ON_KNOWN_MARK}"
-    );
-    sqlx::query(AssertSqlSafe(statement))
+        .bind(book(|b| b.received))
+        .bind(book(|b| b.counted))
+        .bind(book(|b| b.superseded))
+        .bind(book(|b| b.duplicate))
+        .bind(book(|b| b.late))
+        .bind(book(|b| b.voters))
         .bind(marks.keys().map(|k| k.0.0).collect::<Vec<_>>())
         .bind(marks.keys().map(|k| i32::from(k.1)).collect::<Vec<_>>())
         .bind(marks.values().map(|m| m.through() as i64).collect::<Vec<_>>())

@@ -1,63 +1,113 @@
-//! Counting into SQLite: row by row, on one thread, inside the connection that sqlx owns.
+//! Counting into SQLite: row by row, on one thread, over a connection of its own whose statements stay prepared.
 //!
-//! sqlx hands every row over a channel to another thread; a vote would pay for two context switches. So the counting borrows the
-//! raw handle of sqlx's one writing connection (which sqlx keeps locked meanwhile) and talks to it through rusqlite.
+//! sqlx hands every row over a channel to another thread; a vote would pay for two context switches. So counting speaks to SQLite through
+//! rusqlite. There is still one writer at a time: who counts holds sqlx's one writing connection meanwhile, idle, as one holds a key.
 
 use std::borrow::Borrow;
+use std::path::Path;
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use anyhow::ensure;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, ffi, params};
 use sqlx::SqlitePool;
-use tokio::runtime::Handle;
 
 use super::{
-    ADD_BOOK, ADD_TALLY, Applied, INSERT_LATE, MarkKey, Marks, ON_KNOWN_BOOK, ON_KNOWN_MARK, ON_KNOWN_TALLY, ON_KNOWN_VOTER, SET_MARK, Tallies, UPSERT_BALLOT,
-    changes, highest_of_each, mark_keys, polls_of, read_mark, round_of, set_late_aside, take_new, take_written,
+    ADD_BOOK, ADD_TALLY, Applied, INSERT_BALLOT, INSERT_LATE, MarkKey, Marks, ON_KNOWN_BOOK, ON_KNOWN_LATE, ON_KNOWN_MARK, ON_KNOWN_TALLY, ON_KNOWN_VOTER,
+    READ_RULES, Rules, SET_MARK, Tallies, changes, highest_of_each, mark_keys, polls_of, read_mark, round_of, set_late_aside, take_new, take_written,
 };
 use crate::domain::{Batch, Millis, Picks, SignedBallot};
 use crate::error::{Error, Result};
 
-pub(super) async fn apply<B: Borrow<Batch> + Send + 'static>(pool: &SqlitePool, home: u16, batches: Vec<B>, now: Millis) -> Result<Applied> {
-    with_connection(pool, move |db| {
-        let mut marks = read_marks(db, &mark_keys(&batches))?;
-        let (mut applied, mut ballots) = take_new(&batches, &mut marks);
-        if !ballots.is_empty() {
-            let closed = closed_rounds(db, &ballots)?;
-            keep_late(db, &set_late_aside(&mut ballots, &closed, &mut applied))?;
-            let rows = highest_of_each(ballots, &mut applied);
-            let tallies = upsert(db, &rows, &mut applied)?;
-            add_tallies(db, home, &tallies)?;
-            add_books(db, home, &applied, now)?;
-        }
-        set_marks(db, &marks)?;
-        Ok(applied)
-    })
-    .await
+/// Pages of counting stay in memory up to this: a voter's row may be on any of the poll's pages. About 1.5 million ballots.
+const CACHE_KIB: i64 = 128 * 1_024;
+/// Pages of the log (64 MiB) after which they go to the file. A page that many commits have changed goes there once.
+const PAGES_PER_CHECKPOINT: i64 = 16_000;
+const STATEMENTS_KEPT: usize = 32;
+
+#[derive(Clone)]
+pub(in crate::store) struct Ledger {
+    /// Held while writing, never written through.
+    key: SqlitePool,
+    /// `None` once closed.
+    connection: Arc<Mutex<Option<Connection>>>,
 }
 
-pub(super) async fn register(pool: &SqlitePool, marks: Marks) -> Result<()> {
-    with_connection(pool, move |db| set_marks(db, &marks)).await
+impl Ledger {
+    /// Of a database that is there and in order. `key` is sqlx's one writing connection to the same file.
+    pub(in crate::store) fn open(path: &Path, key: SqlitePool, busy_timeout: Duration) -> anyhow::Result<Ledger> {
+        // Without its mutex: ours is around it.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(busy_timeout)?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.pragma_update(None, "wal_autocheckpoint", PAGES_PER_CHECKPOINT)?;
+        let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+        let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+        ensure!(journal == "wal" && synchronous == 2, "SQLite refused WAL with synchronous=FULL; votes would not be safe on this file system");
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        Ok(Ledger { key, connection: Arc::new(Mutex::new(Some(connection))) })
+    }
+
+    pub(super) async fn apply<B: Borrow<Batch> + Send + 'static>(&self, home: u16, batches: Vec<B>, now: Millis) -> Result<Applied> {
+        self.in_transaction(move |db| {
+            let mut marks = read_marks(db, &mark_keys(&batches))?;
+            let (mut applied, mut ballots) = take_new(&batches, &mut marks);
+            if !ballots.is_empty() {
+                let rules = read_rules(db, &ballots)?;
+                keep_late(db, &set_late_aside(&mut ballots, &rules, &mut applied))?;
+                let rows = highest_of_each(ballots, &mut applied);
+                let tallies = upsert(db, &rows, &rules, &mut applied)?;
+                add_tallies(db, home, &tallies)?;
+                add_books(db, home, &applied, now)?;
+            }
+            set_marks(db, &marks)?;
+            Ok(applied)
+        })
+        .await
+    }
+
+    pub(super) async fn register(&self, marks: Marks) -> Result<()> {
+        self.in_transaction(move |db| set_marks(db, &marks)).await
+    }
+
+    /// After the pools: the last connection to close writes the log back.
+    pub(in crate::store) fn close(&self) {
+        let connection = self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        drop(connection);
+    }
+
+    /// Runs `work` in one transaction, off the event loop, to its end: a caller that goes away changes nothing.
+    async fn in_transaction<T: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<T> + Send + 'static) -> Result<T> {
+        let key = self.key.acquire().await?;
+        let connection = self.connection.clone();
+        let task = move || {
+            // A panic in the midst of a transaction has rolled it back on its way out.
+            let mut connection = connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let Some(db) = connection.as_mut() else { return Err(Error::Busy("the database is closed")) };
+            // Takes the write lock at once: a transaction that reads first may find that it may not write any more.
+            let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = work(&tx)?;
+            tx.commit()?;
+            drop(key);
+            Ok(result)
+        };
+        tokio::task::spawn_blocking(task).await.map_err(Error::internal)?
+    }
 }
 
-/// Runs `work` in one transaction on the writing connection, off the event loop, to its end: a caller that goes away changes nothing.
-async fn with_connection<T: Send + 'static>(pool: &SqlitePool, work: impl FnOnce(&Connection) -> Result<T> + Send + 'static) -> Result<T> {
-    let mut connection = pool.acquire().await?;
-    let runtime = Handle::current();
-    let task = move || {
-        let mut locked = runtime.block_on(connection.lock_handle())?;
-        // SAFETY: the handle is open and stays so while `locked` lives, which outlives `db`; sqlx does not touch it meanwhile.
-        // rusqlite does not close a connection that it was handed.
-        let mut db = unsafe { Connection::from_handle(locked.as_raw_handle().as_ptr()) }?;
-        // Takes the write lock at once: a transaction that reads first may find that it may not write any more.
-        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let result = work(&tx)?;
-        tx.commit()?;
-        Ok(result)
-    };
-    tokio::task::spawn_blocking(task).await.map_err(Error::internal)?
+/// SQLite counts every byte it allocates, under one lock for all connections; nobody asks it how many. Before the first connection.
+pub(in crate::store) fn stop_counting_bytes() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: this option takes one int. Refused, without effect, when SQLite is already at work.
+        let _refused = unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_MEMSTATUS, 0) };
+    });
 }
 
 fn read_marks(db: &Connection, keys: &[MarkKey]) -> Result<Marks> {
-    let mut select = db.prepare("select through, ahead, last, clock, counted_to, ended from lane_mark where instance = $1 and lane = $2")?;
+    let mut select = db.prepare_cached("select through, ahead, last, clock, counted_to, ended from lane_mark where instance = $1 and lane = $2")?;
     let mut marks = Marks::new();
     for key in keys {
         let columns = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?));
@@ -68,37 +118,41 @@ fn read_marks(db: &Connection, keys: &[MarkKey]) -> Result<Marks> {
     Ok(marks)
 }
 
-fn closed_rounds(db: &Connection, ballots: &[SignedBallot]) -> Result<Vec<(i64, i32, Millis)>> {
-    let mut select = db.prepare("select poll, round, closed_at from round where closed_at is not null and poll = $1")?;
-    let mut closed = Vec::new();
+fn read_rules(db: &Connection, ballots: &[SignedBallot]) -> Result<Rules> {
+    let mut select = db.prepare_cached(&format!("{READ_RULES} = $1"))?;
+    let mut rules = Rules::default();
     for poll in polls_of(ballots) {
-        for row in select.query_map([poll], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))? {
-            closed.push(row?);
+        for row in select.query_map([poll], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))? {
+            rules.take_in(row?);
         }
     }
-    Ok(closed)
+    Ok(rules)
 }
 
 fn keep_late(db: &Connection, late: &[SignedBallot]) -> Result<()> {
-    let mut insert = db.prepare(INSERT_LATE)?;
+    let mut insert = db.prepare_cached(&format!("{INSERT_LATE} values ($1, $2, $3, $4, $5, $6, $7) {ON_KNOWN_LATE}"))?;
     for SignedBallot { ballot: b, accepted_at } in late {
         insert.execute(params![b.poll.0, b.round, b.voter.0.as_bytes(), b.ballot.0.as_bytes(), b.revision, b.picks.as_str(), accepted_at])?;
     }
     Ok(())
 }
 
-fn upsert(db: &Connection, rows: &[SignedBallot], applied: &mut Applied) -> Result<Tallies> {
-    let mut upsert = db.prepare(&format!("{UPSERT_BALLOT} values ($1, $2, $3, $4, $5, $6, $7) {ON_KNOWN_VOTER}"))?;
+fn upsert(db: &Connection, rows: &[SignedBallot], rules: &Rules, applied: &mut Applied) -> Result<Tallies> {
+    let mut upsert = db.prepare_cached(&format!("{INSERT_BALLOT} values ($1, $2, $3, $4, $5, $6, $7) {ON_KNOWN_VOTER} not $8 returning prior"))?;
     // To SQLite, `$4` is a name, numbered by where it first stands; `?4` is the fourth. Shared statements name theirs in order.
-    let mut held = db.prepare("select ballot = ?4 from ballot where poll = ?1 and round = ?2 and voter = ?3")?;
+    let mut held = db.prepare_cached("select ballot = ?4 from ballot where poll = ?1 and round = ?2 and voter = ?3")?;
     let mut tallies = Tallies::new();
     for row in rows {
         let SignedBallot { ballot: b, accepted_at } = row;
-        let values = params![b.poll.0, b.round, b.voter.0.as_bytes(), b.ballot.0.as_bytes(), b.revision, b.picks.as_str(), accepted_at];
+        let is_final = rules.finals.contains(&b.poll.0);
+        let values = params![b.poll.0, b.round, b.voter.0.as_bytes(), b.ballot.0.as_bytes(), b.revision, b.picks.as_str(), accepted_at, is_final];
         // `None`: nothing was written. `Some(None)`: the voter's first.
-        let prior: Option<Option<String>> = upsert.query_row(values, |row| row.get(3)).optional()?;
+        let prior: Option<Option<Picks>> = upsert
+            .query_row(values, |row| Ok(row.get_ref(0)?.as_str_or_null()?.map(Picks::parse)))
+            .optional()?
+            .map(Option::transpose)
+            .transpose()?;
         if let Some(prior) = prior {
-            let prior = prior.as_deref().map(Picks::parse).transpose()?;
             take_written(round_of(row), &b.picks, prior.as_ref(), 1, applied, &mut tallies);
             continue;
         }
@@ -114,7 +168,7 @@ fn upsert(db: &Connection, rows: &[SignedBallot], applied: &mut Applied) -> Resu
 }
 
 fn add_tallies(db: &Connection, home: u16, tallies: &Tallies) -> Result<()> {
-    let mut add = db.prepare(&format!("{ADD_TALLY} values ($1, $2, $3, $4, $5, $6) {ON_KNOWN_TALLY}"))?;
+    let mut add = db.prepare_cached(&format!("{ADD_TALLY} values ($1, $2, $3, $4, $5, $6) {ON_KNOWN_TALLY}"))?;
     for (poll, round, choice, votes, weight) in changes(tallies) {
         add.execute(params![poll, round, home, choice, votes, weight])?;
     }
@@ -122,7 +176,7 @@ fn add_tallies(db: &Connection, home: u16, tallies: &Tallies) -> Result<()> {
 }
 
 fn add_books(db: &Connection, home: u16, applied: &Applied, now: Millis) -> Result<()> {
-    let mut add = db.prepare(&format!("{ADD_BOOK} values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) {ON_KNOWN_BOOK}"))?;
+    let mut add = db.prepare_cached(&format!("{ADD_BOOK} values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) {ON_KNOWN_BOOK}"))?;
     for ((poll, round), b) in &applied.books {
         add.execute(params![poll.0, round, home, b.received, b.counted, b.superseded, b.duplicate, b.late, b.voters, now])?;
     }
@@ -130,7 +184,7 @@ fn add_books(db: &Connection, home: u16, applied: &Applied, now: Millis) -> Resu
 }
 
 fn set_marks(db: &Connection, marks: &Marks) -> Result<()> {
-    let mut set = db.prepare(&format!("{SET_MARK} values ($1, $2, $3, $4, $5, $6, $7, $8) {ON_KNOWN_MARK}"))?;
+    let mut set = db.prepare_cached(&format!("{SET_MARK} values ($1, $2, $3, $4, $5, $6, $7, $8) {ON_KNOWN_MARK}"))?;
     for ((instance, lane), mark) in marks {
         let (through, last) = (mark.through() as i64, mark.last() as i64);
         set.execute(params![instance.0.as_bytes(), lane, through, mark.ahead(), last, mark.clock(), mark.counted_to(), mark.ended()])?;
