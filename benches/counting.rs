@@ -5,10 +5,16 @@
 //! (sqlite,postgres), `BENCH_BALLOTS` (1000000), `BENCH_PER_COMMIT` (20000,512,64,8), `BENCH_ORDER` (random or sorted voters).
 //! Times say something only on an otherwise idle machine.
 
+#[path = "counting/crowd.rs"]
+mod crowd;
+#[path = "counting/drain.rs"]
+mod drain;
 #[path = "counting/place.rs"]
 mod place;
 #[path = "counting/rates.rs"]
 mod rates;
+#[path = "counting/traffic.rs"]
+mod traffic;
 
 fn main() {
     let parts = place::words("BENCH_PARTS", "rates,drain,crowd");
@@ -22,5 +28,11 @@ fn main() {
     sides.retain(|side| wanted.contains(&format!("{side:?}").to_lowercase()));
     if parts.iter().any(|p| p == "rates") {
         rates::run(&sides);
+    }
+    let distributed = sides.contains(&place::Side::Postgres) && std::env::var("GROUNDSWELL_TEST_AMQP_URL").is_ok();
+    for (part, run) in [("drain", drain::run as fn()), ("crowd", crowd::run)] {
+        if parts.iter().any(|p| p == part) && distributed {
+            run();
+        }
     }
 }

@@ -124,20 +124,20 @@ impl Consumer {
                 let mut taken = Taken { shared: self.shared.clone(), deliveries: Vec::new(), waiting: Vec::new() };
                 let mut ballots = 0;
                 let count = self.lanes.len();
-                'full: for step in 0..count {
-                    let lane = self.lanes[(self.next + step) % count];
-                    if !lanes.claim(lane, self.id) {
+                let mut empty = 0;
+                // One batch of each lane in turn: a long lane must not stand in front of the others.
+                while ballots < ballots_max && empty < count {
+                    let lane = self.lanes[self.next % count];
+                    self.next = (self.next + 1) % count;
+                    let first = if lanes.claim(lane, self.id) { lanes.waiting[usize::from(lane)].pop_front() } else { None };
+                    let Some(waiting) = first else {
+                        empty += 1;
                         continue;
-                    }
-                    while let Some(waiting) = lanes.waiting[usize::from(lane)].pop_front() {
-                        ballots += waiting.batch.ballots.len();
-                        taken.deliveries.push(Delivery { lane, redelivered: waiting.redelivered, content: Content::Batch(waiting.batch.clone()) });
-                        taken.waiting.push((lane, waiting));
-                        if ballots >= ballots_max {
-                            self.next = (self.next + step + 1) % count;
-                            break 'full;
-                        }
-                    }
+                    };
+                    empty = 0;
+                    ballots += waiting.batch.ballots.len();
+                    taken.deliveries.push(Delivery { lane, redelivered: waiting.redelivered, content: Content::Batch(waiting.batch.clone()) });
+                    taken.waiting.push((lane, waiting));
                 }
                 if !taken.deliveries.is_empty() {
                     return Some(taken);
@@ -152,6 +152,12 @@ impl Consumer {
 }
 
 impl Consumer {
+    /// Batches that lie in these lanes.
+    pub(super) fn waiting(&self) -> u64 {
+        let lanes = self.shared.lock();
+        self.lanes.iter().map(|lane| lanes.waiting[usize::from(*lane)].len() as u64).sum()
+    }
+
     pub(super) fn set_stuck(&self, stuck: bool) {
         // After the close, nothing makes it ready again.
         if stuck || !self.shared.lock().closed {

@@ -87,13 +87,27 @@ pub enum Consumer {
 }
 
 impl Consumer {
-    /// Waits for at least one delivery and takes what is there, in the order of each lane, up to about `ballots_max` ballots.
+    /// Waits for at least one delivery and takes what is there, one of each lane in turn and each lane in its order, up to about
+    /// `ballots_max` ballots.
     /// `None` once the queue is closed and empty.
     pub async fn take(&mut self, ballots_max: usize) -> Option<Taken> {
         match self {
             Consumer::Memory(consumer) => consumer.take(ballots_max).await.map(Taken::Memory),
             Consumer::Rabbit(consumer) => consumer.take(ballots_max).await.map(Taken::Rabbit),
         }
+    }
+
+    /// Batches that wait to be taken, as far as this consumer knows.
+    pub fn waiting(&self) -> u64 {
+        match self {
+            Consumer::Memory(consumer) => consumer.waiting(),
+            Consumer::Rabbit(consumer) => consumer.waiting(),
+        }
+    }
+
+    /// What lies in these lanes is safe already, and nobody waits for it to be taken.
+    pub fn is_durable(&self) -> bool {
+        matches!(self, Consumer::Rabbit(_))
     }
 
     /// Says whether what is taken can be dealt with. In process, a batch is safe only then, so nothing more is accepted meanwhile; a broker

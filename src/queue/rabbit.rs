@@ -4,7 +4,7 @@
 //! supervisor drops everything, reconnects with jittered backoff and declares again.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 const HEARTBEAT_S: u16 = 5;
 /// Messages a lane may have in a worker's hands: enough to form one large statement out of small batches.
 const PREFETCH_MESSAGES: u16 = 64;
+/// How often the broker is asked how much waits.
+const DEPTH_EVERY: Duration = Duration::from_secs(1);
 /// A lane that holds this much refuses (reject-publish) rather than fill the broker's disk.
 const LANE_BYTES_MAX: i64 = 4 << 30;
 /// A batch may come back as often as it likes: once a second, this is 68 years.
@@ -145,9 +147,12 @@ impl Rabbit {
     }
 
     pub(super) fn consume(&self, lanes: Vec<u16>) -> Consumer {
-        let (sender, arrivals) = mpsc::channel(1);
-        let task = tokio::spawn(consume_forever(self.shared.clone(), lanes, sender));
-        Consumer { arrivals, ready: VecDeque::new(), task: task.abort_handle() }
+        // As many as can be on their way unacknowledged, so that all of them lie here when somebody takes: the broker's limit is the limit.
+        let (sender, arrivals) = mpsc::channel(usize::from(PREFETCH_MESSAGES) * lanes.len().max(1));
+        let queued = Arc::new(AtomicU64::new(0));
+        let ready = lanes.iter().map(|lane| (*lane, VecDeque::new())).collect();
+        let task = tokio::spawn(consume_forever(self.shared.clone(), lanes, sender, queued.clone()));
+        Consumer { arrivals, ready, next: 0, queued, task: task.abort_handle() }
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -282,7 +287,12 @@ fn jittered(base: Duration) -> Duration {
 /// The consuming side of some lanes, on a connection of its own.
 pub struct Consumer {
     arrivals: mpsc::Receiver<Vec<Arrival>>,
-    ready: VecDeque<Arrival>,
+    /// What came, lane by lane: a long lane must not stand in front of the others.
+    ready: Vec<(u16, VecDeque<Arrival>)>,
+    /// Where the next take begins, so that the first lane does not starve the last.
+    next: usize,
+    /// Messages that lay in the broker when it was last asked.
+    queued: Arc<AtomicU64>,
     task: AbortHandle,
 }
 
@@ -306,30 +316,48 @@ impl Consumer {
         loop {
             // What came in the meantime goes into the same statement.
             while let Ok(more) = self.arrivals.try_recv() {
-                self.ready.extend(more);
+                self.sort_in(more);
             }
-            self.ready.retain(|arrival| !arrival.channel.given_up.load(Ordering::Relaxed));
-            if !self.ready.is_empty() {
+            for (_, lane) in &mut self.ready {
+                lane.retain(|arrival| !arrival.channel.given_up.load(Ordering::Relaxed));
+            }
+            if self.ready.iter().any(|(_, lane)| !lane.is_empty()) {
                 break;
             }
-            self.ready = self.arrivals.recv().await?.into();
+            let more = self.arrivals.recv().await?;
+            self.sort_in(more);
         }
         let mut taken = Taken { deliveries: Vec::new(), last: Vec::new() };
         let mut ballots = 0;
-        while ballots < ballots_max
-            && let Some(Arrival { lane, channel, delivery }) = self.ready.pop_front()
-        {
-            let tag = delivery.delivery_tag;
-            let redelivered = delivery.redelivered;
-            let delivery = Delivery { lane, redelivered, content: read(lane, delivery) };
-            ballots += delivery.ballots();
-            taken.deliveries.push(delivery);
-            match taken.last.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &channel)) {
-                Some((_, last)) => *last = (*last).max(tag),
-                None => taken.last.push((channel, tag)),
+        // One message of each lane in turn.
+        while ballots < ballots_max && self.ready.iter().any(|(_, lane)| !lane.is_empty()) {
+            self.next = (self.next + 1) % self.ready.len();
+            if let Some(Arrival { lane, channel, delivery }) = self.ready[self.next].1.pop_front() {
+                let tag = delivery.delivery_tag;
+                let redelivered = delivery.redelivered;
+                let delivery = Delivery { lane, redelivered, content: read(lane, delivery) };
+                ballots += delivery.ballots();
+                taken.deliveries.push(delivery);
+                match taken.last.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &channel)) {
+                    Some((_, last)) => *last = (*last).max(tag),
+                    None => taken.last.push((channel, tag)),
+                }
             }
         }
         Some(taken)
+    }
+
+    fn sort_in(&mut self, arrivals: Vec<Arrival>) {
+        for arrival in arrivals {
+            let lane = self.ready.iter_mut().find(|(lane, _)| *lane == arrival.lane).expect("only these lanes are consumed");
+            lane.1.push_back(arrival);
+        }
+    }
+
+    /// Messages here and, as of a second ago, in the broker.
+    pub(super) fn waiting(&self) -> u64 {
+        let here: usize = self.ready.iter().map(|(_, lane)| lane.len()).sum();
+        here as u64 + self.queued.load(Ordering::Relaxed)
     }
 
     pub(super) async fn close(mut self) {
@@ -388,13 +416,17 @@ impl Drop for Taken {
     }
 }
 
-async fn consume_forever(shared: Arc<Shared>, lanes: Vec<u16>, sender: mpsc::Sender<Vec<Arrival>>) {
+async fn consume_forever(shared: Arc<Shared>, lanes: Vec<u16>, sender: mpsc::Sender<Vec<Arrival>>, queued: Arc<AtomicU64>) {
     let mut backoff = BACKOFF_FIRST;
     loop {
         match timeout(SETUP_TIMEOUT, subscribe(&shared, &lanes)).await {
-            Ok(Ok((connection, lanes))) => {
+            Ok(Ok((connection, consumers))) => {
                 backoff = BACKOFF_FIRST;
-                if !hand_over(lanes, &sender).await {
+                let wanted = tokio::select! {
+                    wanted = hand_over(consumers, &sender) => wanted,
+                    never = watch_depth(&shared, &connection, &lanes, &queued) => never,
+                };
+                if !wanted {
                     return;
                 }
                 tracing::warn!("the consuming connection to the broker ended");
@@ -430,6 +462,30 @@ async fn hand_over(lanes: Vec<(u16, Channel, lapin::Consumer)>, sender: &mpsc::S
         }
     }
     true
+}
+
+/// Asks the broker once a second how much lies in these lanes, for whoever watches a backlog shrink. Never returns; without an answer the
+/// last figure stays.
+async fn watch_depth(shared: &Shared, connection: &Connection, lanes: &[u16], queued: &AtomicU64) -> bool {
+    let asked = async {
+        let channel = connection.create_channel().await?;
+        loop {
+            let mut messages = 0;
+            for lane in lanes {
+                let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+                let queue = channel.queue_declare(shared.names[usize::from(*lane)].clone(), options, FieldTable::default()).await?;
+                messages += u64::from(queue.message_count());
+            }
+            queued.store(messages, Ordering::Relaxed);
+            sleep(DEPTH_EVERY).await;
+        }
+        #[allow(unreachable_code, reason = "gives the block its type")]
+        Ok::<(), lapin::Error>(())
+    };
+    if let Err(error) = asked.await {
+        tracing::debug!(%error, "the broker does not say how much waits");
+    }
+    std::future::pending().await
 }
 
 async fn subscribe(shared: &Shared, lanes: &[u16]) -> lapin::Result<(Connection, Vec<(u16, Channel, lapin::Consumer)>)> {

@@ -4,16 +4,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
-use crate::domain::{Batch, Books};
+use crate::domain::{Batch, Books, Millis};
 use crate::error::Result;
-use crate::queue::{Consumer, Content, Taken};
+use crate::queue::{Consumer, Content, Delivery, Taken};
 use crate::store::{Applied, Store};
 
 /// Ballots in one transaction: a backlog is written in large statements, a trickle at once.
 const BALLOTS_PER_COMMIT_MAX: usize = 20_000;
+/// After a small commit on a broker's lanes, the next one begins no sooner than this after it began: ballots gather meanwhile, and a commit costs the
+/// same for eight as for eighty. What comes after a pause is counted at once; screens are redrawn less often than this.
+const GATHER: Duration = Duration::from_millis(20);
+/// A commit of so many is large enough: a backlog does not wait.
+const GATHERED: usize = 2_000;
+/// A commit that fails after this long may have been too much for this database: the next try takes half.
+const TOO_MUCH_AFTER: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
@@ -39,16 +47,31 @@ impl Worker {
 
     /// Counts until told to stop or the queue is closed and empty. What is in hand when the stop comes is finished.
     pub async fn run(mut self, stop: CancellationToken, applied: impl Fn()) {
+        let waiting = metrics::gauge!("groundswell_tally_waiting_batches", "worker" => self.home.to_string());
+        let lag = metrics::gauge!("groundswell_tally_lag_seconds", "worker" => self.home.to_string());
+        let mut gathered = Instant::now();
         loop {
             let taken = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                taken = self.consumer.take(BALLOTS_PER_COMMIT_MAX) => taken,
+                taken = async {
+                    tokio::time::sleep_until(gathered).await;
+                    self.consumer.take(BALLOTS_PER_COMMIT_MAX).await
+                } => taken,
             };
             let Some(taken) = taken else { break };
+            let begun = Instant::now();
+            let ballots: usize = taken.deliveries().iter().map(Delivery::ballots).sum();
+            waiting.set((self.consumer.waiting() + taken.deliveries().len() as u64) as f64);
+            lag.set(oldest(&taken).map_or(0.0, |at| (now_ms() - at).max(0) as f64 / 1_000.0));
             if !self.finish(taken, &stop).await {
                 break;
             }
+            waiting.set(self.consumer.waiting() as f64);
+            metrics::histogram!("groundswell_tally_commit_seconds").record(begun.elapsed().as_secs_f64());
+            metrics::histogram!("groundswell_tally_commit_ballots").record(ballots as f64);
+            // In this process somebody waits for each commit.
+            gathered = if self.consumer.is_durable() && ballots < GATHERED { begun + GATHER } else { begun };
             applied();
         }
         self.consumer.close().await;
@@ -57,7 +80,7 @@ impl Worker {
     /// Waits for deliveries and counts them. `None` once the queue is closed and empty.
     pub async fn step(&mut self) -> Result<Option<Step>> {
         let Some(taken) = self.consumer.take(BALLOTS_PER_COMMIT_MAX).await else { return Ok(None) };
-        let step = self.count(&taken).await?;
+        let step = self.count(taken.deliveries()).await?;
         taken.ack().await;
         Ok(Some(step))
     }
@@ -66,13 +89,18 @@ impl Worker {
     /// False when stopped before that; they will be delivered again.
     async fn finish(&self, taken: Taken, stop: &CancellationToken) -> bool {
         let mut pause = RETRY_FIRST;
-        loop {
-            match self.count(&taken).await {
+        let mut rest = taken.deliveries();
+        let mut at_once = rest.len();
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(at_once.min(rest.len()));
+            let begun = Instant::now();
+            match self.count(part).await {
                 Ok(step) => {
                     self.consumer.set_stuck(false);
                     record(&step.applied);
-                    taken.ack().await;
-                    return true;
+                    pause = RETRY_FIRST;
+                    rest = after;
+                    continue;
                 }
                 Err(error) => {
                     self.consumer.set_stuck(true);
@@ -80,19 +108,24 @@ impl Worker {
                     tracing::warn!(%error, "a batch could not be counted yet; trying again");
                 }
             }
+            if begun.elapsed() > TOO_MUCH_AFTER {
+                at_once = (part.len() / 2).max(1);
+            }
             tokio::select! {
                 () = tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())) => {}
                 () = stop.cancelled() => return false,
             }
             pause = (pause * 2).min(RETRY_MAX);
         }
+        taken.ack().await;
+        true
     }
 
-    async fn count(&self, taken: &Taken) -> Result<Step> {
+    async fn count(&self, deliveries: &[Delivery]) -> Result<Step> {
         let now = now_ms();
-        let mut batches: Vec<Arc<Batch>> = Vec::with_capacity(taken.deliveries().len());
+        let mut batches: Vec<Arc<Batch>> = Vec::with_capacity(deliveries.len());
         let mut quarantined = 0;
-        for delivery in taken.deliveries() {
+        for delivery in deliveries {
             match &delivery.content {
                 Content::Batch(batch) => batches.push(batch.clone()),
                 Content::Poison { reason, body } => {
@@ -106,6 +139,15 @@ impl Worker {
         let applied = if batches.is_empty() { Applied::default() } else { self.store.apply(self.home, &batches, now).await? };
         Ok(Step { applied, quarantined })
     }
+}
+
+/// When the oldest of it was accepted.
+fn oldest(taken: &Taken) -> Option<Millis> {
+    let accepted = taken.deliveries().iter().filter_map(|delivery| match &delivery.content {
+        Content::Batch(batch) => Some(batch.accepted_at),
+        Content::Poison { .. } => None,
+    });
+    accepted.min()
 }
 
 fn record(applied: &Applied) {

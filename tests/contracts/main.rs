@@ -4,6 +4,7 @@
 mod support;
 
 mod broker;
+mod counting;
 mod craft;
 mod edits;
 mod fence;

@@ -165,6 +165,24 @@ fn a_take_is_bounded_by_ballots(backend: Backend) {
     });
 }
 
+/// In process, where all of it is there before the first look.
+#[test]
+fn a_long_lane_does_not_stand_in_front_of_the_others() {
+    with_lanes(Backend::Embedded, async |queue| {
+        let from = instance();
+        put_all(&queue, from, 0, 1..=40).await;
+        put_all(&queue, from, 1, 1..=2).await;
+        let mut consumer = queue.consume(vec![0, 1]);
+        assert_eq!(consumer.waiting(), 42);
+        let taken = soon("a take", consumer.take(3)).await.expect("deliveries");
+        let mut lanes: Vec<u16> = numbers(&taken).into_iter().map(|(lane, _)| lane).collect();
+        lanes.sort_unstable();
+        assert!(lanes == [0, 0, 1] || lanes == [0, 1, 1], "{lanes:?}");
+        assert_eq!(consumer.waiting(), 39);
+        taken.ack().await;
+    });
+}
+
 fn what_is_acknowledged_does_not_come_again(backend: Backend) {
     with_lanes(backend, async |queue| {
         let from = instance();

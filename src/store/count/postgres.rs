@@ -171,7 +171,8 @@ async fn read_rules(tx: &mut Tx<'_>, ballots: &[SignedBallot]) -> Result<Rules> 
 }
 
 /// The columns of ballots, as arrays. Unnested side by side in a list of results they flow; as a function in `from` each is first written out.
-const ROWS: &str = "select unnest($1::bigint[]), unnest($2::int[]), unnest($3::uuid[]), unnest($4::uuid[]), unnest($5::int[]), unnest($6::text[]), unnest($7::bigint[])";
+const ROWS: &str =
+    "select unnest($1::bigint[]), unnest($2::int[]), unnest($3::uuid[]), unnest($4::uuid[]), unnest($5::int[]), unnest($6::text[]), unnest($7::bigint[])";
 
 /// Binds them.
 macro_rules! bind_rows {

@@ -147,11 +147,8 @@ fn upsert(db: &Connection, rows: &[SignedBallot], rules: &Rules, applied: &mut A
         let is_final = rules.finals.contains(&b.poll.0);
         let values = params![b.poll.0, b.round, b.voter.0.as_bytes(), b.ballot.0.as_bytes(), b.revision, b.picks.as_str(), accepted_at, is_final];
         // `None`: nothing was written. `Some(None)`: the voter's first.
-        let prior: Option<Option<Picks>> = upsert
-            .query_row(values, |row| Ok(row.get_ref(0)?.as_str_or_null()?.map(Picks::parse)))
-            .optional()?
-            .map(Option::transpose)
-            .transpose()?;
+        let prior: Option<Option<Picks>> =
+            upsert.query_row(values, |row| Ok(row.get_ref(0)?.as_str_or_null()?.map(Picks::parse))).optional()?.map(Option::transpose).transpose()?;
         if let Some(prior) = prior {
             take_written(round_of(row), &b.picks, prior.as_ref(), 1, applied, &mut tallies);
             continue;
