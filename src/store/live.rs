@@ -73,6 +73,17 @@ pub struct Discrepancy {
     pub recounted: i64,
 }
 
+type CountRow = (i64, i32, i32, i64, i64);
+type BookRow = (i64, i32, i64, i64, i64, i64, i64, i64);
+
+/// Lanes summed; grouped by poll, round and choice.
+const COUNTS: &str = "select poll, round, choice, cast(sum(votes) as bigint), cast(sum(weight) as bigint) from tally";
+/// Lanes summed; grouped by poll and round.
+const BOOKS: &str = "select poll, round, cast(sum(received) as bigint), cast(sum(counted) as bigint), cast(sum(superseded) as bigint),
+                     cast(sum(duplicate) as bigint), cast(sum(late) as bigint), cast(sum(voters) as bigint) from book";
+/// On Postgres; on SQLite every transaction that reads has one.
+const ONE_SNAPSHOT: &str = "begin isolation level repeatable read read only";
+
 /// A transaction's time stamp is older than its commit by at most this much; looking back that far misses none.
 const LOOK_BACK_MS: Millis = 60_000;
 /// An instance silent for this long no longer holds `counted_through` back; it is listed as unreported instead.
@@ -98,11 +109,6 @@ impl Store {
 
     /// All counts of these polls, lanes summed. Polls nobody voted in are left out.
     pub async fn tallies(&self, polls: Vec<PollId>) -> Result<HashMap<PollId, PollTally>> {
-        type CountRow = (i64, i32, i32, i64, i64);
-        type BookRow = (i64, i32, i64, i64, i64, i64, i64, i64);
-        const COUNTS: &str = "select poll, round, choice, cast(sum(votes) as bigint), cast(sum(weight) as bigint) from tally where poll ";
-        const BOOKS: &str = "select poll, round, cast(sum(received) as bigint), cast(sum(counted) as bigint), cast(sum(superseded) as bigint),
-                             cast(sum(duplicate) as bigint), cast(sum(late) as bigint), cast(sum(voters) as bigint) from book where poll ";
         let pool = self.live.clone();
         self.owned(async move {
             let ids: Vec<i64> = polls.iter().map(|p| p.0).collect();
@@ -110,32 +116,23 @@ impl Store {
             let (counts, books): (Vec<CountRow>, Vec<BookRow>) = match &pool {
                 Pool::Postgres(db) => {
                     // One snapshot: a result never shows more votes than voters.
-                    let mut tx = db.begin_with("begin isolation level repeatable read read only").await?;
-                    let counts = sqlx::query_as(safe(format!("{COUNTS} = any($1) group by poll, round, choice"))).bind(&ids).fetch_all(&mut *tx).await?;
-                    let books = sqlx::query_as(safe(format!("{BOOKS} = any($1) group by poll, round"))).bind(&ids).fetch_all(&mut *tx).await?;
+                    let mut tx = db.begin_with(ONE_SNAPSHOT).await?;
+                    let counts = sqlx::query_as(safe(format!("{COUNTS} where poll = any($1) group by poll, round, choice"))).bind(&ids).fetch_all(&mut *tx).await?;
+                    let books = sqlx::query_as(safe(format!("{BOOKS} where poll = any($1) group by poll, round"))).bind(&ids).fetch_all(&mut *tx).await?;
                     tx.commit().await?;
                     (counts, books)
                 }
                 Pool::Sqlite { read, .. } => {
                     let ids = serde_json::to_string(&ids).map_err(Error::internal)?;
                     let mut tx = read.begin().await?;
-                    let one = "in (select value from json_each($1))";
+                    let one = "where poll in (select value from json_each($1))";
                     let counts = sqlx::query_as(safe(format!("{COUNTS} {one} group by poll, round, choice"))).bind(&ids).fetch_all(&mut *tx).await?;
                     let books = sqlx::query_as(safe(format!("{BOOKS} {one} group by poll, round"))).bind(&ids).fetch_all(&mut *tx).await?;
                     tx.commit().await?;
                     (counts, books)
                 }
             };
-            let mut tallies: HashMap<PollId, PollTally> = HashMap::new();
-            for (poll, round, choice, votes, weight) in counts {
-                let round = tallies.entry(PollId(poll)).or_default().rounds.entry(round as u32).or_default();
-                round.counts.insert(choice as u16, Count { votes, weight });
-            }
-            for (poll, round, received, counted, superseded, duplicate, late, voters) in books {
-                let round = tallies.entry(PollId(poll)).or_default().rounds.entry(round as u32).or_default();
-                round.books = Books { received, counted, superseded, duplicate, late, voters };
-            }
-            Ok(tallies)
+            Ok(by_poll(counts, books))
         })
         .await
     }
@@ -206,15 +203,26 @@ impl Store {
         .await
     }
 
-    /// Counts the ballots again and compares with every published number. Empty is what must come back.
+    /// Counts the ballots again and compares with every published number. Empty is what must come back, while votes are being counted too:
+    /// everything is read in one snapshot.
     pub async fn recount(&self) -> Result<(u64, Vec<Discrepancy>)> {
         let pool = self.office.clone();
-        let store = self.clone();
         self.owned(async move {
-            // Grouped by what was picked, so that a billion ballots come back as a few lines.
-            let groups: Vec<(i64, i32, String, i64)> = reading!(&pool, db => sqlx::query_as(
-                "select poll, round, picks, count(*) from ballot group by poll, round, picks").fetch_all(db).await)?;
-            let published: Vec<(i64,)> = reading!(&pool, db => sqlx::query_as("select poll from book union select poll from tally").fetch_all(db).await)?;
+            let begin = match &pool {
+                Pool::Postgres(_) => ONE_SNAPSHOT,
+                Pool::Sqlite { .. } => "begin",
+            };
+            let safe = sqlx::AssertSqlSafe::<String>;
+            type Group = (i64, i32, String, i64);
+            let (groups, counts, books): (Vec<Group>, Vec<CountRow>, Vec<BookRow>) = reading!(&pool, db => {
+                let mut tx = db.begin_with(begin).await?;
+                // Grouped by what was picked, so that a billion ballots come back as a few lines.
+                let groups = sqlx::query_as("select poll, round, picks, count(*) from ballot group by poll, round, picks").fetch_all(&mut *tx).await?;
+                let counts = sqlx::query_as(safe(format!("{COUNTS} group by poll, round, choice"))).fetch_all(&mut *tx).await?;
+                let books = sqlx::query_as(safe(format!("{BOOKS} group by poll, round"))).fetch_all(&mut *tx).await?;
+                tx.commit().await?;
+                (groups, counts, books)
+            });
             let mut ballots = 0;
             let mut recounted: BTreeMap<(PollId, u32), RoundTally> = BTreeMap::new();
             for (poll, round, picks, times) in groups {
@@ -225,13 +233,25 @@ impl Store {
                 tally.books.voters += if picks.is_empty() { 0 } else { times };
                 ballots += times as u64;
             }
-            let tallies = store.tallies(published.into_iter().map(|(poll,)| PollId(poll)).collect()).await?;
             let published: BTreeMap<(PollId, u32), RoundTally> =
-                tallies.into_iter().flat_map(|(poll, tally)| tally.rounds.into_iter().map(move |(round, tally)| ((poll, round), tally))).collect();
+                by_poll(counts, books).into_iter().flat_map(|(poll, tally)| tally.rounds.into_iter().map(move |(round, tally)| ((poll, round), tally))).collect();
             Ok((ballots, compare(&published, &recounted)))
         })
         .await
     }
+}
+
+fn by_poll(counts: Vec<CountRow>, books: Vec<BookRow>) -> HashMap<PollId, PollTally> {
+    let mut tallies: HashMap<PollId, PollTally> = HashMap::new();
+    for (poll, round, choice, votes, weight) in counts {
+        let round = tallies.entry(PollId(poll)).or_default().rounds.entry(round as u32).or_default();
+        round.counts.insert(choice as u16, Count { votes, weight });
+    }
+    for (poll, round, received, counted, superseded, duplicate, late, voters) in books {
+        let round = tallies.entry(PollId(poll)).or_default().rounds.entry(round as u32).or_default();
+        round.books = Books { received, counted, superseded, duplicate, late, voters };
+    }
+    tallies
 }
 
 async fn counted_through(pool: &Pool) -> Result<Millis> {

@@ -65,8 +65,11 @@ impl Store {
 
     /// Waits for running statements and closes all connections.
     pub async fn close(&self) {
-        if let Counter::Postgres(desk) = &self.counter {
+        if let (Counter::Postgres(desk), Pool::Postgres(db)) = (&self.counter, &self.count) {
+            // Closed from here on, so that a worker that is just done gives its connection back; then it waits for all of them.
+            let closing = db.close();
             desk.let_go();
+            closing.await;
         }
         for pool in [&self.live, &self.count, &self.office] {
             match pool {

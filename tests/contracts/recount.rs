@@ -7,7 +7,7 @@ use crate::craft::{NOON, assert_proven, ballot, event_with_poll, execute, line, 
 use crate::on_both;
 use crate::support::{Backend, Place};
 
-on_both![an_honest_count_is_borne_out, every_kind_of_planted_number_is_found];
+on_both![an_honest_count_is_borne_out, every_kind_of_planted_number_is_found, a_recount_while_votes_are_counted_finds_nothing];
 
 async fn count_something(store: &Store) -> groundswell::domain::PollId {
     let (event, poll) = event_with_poll(store).await;
@@ -87,5 +87,26 @@ fn every_kind_of_planted_number_is_found(backend: Backend) {
         // A ballot that vanished, and one that nobody cast.
         execute(place, &format!("delete from ballot where {ours} and picks = '1,2'")).await;
         assert!(store.recount().await.unwrap().1.iter().any(|d| d.what == "counted" && d.published == d.recounted + 1));
+    });
+}
+
+fn a_recount_while_votes_are_counted_finds_nothing(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let poll = poll_id();
+        let counting = {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for batch in line((0..150).map(|n| (0..20).map(|v| ballot(poll, (n % 3) * 20 + v, n + 1, &(n % 4 + 1).to_string())).collect())) {
+                    store.apply(0, &[batch], NOON).await.unwrap();
+                }
+            })
+        };
+        let mut recounts = 0;
+        while !counting.is_finished() {
+            assert_proven(store.recount().await.unwrap());
+            recounts += 1;
+        }
+        counting.await.unwrap();
+        assert!(recounts > 1, "none while it was counted");
     });
 }

@@ -74,7 +74,7 @@ impl Desk {
         .await
     }
 
-    /// Before the pool is closed: it waits for all of its connections.
+    /// While the pool closes: it waits for all of its connections.
     pub(in crate::store) fn let_go(&self) {
         self.held().clear();
     }
