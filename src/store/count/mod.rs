@@ -144,7 +144,7 @@ struct Rules {
     /// When rounds closed.
     closed: HashMap<RoundKey, Millis>,
     /// Polls whose votes are final. The door refuses revisions there; counting refuses the rest: the first to be counted stays.
-    finals: Vec<i64>,
+    finals: HashSet<i64>,
 }
 
 /// (poll, votes are final, a closed round of it, when it closed)
@@ -152,8 +152,8 @@ type RuleRow = (i64, bool, Option<i32>, Option<Millis>);
 
 impl Rules {
     fn take_in(&mut self, (poll, is_final, round, closed_at): RuleRow) {
-        if is_final && !self.finals.contains(&poll) {
-            self.finals.push(poll);
+        if is_final {
+            self.finals.insert(poll);
         }
         if let (Some(round), Some(at)) = (round, closed_at) {
             self.closed.insert((PollId(poll), round as u32), at);

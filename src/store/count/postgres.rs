@@ -225,7 +225,7 @@ async fn upsert(tx: &mut Tx<'_>, rows: &[SignedBallot], rules: &Rules, applied: 
         )
     });
     let written: Vec<(i64, i32, String, Option<String>, i64)> =
-        bind_rows!(sqlx::query_as(AssertSqlSafe(UPSERT.as_str())), rows).bind(&rules.finals).fetch_all(&mut **tx).await?;
+        bind_rows!(sqlx::query_as(AssertSqlSafe(UPSERT.as_str())), rows).bind(rules.finals.iter().copied().collect::<Vec<i64>>()).fetch_all(&mut **tx).await?;
     let mut tallies = Tallies::new();
     let mut written_in: HashMap<RoundKey, i64> = HashMap::new();
     for (poll, round, picks, prior, times) in written {
