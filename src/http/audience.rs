@@ -66,7 +66,7 @@ pub fn matches_etag(tags: &str, etag: &str) -> bool {
 #[get("/api/v1/live/{code}/stream")]
 pub async fn document_stream(request: HttpRequest, code: Path<String>, site: Data<Site>) -> Result<HttpResponse> {
     let event = find_event(&site, &request, &code)?;
-    Ok(stream::answer(site.live.public(event).await?, NO_STORE, site.stop.clone()))
+    stream::to_audience(&request, &site, event, site.settings.trusted_proxies.client_of(&request)).await
 }
 
 /// The join link as a picture.
