@@ -50,7 +50,7 @@ pub async fn mint(request: HttpRequest, code: Path<String>, site: Data<Site>, _b
 #[route("/api/v1/live/{code}", method = "GET", method = "HEAD")]
 pub async fn document(request: HttpRequest, code: Path<String>, site: Data<Site>) -> Result<HttpResponse> {
     let event = find_event(&site, &request, &code)?;
-    let frame = site.live.public(event).await?.borrow().clone();
+    let frame = site.live.newest(event).await?;
     let known = request.headers().get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()).is_some_and(|tags| matches_etag(tags, &frame.etag));
     let mut answer = HttpResponse::build(if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
     answer.insert_header((ETAG, frame.etag.as_str())).insert_header((CACHE_CONTROL, LIVE_CACHE));
@@ -59,7 +59,9 @@ pub async fn document(request: HttpRequest, code: Path<String>, site: Data<Site>
 
 /// Weak comparison, as RFC 9110 asks for in `If-None-Match`.
 pub fn matches_etag(tags: &str, etag: &str) -> bool {
-    let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    fn bare(tag: &str) -> &str {
+        tag.trim().trim_start_matches("W/")
+    }
     tags.trim() == "*" || tags.split(',').any(|tag| bare(tag) == bare(etag))
 }
 

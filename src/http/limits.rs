@@ -90,6 +90,10 @@ impl Budget {
 const HOW_TO_RAISE: &str =
     "To raise that: `ulimit -n 65536` before the start, LimitNOFILE=65536 in a systemd unit, or --ulimit nofile=65536:65536 for a container.";
 
+const REFUSED: &str = "groundswell_viewers_refused_total";
+const FULL: &str = "full";
+const ADDRESS: &str = "address";
+
 /// Who is here now.
 pub struct Limits {
     budget: Budget,
@@ -129,6 +133,11 @@ struct Session {
 
 impl Limits {
     pub fn new(budget: Budget) -> Arc<Limits> {
+        // Known to the metrics from the start, not only when it has happened.
+        Viewers::default().show();
+        for why in [FULL, ADDRESS] {
+            metrics::counter!(REFUSED, "why" => why).increment(0);
+        }
         Arc::new(Limits { budget, connections: AtomicUsize::new(0), viewers: Mutex::default(), sessions: Mutex::default() })
     }
 
@@ -153,12 +162,12 @@ impl Limits {
         let mut viewers = self.viewers.lock().expect("never poisoned");
         // The connection is there already; those that votes come over are not to be had.
         if viewers.of_the_audience() >= self.budget.viewers_max || self.connections() > self.budget.connections_max.saturating_sub(self.budget.reserved()) {
-            return Err(refused("full"));
+            return Err(refused(FULL));
         }
         if let Some(address) = address {
             let here = viewers.by_address.get(&address).copied().unwrap_or(0);
             if here >= self.budget.viewers_per_address_max {
-                return Err(refused("address"));
+                return Err(refused(ADDRESS));
             }
             viewers.by_address.insert(address, here + 1);
         }
@@ -171,7 +180,7 @@ impl Limits {
     pub fn presenter(self: &Arc<Limits>, session: Option<SessionHash>) -> Result<Place> {
         let mut viewers = self.viewers.lock().expect("never poisoned");
         if viewers.presenters >= PRESENTERS_RESERVED && viewers.of_the_audience() >= self.budget.viewers_max {
-            return Err(refused("full"));
+            return Err(refused(FULL));
         }
         viewers.presenters += 1;
         viewers.show();
@@ -288,7 +297,7 @@ impl Drop for Connection {
 }
 
 fn refused(why: &'static str) -> Error {
-    metrics::counter!("groundswell_viewers_refused_total", "why" => why).increment(1);
+    metrics::counter!(REFUSED, "why" => why).increment(1);
     Error::Busy("as many watch already as may at once")
 }
 

@@ -56,16 +56,19 @@ fn answer(request: &HttpRequest, site: &Site, topic: Topic, frames: watch::Recei
     first.extend_from_slice(&frame.event);
     let stands = site.stands.clone();
     // HTTP/1.0 knows no chunks: there, the end of the connection is the end of the stream.
-    let newcomer = Newcomer { place, seen: frame.order(), chunked: request.version() >= Version::HTTP_11 };
+    let chunked = request.version() >= Version::HTTP_11;
+    let newcomer = Newcomer { place, seen: frame.order(), chunked };
     seat.promise(move |wire| stands.admit(topic, frames, wire, newcomer));
-    HttpResponse::Ok()
+    let mut answer = HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream"))
         .insert_header((CACHE_CONTROL, NO_STORE))
         // nginx would otherwise hold events back until its buffer is full.
         .insert_header(("X-Accel-Buffering", "no"))
         // The connection does not come back to HTTP.
         .force_close()
-        .body(First(Some(first.into())))
+        .body(First(Some(first.into())));
+    answer.head_mut().no_chunking(!chunked);
+    answer.map_into_boxed_body()
 }
 
 fn refused(why: &Error) -> HttpResponse {
