@@ -1,7 +1,7 @@
 //! What viewers cost and how fresh they are, side by side with a plain actix-web stream and a plain actix-web GET.
 //!
 //! `cargo bench --bench watching`. Server, viewers and voters are processes of their own on the same cores. Settings: `BENCH_ONLY`
-//! (crowd,votes,snapshot,fresh), `BENCH_VIEWERS` (19500, or what the limit of open files allows), `BENCH_SECONDS` (5), `BENCH_ROUNDS` (3).
+//! (crowd,votes,snapshot,fresh,many), `BENCH_VIEWERS` (19500, or what the limit of open files allows), `BENCH_SECONDS` (5), `BENCH_ROUNDS` (3).
 //! `fresh` also runs distributed where `GROUNDSWELL_TEST_DATABASE_URL` and `GROUNDSWELL_TEST_AMQP_URL` are set.
 
 use std::cell::RefCell;
@@ -38,8 +38,8 @@ fn main() {
         Some("--viewers") => return viewers(args[2].parse().expect("an address"), &args[3], args[4].parse().expect("a number")),
         _ => {}
     }
-    let only = std::env::var("BENCH_ONLY").unwrap_or_else(|_| "crowd,votes,snapshot,fresh".into());
-    for (name, part) in [("crowd", crowd as fn()), ("votes", votes), ("snapshot", snapshot), ("fresh", fresh)] {
+    let only = std::env::var("BENCH_ONLY").unwrap_or_else(|_| "crowd,votes,snapshot,fresh,many".into());
+    for (name, part) in [("crowd", crowd as fn()), ("votes", votes), ("snapshot", snapshot), ("fresh", fresh), ("many", many)] {
         if only.contains(name) {
             part();
         }
@@ -185,6 +185,34 @@ fn fresh() {
     }
 }
 
+/// How often each of 1,000 watched documents is redrawn while votes for all of them come in as fast as they are taken.
+fn many() {
+    let events = setting("BENCH_EVENTS", 1_000) as usize;
+    let seconds = setting("BENCH_SECONDS", 5);
+    let mut place = Place::start(Side::Embedded);
+    let mut polls = vec![(place.event.clone(), place.poll.clone())];
+    let mut streams = vec![place.stream.clone()];
+    while polls.len() < events {
+        place.open_poll();
+        polls.push((place.event.clone(), place.poll.clone()));
+        streams.push(place.stream.clone());
+    }
+    let requests = place.requests_for(&polls, 60_000 * seconds as usize);
+    place.stream = streams.join(",");
+    let mut viewers = Viewers::start(&place, events);
+    let before = viewers.frames_of_all();
+    let outcome = fire(place.address, requests, 256, GENERATOR_THREADS, Duration::from_secs(seconds));
+    let after = viewers.frames_of_all();
+    let mut rates: Vec<f64> = after.iter().zip(&before).map(|(a, b)| (a - b) as f64 / outcome.elapsed.as_secs_f64()).collect();
+    rates.sort_by(f64::total_cmp);
+    println!(
+        "\n{events} watched events, {:.0} votes/s over all: {:.1} frames a second for the slowest, {:.1} for the median",
+        outcome.per_second(),
+        rates[0],
+        rates[rates.len() / 2]
+    );
+}
+
 /// Votes at their intended times; returns when each was sent, in microseconds.
 fn paced(place: &Place, rate: usize, seconds: usize) -> Vec<i64> {
     const CONNECTIONS: usize = 256;
@@ -301,6 +329,11 @@ impl Viewers {
         line.split(' ').filter_map(|f| f.split_once(':')).map(|(at, voters)| (at.parse().expect("a time"), voters.parse().expect("a number"))).collect()
     }
 
+    /// How many frames each viewer has had.
+    fn frames_of_all(&mut self) -> Vec<u64> {
+        self.ask("tally").split(' ').map(|n| n.parse().expect("a number")).collect()
+    }
+
     fn ask(&mut self, what: &str) -> String {
         writeln!(self.say, "{what}").expect("the viewers listen");
         self.line()
@@ -325,6 +358,7 @@ impl Drop for Viewers {
 struct Seen {
     id: u64,
     at_us: i64,
+    frames: u64,
     reads: bool,
 }
 
@@ -340,6 +374,7 @@ fn viewers(address: SocketAddr, path: &str, count: usize) {
         let seen = Rc::new(RefCell::new(vec![Seen { reads: true, ..Seen::default() }; count]));
         let frames = Rc::new(RefCell::new(Vec::<(i64, u64)>::new()));
         let buffer = Rc::new(RefCell::new(vec![0u8; 256 * 1_024]));
+        let paths: Vec<&str> = path.split(',').collect();
         let opening = Arc::new(tokio::sync::Semaphore::new(OPENING));
         for viewer in 0..count {
             let permit = opening.clone().acquire_owned().await.expect("open");
@@ -347,6 +382,7 @@ fn viewers(address: SocketAddr, path: &str, count: usize) {
             let source = if address.ip().is_loopback() { [127, 0, 0, 2 + (viewer / PER_ADDRESS) as u8] } else { [0; 4] };
             socket.bind(SocketAddr::from((source, 0))).expect("an address");
             let (seen, frames, buffer) = (seen.clone(), frames.clone(), buffer.clone());
+            let path = paths[viewer % paths.len()];
             let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\naccept: text/event-stream\r\n\r\n");
             tokio::task::spawn_local(async move {
                 let mut stream = socket.connect(address).await.expect("the server listens");
@@ -369,6 +405,7 @@ fn viewers(address: SocketAddr, path: &str, count: usize) {
                     if let Some(id) = last_number(bytes, b"\nid: ") {
                         permit = None;
                         let seen = &mut seen.borrow_mut()[viewer];
+                        seen.frames += 1;
                         if id > seen.id {
                             (seen.id, seen.at_us) = (id, now_us());
                         }
@@ -402,6 +439,7 @@ fn viewers(address: SocketAddr, path: &str, count: usize) {
                     until(|| frames.borrow().last().is_some_and(|f| f.1 >= number)).await;
                     println!("yes");
                 }
+                "tally" => println!("{}", seen.borrow().iter().map(|s| s.frames.to_string()).collect::<Vec<_>>().join(" ")),
                 _ => println!("{}", frames.borrow().iter().map(|(at, voters)| format!("{at}:{voters}")).collect::<Vec<_>>().join(" ")),
             }
         }
@@ -546,15 +584,21 @@ impl Place {
     }
 
     fn requests(&self, count: usize) -> Vec<Request> {
+        self.requests_for(&[(self.event.clone(), self.poll.clone())], count)
+    }
+
+    /// Votes for these polls of these events in turn, each from a voter of its own.
+    fn requests_for(&self, polls: &[(String, String)], count: usize) -> Vec<Request> {
         let url = self.database_url.clone();
         let key =
             runtime().block_on(async { Store::open(&url, 1).await.expect("the database opens").secret("pass_key", Vec::new()).await.expect("there is a key") });
         let key = PassKey::new(&key);
-        let event = self.event.parse().expect("an id");
-        let choices: Vec<String> = (1..=4).map(|n| format!("{}-{n}", self.poll)).collect();
         let now = now_ms();
-        let vote =
-            |n: usize| vote_request(self.address, &self.poll, &key.mint_open(event, Uuid::new_v4(), now), Uuid::new_v4(), 1, &choices[n % choices.len()]);
+        let vote = |n: usize| {
+            let (event, poll) = &polls[n % polls.len()];
+            let pass = key.mint_open(event.parse().expect("an id"), Uuid::new_v4(), now);
+            vote_request(self.address, poll, &pass, Uuid::new_v4(), 1, &format!("{poll}-{}", n % 4 + 1))
+        };
         (0..count).map(vote).collect()
     }
 
