@@ -100,12 +100,15 @@ async fn run(stands: Stands, topic: Topic, stand: Rc<Stand>, mut frames: watch::
         }
         tokio::select! {
             biased;
-            () = stands.stop.cancelled() => return crowd.farewell(Some(stand.arrivals.take())),
+            () = stands.stop.cancelled() => {
+                stands.stands.borrow_mut().remove(&topic);
+                return crowd.farewell(&stand.arrivals.take(), true);
+            }
             changed = frames.changed(), if now >= next_news => {
                 // The event is gone.
                 if changed.is_err() {
                     stands.stands.borrow_mut().remove(&topic);
-                    return crowd.farewell(None);
+                    return crowd.farewell(&stand.arrivals.take(), false);
                 }
                 crowd.news = News::of(&frames.borrow_and_update(), crowd.news.number + 1);
                 let worked = crowd.tell(false).await;
@@ -227,14 +230,14 @@ impl Crowd {
         }
     }
 
-    /// Ends every stream in good order. On a stop, those of `stopped` too, and all are told to come back each at a time of their own.
-    fn farewell(self, stopped: Option<Vec<(Wire, Newcomer)>>) {
-        let arrivals = stopped.iter().flatten().map(|(wire, newcomer)| (wire, newcomer.chunked));
+    /// Ends every stream in good order. On a stop, all are told to come back, each at a time of their own.
+    fn farewell(self, arrivals: &[(Wire, Newcomer)], stopping: bool) {
+        let arrivals = arrivals.iter().map(|(wire, newcomer)| (wire, newcomer.chunked));
         let here = self.ready.iter().map(|viewer| (&viewer.wire, viewer.chunked));
         let spread = (self.ready.len() / 2).clamp(RETRY_SPREAD_MIN_MS, RETRY_SPREAD_MAX_MS);
         for (wire, chunked) in here.chain(arrivals) {
             let mut last = Vec::new();
-            if stopped.is_some() {
+            if stopping {
                 let retry = format!("retry: {}\n\n", RETRY_FIRST_MS + fastrand::usize(..spread));
                 last = if chunked { chunk(retry.as_bytes()) } else { retry.into_bytes() };
             }

@@ -1,7 +1,7 @@
 //! Viewers in numbers: who finds a place and who is told to come back, what happens to those who do not read, and when a stream ends.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -112,7 +112,7 @@ fn a_connection_beyond_the_last_is_answered_at_once_and_those_in_go_on() {
 fn reluctant(hall: &Hall, event: &Event) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
-    socket.connect(&SocketAddr::from(hall.address).into()).unwrap();
+    socket.connect(&hall.address.into()).unwrap();
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     write!(stream, "GET {} HTTP/1.0\r\n\r\n", public(event)).unwrap();
@@ -176,6 +176,41 @@ fn who_never_reads_is_hung_up_on() {
     }
     until("the place is free again", || Events::open(&hall, &public(&event), &[]).head.status == 200);
     drop(slow);
+}
+
+/// Not only streams: an answer that nobody takes holds nothing for ever.
+#[test]
+fn who_asks_and_never_takes_the_answers_is_hung_up_on() {
+    const QUESTIONS: usize = 2_000;
+    let hall = Hall::open(Backend::Embedded);
+    let event = long_event(&hall);
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    socket.connect(&hall.address.into()).unwrap();
+    let mut greedy = TcpStream::from(socket);
+    greedy.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let question = format!("GET /api/v1/live/{} HTTP/1.1\r\nhost: x\r\n\r\n", event.code);
+    // The server stops reading before it has all.
+    let _ = greedy.write_all(question.repeat(QUESTIONS).as_bytes());
+    let gone = Instant::now();
+    while gone.elapsed() < Duration::from_secs(13) {
+        std::thread::park_timeout(Duration::from_millis(500));
+    }
+    greedy.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut taken = 0;
+    let mut piece = [0; 65_536];
+    loop {
+        match greedy.read(&mut piece) {
+            Ok(0) => break,
+            Ok(n) => taken += n,
+            Err(why) => {
+                assert_eq!(why.kind(), std::io::ErrorKind::ConnectionReset, "still being answered after {taken} bytes");
+                break;
+            }
+        }
+    }
+    let document = hall.get(&format!("/api/v1/live/{}", event.code)).expect(200).body.len();
+    assert!(taken < document * QUESTIONS / 4, "{taken} bytes came after all");
 }
 
 #[test]
