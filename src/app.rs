@@ -7,8 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::web::Data;
-use actix_web::{App, HttpServer, middleware};
+use actix_web::{App, HttpServer};
 use anyhow::{Context, bail};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::task::{JoinHandle, JoinSet};
@@ -19,24 +18,17 @@ use crate::clock::now_ms;
 use crate::config::{Command, Config};
 use crate::domain::{AccountId, InstanceId};
 use crate::error::Error;
-use crate::http::{self, PassKey, Shared, Site, SiteSettings};
+use crate::http::{self, Budget, Limits, PassKey, Shared, Site, SiteSettings};
 use crate::intake::{BEAT_EVERY, Intake};
 use crate::live::Live;
 use crate::queue::{Memory, Queue, Rabbit, RabbitSettings};
 use crate::store::Store;
 use crate::tally::Worker;
 
-/// Requests that are being answered get this long when the server stops.
-const SHUTDOWN_TIMEOUT_S: u64 = 20;
+/// Viewers get this long to hear that the server stops.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// What is in the lanes of this process gets this long to be counted.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
-/// A head that takes longer is given up.
-const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Connections of one process; the rest of its files are for votes, database and broker.
-const CONNECTIONS_MAX: usize = 19_500;
-/// Connections the kernel holds for us while a crowd arrives.
-const BACKLOG: u32 = 8_192;
 /// Histograms of the metrics grow until somebody asks them to settle.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -131,6 +123,11 @@ impl Application {
 
     async fn build_web(&mut self, config: &Config, lanes: u16, tasks: &mut JoinSet<()>) -> anyhow::Result<Live> {
         let (store, stop) = (self.store.clone(), self.stop.clone());
+        let budget = Budget::of_this_process(config.limits).map_err(anyhow::Error::msg)?;
+        if let Some(sentence) = budget.warning() {
+            tracing::warn!("{sentence}");
+        }
+        let limits = Limits::new(budget);
         let instance = InstanceId(Uuid::now_v7());
         if self.queue.is_in_process() {
             store.end_other_instances(instance).await?;
@@ -160,32 +157,18 @@ impl Application {
             setup_token,
             in_process: self.queue.is_in_process(),
         };
-        let shared = Shared::new(settings, store, live.clone(), passes, stop.clone());
+        let shared = Shared::new(settings, store, live.clone(), passes, limits.clone(), stop.clone());
         let (for_workers, for_desks) = (shared.clone(), intake.clone());
-        let server = HttpServer::new(move || {
-            // Runs once on each web thread: the desk stays on it.
-            let site = Site::new(for_workers.clone(), for_desks.desk());
-            let voting = middleware::from_fn(http::votes_first);
-            App::new().app_data(Data::new(site)).wrap(http::security_headers()).wrap(voting).configure(http::routes)
-        })
-        .workers(config.web_threads)
-        .backlog(BACKLOG)
-        .max_connections(CONNECTIONS_MAX.div_ceil(config.web_threads))
-        .client_request_timeout(REQUEST_HEAD_TIMEOUT)
-        .keep_alive(KEEP_ALIVE)
-        // Otherwise a stream whose reader has gone is not dropped.
-        .h1_allow_half_closed(false)
-        .shutdown_timeout(SHUTDOWN_TIMEOUT_S)
-        .disable_signals()
-        .listen(listener)
-        .context("PORT")?
-        .run();
+        // Runs once on each web thread: the desk stays on it.
+        let site = move || Site::new(for_workers.clone(), for_desks.desk());
+        let server = http::serve(listener, config.web_threads, limits, site).context("PORT")?;
         self.web = Some(Web { server, address });
 
         tasks.spawn(live.clone().run(stop.clone()));
         tasks.spawn(beat_until(intake.clone(), stop.clone()));
         let guarded = shared.clone();
-        tasks.spawn(every(http::SWEEP_EVERY, stop, move || guarded.guard.sweep()));
+        tasks.spawn(every(http::SWEEP_EVERY, stop.clone(), move || guarded.guard.sweep()));
+        tasks.spawn(end_old_sessions_until(shared.clone(), stop));
         self.intake = Some(intake);
         self.shared = Some(shared);
         Ok(live)
@@ -226,6 +209,9 @@ impl Application {
         };
         self.stop.cancel();
         tracing::info!("stopping");
+        if let Some(shared) = &self.shared {
+            shared.limits.viewers_gone(FAREWELL_TIMEOUT).await;
+        }
         if let Some(web) = web {
             web.stop().await;
         }
@@ -282,6 +268,16 @@ async fn beat_until(intake: Intake, stop: CancellationToken) {
             () = intake.beat(false) => {}
         }
         metrics::gauge!("groundswell_ballots_waiting").set(intake.waiting() as f64);
+    }
+}
+
+async fn end_old_sessions_until(shared: Arc<Shared>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(http::SESSIONS_EVERY) => {}
+        }
+        shared.limits.end_old_sessions(&shared.store).await;
     }
 }
 

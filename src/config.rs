@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::domain::{DEFAULT_LANES, Email};
-use crate::http::TrustedProxies;
+use crate::http::{TrustedProxies, Wanted};
 
 /// Live polls for crowds that arrive all at once.
 #[derive(Parser)]
@@ -77,6 +77,15 @@ struct Settings {
     /// Proxies whose X-Forwarded-For is believed: addresses or CIDR blocks, comma between
     #[arg(long, env = "TRUSTED_PROXIES", global = true, default_value = "")]
     trusted_proxies: String,
+    /// Connections at once, viewers among them; each is an open file [default: what the limit of open files leaves room for, at most 250000]
+    #[arg(long, env = "CONNECTIONS_MAX", global = true, value_name = "N")]
+    connections_max: Option<usize>,
+    /// Viewers (event streams) at once; more are told to come back later [default: all connections but 300, which are for votes and presenters]
+    #[arg(long, env = "VIEWERS_MAX", global = true, value_name = "N")]
+    viewers_max: Option<usize>,
+    /// Viewers at once from one client address, which may be a whole hall [default: half of VIEWERS_MAX; not limited from this machine itself]
+    #[arg(long, env = "VIEWERS_PER_ADDRESS_MAX", global = true, value_name = "N")]
+    viewers_per_address_max: Option<usize>,
     /// Threads that serve HTTP [default: number of cores]
     #[arg(long, env = "WEB_THREADS", global = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     web_threads: Option<u16>,
@@ -115,6 +124,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub public_url: Option<String>,
     pub trusted_proxies: TrustedProxies,
+    pub limits: Wanted,
     pub web_threads: usize,
     pub tally_workers: u16,
     pub owner: Option<(Email, String)>,
@@ -195,6 +205,7 @@ impl Config {
             public_url: s.public_url.map(|url| public_url(&url)).transpose()?,
             trusted_proxies: TrustedProxies::parse(&s.trusted_proxies)
                 .map_err(|item| format!("TRUSTED_PROXIES: {item} is neither an address nor a CIDR block."))?,
+            limits: Wanted { connections_max: s.connections_max, viewers_max: s.viewers_max, viewers_per_address_max: s.viewers_per_address_max },
             web_threads: s.web_threads.map_or(cores, usize::from),
             tally_workers: s.tally_workers.unwrap_or(if postgres { DEFAULT_POSTGRES_WORKERS } else { 1 }),
             database_url,

@@ -112,13 +112,11 @@ fn start_log() {
     if std::io::stderr().is_terminal() { log.init() } else { log.json().init() }
 }
 
-/// Each viewer and each phone is a file; the usual soft limit of 1,024 is reached in a lecture hall.
+/// Each viewer and each phone is a file; the usual soft limit of 1,024 is reached in a lecture hall. What the hard one is good for, the
+/// server says where it shares it out.
 fn raise_file_limit() {
-    const COMFORTABLE: u64 = 10_000;
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) if limit < COMFORTABLE => tracing::warn!(limit, "few open files are allowed; with more people than that, raise `ulimit -n`"),
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
     }
 }
 

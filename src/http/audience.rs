@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post, route};
 
@@ -19,7 +19,8 @@ use crate::live::Found;
 use crate::wire::vote::{MyBallot, PassAnswer};
 
 /// Shared caches ask once a second; while the origin is away they go on showing what they have, for a day.
-const LIVE_CACHE: &str = "public, max-age=1, s-maxage=1, stale-while-revalidate=5, stale-if-error=86400";
+static LIVE_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=1, s-maxage=1, stale-while-revalidate=5, stale-if-error=86400");
+static JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// A short name may be given to another event; a picture of it must not outlive that for long.
 const QR_CACHE: &str = "public, max-age=60";
 pub const NO_STORE: &str = "no-store";
@@ -50,23 +51,25 @@ pub async fn mint(request: HttpRequest, code: Path<String>, site: Data<Site>, _b
 #[route("/api/v1/live/{code}", method = "GET", method = "HEAD")]
 pub async fn document(request: HttpRequest, code: Path<String>, site: Data<Site>) -> Result<HttpResponse> {
     let event = find_event(&site, &request, &code)?;
-    let frame = site.live.public(event).await?.borrow().clone();
+    let frame = site.live.newest(event).await?;
     let known = request.headers().get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()).is_some_and(|tags| matches_etag(tags, &frame.etag));
     let mut answer = HttpResponse::build(if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
-    answer.insert_header((ETAG, frame.etag.as_str())).insert_header((CACHE_CONTROL, LIVE_CACHE));
-    Ok(if known { answer.finish() } else { answer.insert_header((CONTENT_TYPE, "application/json")).body(frame.json.clone()) })
+    answer.insert_header((ETAG, frame.etag.as_str())).insert_header((CACHE_CONTROL, LIVE_CACHE.clone()));
+    Ok(if known { answer.finish() } else { answer.insert_header((CONTENT_TYPE, JSON.clone())).body(frame.json.clone()) })
 }
 
 /// Weak comparison, as RFC 9110 asks for in `If-None-Match`.
 pub fn matches_etag(tags: &str, etag: &str) -> bool {
-    let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    fn bare(tag: &str) -> &str {
+        tag.trim().trim_start_matches("W/")
+    }
     tags.trim() == "*" || tags.split(',').any(|tag| bare(tag) == bare(etag))
 }
 
 #[get("/api/v1/live/{code}/stream")]
 pub async fn document_stream(request: HttpRequest, code: Path<String>, site: Data<Site>) -> Result<HttpResponse> {
     let event = find_event(&site, &request, &code)?;
-    Ok(stream::answer(site.live.public(event).await?, NO_STORE, site.stop.clone()))
+    stream::to_audience(&request, &site, event, site.settings.trusted_proxies.client_of(&request)).await
 }
 
 /// The join link as a picture.

@@ -4,8 +4,11 @@ mod address;
 mod assets;
 mod audience;
 mod body;
+mod door;
 mod export;
 mod guard;
+mod limits;
+mod line;
 mod office;
 mod ops;
 mod pass;
@@ -13,17 +16,20 @@ mod problem;
 mod recent;
 mod sessions;
 mod site;
+mod stands;
 mod stream;
 mod voting;
 
 pub use address::TrustedProxies;
 pub use assets::{Asset, assets};
+pub use door::serve;
 pub use guard::SWEEP_EVERY;
+pub use limits::{Budget, Limits, SESSIONS_EVERY, Wanted};
 pub use ops::metrics_routes;
 pub use pass::PassKey;
 pub use sessions::{PASSWORD_CHARS_MIN, hash_password_now, sha256};
 pub use site::{Shared, Site, SiteSettings, chance, secret_bytes};
-pub use voting::votes_first;
+use voting::votes_first;
 
 use actix_web::http::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, PERMISSIONS_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::DefaultHeaders;
@@ -42,12 +48,12 @@ static SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
     (PERMISSIONS_POLICY, HeaderValue::from_static("camera=(), microphone=(), geolocation=()")),
 ];
 
-pub fn security_headers() -> DefaultHeaders {
+fn security_headers() -> DefaultHeaders {
     SECURITY_HEADERS.iter().cloned().fold(DefaultHeaders::new(), DefaultHeaders::add)
 }
 
 /// All routes of the public listener.
-pub fn routes(config: &mut ServiceConfig) {
+fn routes(config: &mut ServiceConfig) {
     let query_invalid = || Error::invalid("query_invalid", "What stands behind the question mark is not what this address takes.");
     config
         .app_data(QueryConfig::default().error_handler(move |_, _| query_invalid().into()))

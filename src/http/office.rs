@@ -178,8 +178,8 @@ async fn presenter_document(_owner: Owner, site: Data<Site>, event: Path<String>
 }
 
 #[get("/api/v1/events/{event}/stream")]
-async fn presenter_stream(_owner: Owner, site: Data<Site>, event: Path<String>) -> Result<HttpResponse> {
-    Ok(stream::answer(site.live.presenter(event.parse()?).await?, NO_STORE, site.stop.clone()))
+async fn presenter_stream(request: HttpRequest, owner: Owner, site: Data<Site>, event: Path<String>) -> Result<HttpResponse> {
+    stream::to_presenter(&request, &site, event.parse()?, owner.session).await
 }
 
 #[post("/api/v1/events/{event}/polls")]

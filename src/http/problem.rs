@@ -70,6 +70,25 @@ fn answer(status: StatusCode, code: &'static str, detail: &'static str) -> HttpR
     response.body(serde_json::to_vec(&problem).expect("strings can be written"))
 }
 
+/// For a connection there is no room for, whatever it would have asked: a whole answer as bytes.
+pub fn no_room() -> Vec<u8> {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let problem = Problem {
+        r#type: "about:blank",
+        title: status.canonical_reason().unwrap_or("Error"),
+        status: status.as_u16(),
+        code: "busy",
+        detail: "Too many connections at once. Nothing was changed; it will work in a moment.",
+    };
+    let body = serde_json::to_string(&problem).expect("strings can be written");
+    let security: String = super::SECURITY_HEADERS.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().expect("ours are ASCII"))).collect();
+    let (length, retry) = (body.len(), fastrand::u32(RETRY_AFTER_S));
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\nretry-after: {retry}\r\n{security}connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
 /// Whatever no route knows. Never the app's HTML: a path that looks like an asset must not be cached as a page.
 pub async fn unknown_address(request: HttpRequest) -> HttpResponse {
     let known_elsewhere = request.resource_map().has_resource(request.path());

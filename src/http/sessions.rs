@@ -27,11 +27,16 @@ pub const PASSWORD_CHARS_MIN: usize = 12;
 /// argon2 hashes any length; nobody types this much.
 const PASSWORD_BYTES_MAX: usize = 1_024;
 
+/// SHA-256 of a session's token: what the database knows of it.
+pub type SessionHash = [u8; 32];
+
 /// Somebody who may do everything in the back office.
 pub struct Owner {
     /// As it stands in the audit log.
     pub name: String,
     pub account: Option<Account>,
+    /// `None` for the API token, which has no end.
+    pub session: Option<SessionHash>,
 }
 
 impl Owner {
@@ -52,7 +57,7 @@ impl FromRequest for Owner {
             if let Some(token) = bearer(&request) {
                 let known = site.settings.api_token_hash.is_some_and(|hash| bool::from(hash.ct_eq(&sha256(token.as_bytes()))));
                 return if known {
-                    Ok(Owner { name: "api token".into(), account: None })
+                    Ok(Owner { name: "api token".into(), account: None, session: None })
                 } else {
                     Err(Error::Unauthorized(reason("token_invalid", "This API token is not known here.")))
                 };
@@ -62,9 +67,10 @@ impl FromRequest for Owner {
             if !matches!(*request.method(), Method::GET | Method::HEAD) {
                 check_same_site(&request, true)?;
             }
-            let account = site.store.account_of_session(sha256(token.as_bytes()), now_ms()).await?;
+            let session = sha256(token.as_bytes());
+            let account = site.store.account_of_session(session, now_ms()).await?;
             match account.role {
-                Role::Owner => Ok(Owner { name: account.email.clone(), account: Some(account) }),
+                Role::Owner => Ok(Owner { name: account.email.clone(), account: Some(account), session: Some(session) }),
             }
         })
     }
@@ -117,7 +123,9 @@ pub async fn open(site: &Site, account: &Account) -> Result<Cookie<'static>> {
 pub async fn close(site: &Site, request: &HttpRequest) -> Result<Cookie<'static>> {
     if let Some(token) = session_token(request, &site.settings) {
         check_same_site(request, true)?;
-        site.store.delete_session(sha256(token.as_bytes())).await?;
+        let session = sha256(token.as_bytes());
+        site.store.delete_session(session).await?;
+        site.limits.end_session(&session);
     }
     Ok(cookie(&site.settings, String::new(), 0))
 }

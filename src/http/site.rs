@@ -6,8 +6,10 @@ use uuid::Uuid;
 
 use super::address::TrustedProxies;
 use super::guard::Guard;
+use super::limits::Limits;
 use super::pass::PassKey;
 use super::recent::Recent;
+use super::stands::Stands;
 use crate::intake::Desk;
 use crate::live::{Glance, Live};
 use crate::store::Store;
@@ -39,12 +41,20 @@ pub struct Shared {
     pub passes: PassKey,
     pub recent: Recent,
     pub guard: Guard,
+    pub limits: Arc<Limits>,
     pub stop: tokio_util::sync::CancellationToken,
 }
 
 impl Shared {
-    pub fn new(settings: SiteSettings, store: Store, live: Live, passes: PassKey, stop: tokio_util::sync::CancellationToken) -> Arc<Shared> {
-        Arc::new(Shared { settings, store, live, passes, recent: Recent::default(), guard: Guard::default(), stop })
+    pub fn new(
+        settings: SiteSettings,
+        store: Store,
+        live: Live,
+        passes: PassKey,
+        limits: Arc<Limits>,
+        stop: tokio_util::sync::CancellationToken,
+    ) -> Arc<Shared> {
+        Arc::new(Shared { settings, store, live, passes, recent: Recent::default(), guard: Guard::default(), limits, stop })
     }
 }
 
@@ -53,12 +63,13 @@ pub struct Site {
     pub shared: Arc<Shared>,
     pub desk: Desk,
     pub glance: Glance,
+    pub stands: Stands,
 }
 
 impl Site {
     pub fn new(shared: Arc<Shared>, desk: Desk) -> Site {
-        let glance = Glance::new(shared.live.clone());
-        Site { shared, desk, glance }
+        let (glance, stands) = (Glance::new(shared.live.clone()), Stands::new(shared.stop.clone()));
+        Site { shared, desk, glance, stands }
     }
 }
 

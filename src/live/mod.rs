@@ -18,6 +18,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OnceCell, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
@@ -28,8 +29,9 @@ use index::Index;
 
 /// How often the database is asked what changed. Closing a poll reaches every process within two of these.
 const TICK: Duration = Duration::from_millis(150);
-/// A nudge from the same process is answered sooner, but not more often than this.
-const TICK_MIN: Duration = Duration::from_millis(40);
+/// A nudge from the same process is answered at once, but not more often than this: each redraw is written to every viewer, and people see
+/// no more than ten a second.
+const TICK_MIN: Duration = Duration::from_millis(100);
 /// An event nobody has read for this long is forgotten until somebody does.
 const FORGET_AFTER_MS: Millis = 300_000;
 /// Events held in memory; each is a few kilobytes. Beyond, new ones are refused until others are forgotten.
@@ -128,6 +130,12 @@ impl Live {
         Ok(self.loaded(id, &entry).await?.public.subscribe())
     }
 
+    /// The public document as it is now.
+    pub async fn newest(&self, id: EventId) -> Result<Arc<Frame>> {
+        let entry = self.entry(id)?;
+        Ok(self.loaded(id, &entry).await?.public.borrow().clone())
+    }
+
     /// The presenter's document.
     pub async fn presenter(&self, id: EventId) -> Result<watch::Receiver<Arc<Frame>>> {
         let entry = self.entry(id)?;
@@ -151,12 +159,14 @@ impl Live {
 
     /// Redraws until told to stop.
     pub async fn run(self, stop: CancellationToken) {
+        let mut begun = Instant::now();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.shared.nudge.notified() => tokio::time::sleep(TICK_MIN).await,
-                () = tokio::time::sleep(TICK) => {}
+                () = self.shared.nudge.notified() => tokio::time::sleep_until(begun + TICK_MIN).await,
+                () = tokio::time::sleep_until(begun + TICK) => {}
             }
+            begun = Instant::now();
             if let Err(error) = self.tick().await {
                 // The last documents stay; their age shows.
                 tracing::warn!(%error, "the live documents could not be brought up to date");
@@ -176,11 +186,10 @@ impl Live {
         self.take_in_edits(&pulse, now).await;
         let due = self.due(&pulse, now);
         let polls: Vec<PollId> = due.iter().flat_map(|(_, loaded)| loaded.event().all_polls().collect::<Vec<_>>()).collect();
-        if !polls.is_empty() {
-            let tallies = self.shared.store.tallies(polls).await?;
-            for (_, entry) in &due {
-                self.draw(entry, &tallies, pulse.counted_through);
-            }
+        // An event without polls has a title all the same.
+        let tallies = if polls.is_empty() { HashMap::new() } else { self.shared.store.tallies(polls).await? };
+        for (_, entry) in &due {
+            self.draw(entry, &tallies, pulse.counted_through);
         }
         self.forget(now);
         Ok(())
@@ -243,8 +252,9 @@ impl Live {
         let drawn = draw::draw(&event, tallies, now, counted_through, REFRESH_MS, join_url(&self.shared.public_url, &event));
         loaded.drawn_to.store(counted_through.max(1), Ordering::Relaxed);
         loaded.next_flip.store(next_flip(&event, now), Ordering::Relaxed);
-        replace_if_newer(&loaded.public, drawn.public);
+        // In this order: what the audience sees, the presenter can see too.
         replace_if_newer(&loaded.presenter, drawn.presenter);
+        replace_if_newer(&loaded.public, drawn.public);
     }
 
     fn entry(&self, id: EventId) -> Result<Arc<Entry>> {

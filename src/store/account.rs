@@ -114,6 +114,24 @@ impl Store {
         .await
     }
 
+    /// Which of these sessions are over, by sign-out or by time.
+    pub async fn ended_sessions(&self, token_hashes: Vec<[u8; 32]>, now: Millis) -> Result<Vec<[u8; 32]>> {
+        let pool = self.office.clone();
+        self.owned(async move {
+            let mut ended = Vec::new();
+            // Presenters are few, and the key is the primary one.
+            for hash in token_hashes {
+                let alive: Option<(i64,)> = reading!(&pool, db => sqlx::query_as(
+                    "select 1 from session where token_hash = $1 and expires_at > $2").bind(hash.to_vec()).bind(now).fetch_optional(db).await)?;
+                if alive.is_none() {
+                    ended.push(hash);
+                }
+            }
+            Ok(ended)
+        })
+        .await
+    }
+
     /// The secret of this name; `fresh` becomes it when there is none yet. Whoever comes first decides for all processes.
     pub async fn secret(&self, name: &'static str, fresh: Vec<u8>) -> Result<Vec<u8>> {
         let pool = self.office.clone();

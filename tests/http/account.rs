@@ -17,28 +17,28 @@ on_both![
     an_api_token_is_an_owner,
 ];
 
-const EMAIL: &str = "ada@example.org";
-const PASSWORD: &str = "a few words in a row";
+pub const EMAIL: &str = "ada@example.org";
+pub const PASSWORD: &str = "a few words in a row";
 
 fn token(server: &Server) -> String {
     server.setup_link.split_once("#setup=").expect("a setup link").1.to_owned()
 }
 
 /// As a browser does from our own page.
-fn browser(server: &Server, method: &str, path: &str, cookie: Option<&str>, body: serde_json::Value) -> Answer {
+pub fn browser(server: &Server, method: &str, path: &str, cookie: Option<&str>, body: serde_json::Value) -> Answer {
     let mut headers = vec![("sec-fetch-site", "same-origin"), ("content-type", "application/json")];
     headers.extend(cookie.map(|c| ("cookie", c)));
     let body = (!body.is_null()).then(|| body.to_string());
     server.call(method, path, &headers, body.as_deref())
 }
 
-fn set_up(server: &Server) -> String {
+pub fn set_up(server: &Server) -> String {
     let body = json!({"token": token(server), "email": EMAIL, "password": PASSWORD});
     cookie(&browser(server, "POST", "/api/v1/setup", None, body).expect(201))
 }
 
 #[track_caller]
-fn cookie(answer: &Answer) -> String {
+pub fn cookie(answer: &Answer) -> String {
     answer.header("set-cookie").expect("a cookie").split(';').next().unwrap().to_owned()
 }
 

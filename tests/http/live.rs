@@ -13,6 +13,7 @@ on_both![
     a_document_is_cacheable_and_known_by_its_tag,
     a_stream_begins_with_the_newest_and_tells_every_change,
     a_reader_that_comes_back_gets_the_newest,
+    an_event_without_polls_shows_its_edits,
     a_stream_ends_with_its_event,
     what_the_audience_may_not_see_is_not_in_its_bytes,
     results_after_the_close_wait_for_the_close_to_reach_everybody,
@@ -109,6 +110,16 @@ fn connections(server: &Server) -> usize {
     let held = |state: &str| !matches!(state, "06" | "07" | "0A");
     let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
     table.lines().skip(1).map(|line| line.split_ascii_whitespace().collect::<Vec<_>>()).filter(|row| row[1].ends_with(&port) && held(row[3])).count()
+}
+
+fn an_event_without_polls_shows_its_edits(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let mut stream = Events::open(&hall, &format!("/api/v1/live/{}/stream", event.code), &[]);
+    assert_eq!(stream.next().expect("an event").json()["event"]["title"], "Friday");
+    hall.office("PATCH", &format!("/api/v1/events/{}", event.id), json!({"title": "Monday"})).expect(200);
+    assert_eq!(event.live(&hall)["event"]["title"], "Monday", "who edits sees what was edited");
+    stream.until("and so do those who watch", |live| live["event"]["title"] == "Monday");
 }
 
 fn a_stream_ends_with_its_event(backend: Backend) {

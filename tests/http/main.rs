@@ -17,3 +17,4 @@ mod process;
 mod routes;
 mod trouble;
 mod voting;
+mod watching;

@@ -32,6 +32,8 @@ fn probes_and_metrics_tell_how_it_is(backend: Backend) {
         "groundswell_ballots_tallied_total{fate=\"counted\"}",
         "groundswell_batch_safe_seconds_bucket",
         "groundswell_live_age_seconds",
+        "groundswell_viewers{kind=\"audience\"}",
+        "groundswell_viewers_refused_total{why=\"full\"}",
     ] {
         assert!(metrics.body.lines().any(|line| line.starts_with(name)), "no {name}");
     }
@@ -99,6 +101,9 @@ fn an_impossible_setting_stops_the_start_by_name() {
         (&[("PORT", "eighty")], &[], "port"),
         (&[("LANES", "0")], &[], "lanes"),
         (&[("HOST", "nonsense")], &[], "host"),
+        (&[("VIEWERS_MAX", "some")], &[], "viewers-max"),
+        (&[("VIEWERS_MAX", "1000000000")], &[], "VIEWERS_MAX"),
+        (&[("CONNECTIONS_MAX", "100000000000")], &[], "CONNECTIONS_MAX"),
         (&[], &["--colour", "red"], "--colour"),
         (&[], &["serv"], "serv"),
         (&[], &["web"], "AMQP_URL"),
@@ -120,6 +125,9 @@ fn an_impossible_setting_stops_the_start_by_name() {
         "GROUNDSWELL_OWNER_EMAIL",
         "GROUNDSWELL_API_TOKEN_FILE",
         "LANES",
+        "CONNECTIONS_MAX",
+        "VIEWERS_MAX",
+        "VIEWERS_PER_ADDRESS_MAX",
     ] {
         assert!(help.contains(name), "--help does not tell of {name}");
     }

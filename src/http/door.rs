@@ -1,0 +1,93 @@
+//! The door: takes connections, as many as there is room for, and gives each to HTTP with a way out for streams. What `HttpServer` does, but
+//! for these two.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix_http::HttpService;
+use actix_http::error::DispatchError;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server};
+use actix_web::rt::net::TcpStream;
+use actix_web::web::Data;
+use actix_web::{App, Error, middleware};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::limits::Limits;
+use super::line::Line;
+use super::site::Site;
+
+/// Requests that are being answered get this long when the server stops.
+const SHUTDOWN_TIMEOUT_S: u64 = 20;
+/// A head that takes longer is given up.
+const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// A client that was told that the connection ends gets this long to end it too.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Connections that are told there is no room, at once; beyond, they are closed without a word.
+const REFUSALS_MAX: usize = 64;
+const REFUSAL_READ_BYTES_MAX: usize = 64 * 1_024;
+
+/// `site` is called once on each thread. Connections are limited by `limits`.
+pub fn serve(listener: TcpListener, threads: usize, limits: Arc<Limits>, site: impl Fn() -> Site + Send + Clone + 'static) -> io::Result<Server> {
+    let builder = Server::build();
+    let draining = builder.graceful_shutdown_signal();
+    let server = builder
+        .workers(threads)
+        // The limit is ours, and across threads.
+        .max_concurrent_connections(usize::MAX)
+        .shutdown_timeout(SHUTDOWN_TIMEOUT_S)
+        .disable_signals()
+        .listen("public", listener, move || {
+            let (limits, draining) = (limits.clone(), draining.clone());
+            let voting = middleware::from_fn(super::votes_first);
+            let app = App::new().app_data(Data::new(site())).wrap(super::security_headers()).wrap(voting).configure(super::routes);
+            let app = app.into_factory().map_err(|error: Error| error.error_response());
+            let http = HttpService::build()
+                .graceful_shutdown_signal(move || {
+                    let draining = draining.clone();
+                    async move { draining.notified().await }
+                })
+                .keep_alive(KEEP_ALIVE)
+                .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+                .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+                .h1_allow_half_closed(false)
+                .on_connect_ext(|line: &Line, data| {
+                    data.insert(line.seat());
+                })
+                .h1(map_config(app, |()| AppConfig::default()));
+            fn_service(move |stream: TcpStream| {
+                let limits = limits.clone();
+                async move {
+                    let peer = stream.peer_addr().ok();
+                    match limits.connection() {
+                        Some(place) => Ok((Line::new(stream, place), peer)),
+                        None => Err(refuse(stream).await),
+                    }
+                }
+            })
+            .and_then(http)
+        })?
+        .run();
+    Ok(server)
+}
+
+/// No room: says so at once, whatever would have been asked.
+async fn refuse(mut stream: TcpStream) -> DispatchError {
+    static REFUSALS: AtomicUsize = AtomicUsize::new(0);
+    if REFUSALS.fetch_add(1, Ordering::Relaxed) < REFUSALS_MAX {
+        let told = async {
+            stream.write_all(&super::problem::no_room()).await?;
+            stream.shutdown().await?;
+            // Closed before the request is read, the client might never see the answer.
+            let mut rest = (&mut stream).take(REFUSAL_READ_BYTES_MAX as u64);
+            tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+        };
+        let _ = tokio::time::timeout(DISCONNECT_TIMEOUT, told).await;
+    }
+    REFUSALS.fetch_sub(1, Ordering::Relaxed);
+    DispatchError::Io(io::ErrorKind::ConnectionRefused.into())
+}
