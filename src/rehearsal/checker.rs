@@ -127,7 +127,7 @@ pub fn check(mut attempts: Vec<Attempt>, mut rows: Vec<Row>, published: &Publish
     verdict.doubled += published.live.distance(&published.tally) + published.export.distance(&recount);
     verdict.doubled += published.stream.as_ref().map_or(0, |stream| stream.distance(&published.tally));
 
-    attempts.sort_unstable_by(|a, b| (a.voter, a.revision, a.ballot, a.outcome).cmp(&(b.voter, b.revision, b.ballot, b.outcome)));
+    attempts.sort_unstable_by_key(|a| (a.voter, a.revision, a.ballot, a.outcome));
     rows.sort_unstable_by_key(|row| row.voter);
     let mut people = attempts.chunk_by(|a, b| a.voter == b.voter).peekable();
     let mut holds = rows.chunk_by(|a, b| a.voter == b.voter).peekable();

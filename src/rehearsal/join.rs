@@ -74,24 +74,29 @@ async fn one_connection(target: Target, request: Arc<[u8]>, joining: Rc<RefCell<
             joining.asked += 1;
         }
         let answer = ask(&target, &request, &mut stream, &mut buffer).await;
-        let mut now = joining.borrow_mut();
-        now.asked -= 1;
-        match answer.and_then(|(voter, pass)| {
-            ensure!(now.share.join(voter, pass), "passes of different lengths");
+        let joined = answer.and_then(|(voter, pass)| {
+            let fits = joining.borrow_mut().share.join(voter, pass);
+            ensure!(fits, "passes of different lengths");
             Ok(())
-        }) {
-            Ok(()) => {
-                now.progress_at = Instant::now();
-                meter.joined.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(why) => {
-                if now.progress_at.elapsed() > PATIENCE {
-                    now.failure = Some(format!("{why:#}"));
-                }
-                drop(now);
+        });
+        joining.borrow_mut().settle(&joined);
+        match joined {
+            Ok(()) => drop(meter.joined.fetch_add(1, Ordering::Relaxed)),
+            Err(_) => {
                 stream = None;
                 tokio::time::sleep(Duration::from_millis(fastrand::u64(PAUSE_MS))).await;
             }
+        }
+    }
+}
+
+impl Joining {
+    fn settle(&mut self, joined: &anyhow::Result<()>) {
+        self.asked -= 1;
+        match joined {
+            Ok(()) => self.progress_at = Instant::now(),
+            Err(why) if self.progress_at.elapsed() > PATIENCE => self.failure = Some(format!("{why:#}")),
+            Err(_) => {}
         }
     }
 }

@@ -271,7 +271,6 @@ async fn on_stage(
         target: target.clone(),
         poll: stage.poll.to_string(),
         habits,
-        connections: plan.connections,
         epoch: now_ms() - CLOCKS_APART_MS,
         stop: halt.clone(),
         ready: AtomicUsize::new(0),
@@ -441,17 +440,17 @@ impl Measured<'_> {
         let clean = check.is_clean() && answers.contradicted == 0 && self.finished;
         let stopped_early = answers.not_sent > 0 || joining.people < u64::from(plan.voters);
         let complete = clean && answers.people == joining.people;
-        let fit = report::fit(
-            plan.voters.into(),
-            plan.over.as_secs_f64(),
-            answers.people,
-            &answers.from_tap,
-            answers.last_accepted_s,
-            answers.per_second,
-            limit.what == "taps",
+        let fit = report::fit(&report::Audience {
+            people: plan.voters.into(),
+            over_s: plan.over.as_secs_f64(),
+            answered: answers.people,
+            from_tap: answers.from_tap,
+            last_accepted_s: answers.last_accepted_s,
+            per_second: answers.per_second,
+            kept_up: limit.what == "taps",
             complete,
-            stopped_early,
-        );
+            stopped: stopped_early,
+        });
         let latencies = report::latencies(&shares);
         let end_s = last_counted_s.max(answers.last_accepted_s).max(plan.over.as_secs_f64());
         Report {
@@ -461,11 +460,11 @@ impl Measured<'_> {
             url: plan.url.clone(),
             stopped_early,
             plan: report::PlanPart {
-                voters: plan.voters,
+                voters: plan.voters.into(),
                 over_s: plan.over.as_secs_f64(),
                 shape: plan.shape.as_str(),
-                connections: plan.connections,
-                viewers: plan.viewers,
+                connections: plan.connections as u64,
+                viewers: plan.viewers as u64,
                 change: plan.change,
                 repeat: plan.repeat,
                 choices: plan.choices,

@@ -113,7 +113,7 @@ fn race(r: &Report) -> Plot {
         y: marks(most, 4).into_iter().map(|n| (HEIGHT - n / most * HEIGHT, short(n))).collect(),
         words: format!(
             "All {} people had tapped after {}, the last was answered after {} and counted after {}.",
-            count(r.plan.voters.into()),
+            count(r.plan.voters),
             seconds(r.plan.over_s),
             seconds(r.answers.last_accepted_s),
             seconds(r.counting.last_counted_s)
@@ -167,19 +167,13 @@ fn in_words(p: &Percentiles) -> String {
 struct CpuBar {
     name: String,
     us: f64,
-    x: f64,
-    width: f64,
+    /// As a part of all.
+    part: f64,
 }
 
 fn cpu_bars(r: &Report) -> Vec<CpuBar> {
     let total: f64 = r.cpu.us_per_vote.values().sum::<f64>().max(1e-9);
-    let mut x = 0.0;
-    let bar = |(name, us): (&String, &f64)| {
-        let bar = CpuBar { name: name.clone(), us: *us, x, width: us / total * WIDTH };
-        x += bar.width;
-        bar
-    };
-    r.cpu.us_per_vote.iter().map(bar).collect()
+    r.cpu.us_per_vote.iter().map(|(name, us)| CpuBar { name: name.clone(), us: *us, part: us / total }).collect()
 }
 
 #[cfg(test)]

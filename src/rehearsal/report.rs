@@ -54,11 +54,11 @@ pub struct Report {
 
 #[derive(Clone, Debug, Serialize)]
 pub struct PlanPart {
-    pub voters: u32,
+    pub voters: u64,
     pub over_s: f64,
     pub shape: &'static str,
-    pub connections: usize,
-    pub viewers: usize,
+    pub connections: u64,
+    pub viewers: u64,
     pub change: f64,
     pub repeat: f64,
     pub choices: u16,
@@ -349,18 +349,24 @@ pub fn limit(c: &Circumstances) -> Limit {
     Limit { what: "waiting", why }
 }
 
-/// Does this audience fit? `complete`: everybody was answered, and every promise was kept.
-pub fn fit(
-    people: u64,
-    over_s: f64,
-    answered: u64,
-    from_tap: &Percentiles,
-    last_accepted_s: f64,
-    per_second: f64,
-    kept_up: bool,
-    complete: bool,
-    stopped: bool,
-) -> Fit {
+/// What the verdict on an audience rests on.
+#[derive(Clone, Debug)]
+pub struct Audience {
+    pub people: u64,
+    pub over_s: f64,
+    pub answered: u64,
+    pub from_tap: Percentiles,
+    pub last_accepted_s: f64,
+    pub per_second: f64,
+    /// The taps set the pace, not the server: it may take more.
+    pub kept_up: bool,
+    /// Everybody was answered, and every promise was kept.
+    pub complete: bool,
+    pub stopped: bool,
+}
+
+pub fn fit(audience: &Audience) -> Fit {
+    let Audience { people, over_s, answered, from_tap, last_accepted_s, per_second, kept_up, complete, stopped } = audience.clone();
     let whole = format!("An audience of {} voting within {}", count(people), seconds(over_s));
     let needed = people as f64 / (over_s + PATIENCE_S);
     // What arrives over the time given, and what is still worked off within everybody's patience.
@@ -472,7 +478,17 @@ mod tests {
     fn the_verdict_on_an_audience_is_a_plain_sentence() {
         let slow = circumstances().from_tap;
         let fit = |p: &Percentiles, complete, stopped| {
-            super::fit(1_000_000, 1.0, if complete { 1_000_000 } else { 999_990 }, p, 17.0, 58_800.0, false, complete, stopped)
+            super::fit(&Audience {
+                people: 1_000_000,
+                over_s: 1.0,
+                answered: if complete { 1_000_000 } else { 999_990 },
+                from_tap: *p,
+                last_accepted_s: 17.0,
+                per_second: 58_800.0,
+                kept_up: false,
+                complete,
+                stopped,
+            })
         };
         let too_many = fit(&slow, true, false);
         assert_eq!((too_many.word, too_many.people_within_patience), ("too_many", 352_800));

@@ -41,8 +41,6 @@ pub struct Storm {
     pub target: Target,
     pub poll: String,
     pub habits: Habits,
-    /// All together.
-    pub connections: usize,
     /// `Fate::accepted` counts from here.
     pub epoch: Millis,
     pub stop: Arc<AtomicBool>,

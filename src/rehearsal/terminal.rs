@@ -199,11 +199,11 @@ pub fn page(r: &Report) -> String {
 pub fn heading(r: &Report) -> String {
     format!(
         "{} people voting within {} ({}), {} connections, {} viewers",
-        count(r.plan.voters.into()),
+        count(r.plan.voters),
         seconds(r.plan.over_s),
         r.plan.shape,
-        count(r.plan.connections as u64),
-        count(r.plan.viewers as u64)
+        count(r.plan.connections),
+        count(r.plan.viewers)
     )
 }
 
