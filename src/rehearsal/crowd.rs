@@ -216,7 +216,7 @@ impl Share {
     }
 
     /// Microseconds from the start to each success, changes of mind included.
-    pub fn last_answers<'a>(&'a self, habits: &'a Habits) -> impl Iterator<Item = u64> + 'a {
+    pub fn answered_at<'a>(&'a self, habits: &'a Habits) -> impl Iterator<Item = u64> + 'a {
         self.fates.iter().enumerate().flat_map(move |(at, fates)| {
             let n = self.number(at);
             let first = habits.taps_at(n);

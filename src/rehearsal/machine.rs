@@ -47,10 +47,14 @@ impl Machine {
     }
 }
 
-/// What was spent between two looks; who spent nothing is left out.
+/// What was spent between two looks. Who spent next to nothing is left out: a database that runs beside, and has no part in this.
 pub fn between(before: &Spent, after: &Spent) -> Spent {
+    const PART_LEAST: f64 = 0.02;
     let difference = |(name, seconds): (&String, &f64)| (name.clone(), (seconds - before.get(name).copied().unwrap_or(0.0)).max(0.0));
-    after.iter().map(difference).filter(|(_, seconds)| *seconds > 0.0).collect()
+    let mut spent: Spent = after.iter().map(difference).collect();
+    let all: f64 = spent.values().sum();
+    spent.retain(|_, seconds| *seconds > all * PART_LEAST);
+    spent
 }
 
 pub fn own_thread_cpu_s() -> f64 {
@@ -122,7 +126,7 @@ mod tests {
     #[test]
     fn only_what_was_spent_is_told() {
         let before = Spent::from([("server".into(), 1.0), ("broker".into(), 2.0)]);
-        let after = Spent::from([("server".into(), 3.5), ("broker".into(), 2.0), ("postgres".into(), 1.0)]);
+        let after = Spent::from([("server".into(), 3.5), ("broker".into(), 2.01), ("postgres".into(), 1.0)]);
         assert_eq!(between(&before, &after), Spent::from([("server".into(), 2.5), ("postgres".into(), 1.0)]));
     }
 }

@@ -498,7 +498,7 @@ impl Measured<'_> {
     fn answers(&self) -> report::Answers {
         let shares: Vec<&Share> = self.sent.iter().map(|s| &s.share).collect();
         let latencies = report::latencies(&shares);
-        let last_us = shares.iter().flat_map(|s| s.last_answers(self.habits)).max().unwrap_or(0);
+        let last_us = shares.iter().flat_map(|s| s.answered_at(self.habits)).max().unwrap_or(0);
         let sum = |of: fn(&Sent) -> u64| self.sent.iter().map(of).sum::<u64>();
         let mut statuses = std::collections::BTreeMap::new();
         self.sent.iter().flat_map(|s| &s.statuses).for_each(|(status, times)| *statuses.entry(*status).or_default() += times);
@@ -523,7 +523,7 @@ impl Measured<'_> {
             contradicted: sum(|s| s.contradicted),
             from_tap: Percentiles::of_sorted(&latencies),
             on_the_wire: Percentiles::of(&wire, 1_000.0),
-            per_second: latencies.len() as f64 / last_accepted_s.max(1e-9),
+            per_second: report::pace(shares.iter().flat_map(|s| s.answered_at(self.habits)).collect()),
             last_accepted_s,
             statuses,
         }

@@ -50,12 +50,14 @@ pub fn render(report: &Report) -> anyhow::Result<String> {
     Ok(page.render()?)
 }
 
-/// The inside of every plot, in its own units; text lies around it.
-const WIDTH: f64 = 640.0;
+/// The inside of every plot, in its own units, about a pixel each; text lies around it.
+const WIDE: f64 = 980.0;
+const NARROW: f64 = 450.0;
 const HEIGHT: f64 = 220.0;
 
 /// What a template needs to draw axes and lines.
 struct Plot {
+    width: f64,
     lines: Vec<Line>,
     /// Position along the axis, and what stands there.
     x: Vec<(f64, String)>,
@@ -105,11 +107,13 @@ fn trimmed(number: f64) -> String {
 fn race(r: &Report) -> Plot {
     let end = r.timeline.last().map_or(1.0, |p| p.s).max(0.001);
     let most = r.timeline.iter().map(|p| p.tapped.max(p.accepted).max(p.counted)).max().unwrap_or(1).max(1) as f64;
-    let at = |s: f64, people: u64| (s / end * WIDTH, HEIGHT - people as f64 / most * HEIGHT);
+    let at = |s: f64, people: u64| (s / end * WIDE, HEIGHT - people as f64 / most * HEIGHT);
     let line = |class, of: fn(&super::report::Point) -> u64| Line::of(class, &r.timeline.iter().map(|p| at(p.s, of(p))).collect::<Vec<_>>());
     Plot {
-        lines: vec![line("tapped", |p| p.tapped), line("accepted", |p| p.accepted), line("counted", |p| p.counted)],
-        x: marks(end, 8).into_iter().map(|s| (s / end * WIDTH, format!("{} s", trimmed(s)))).collect(),
+        width: WIDE,
+        // The thin line of what was accepted lies on the broad one of what was counted: where all goes well, they are one.
+        lines: vec![line("tapped", |p| p.tapped), line("counted", |p| p.counted), line("accepted", |p| p.accepted)],
+        x: marks(end, 8).into_iter().map(|s| (s / end * WIDE, format!("{} s", trimmed(s)))).collect(),
         y: marks(most, 4).into_iter().map(|n| (HEIGHT - n / most * HEIGHT, short(n))).collect(),
         words: format!(
             "All {} people had tapped after {}, the last was answered after {} and counted after {}.",
@@ -124,7 +128,7 @@ fn race(r: &Report) -> Plot {
 /// How far along the axis a percentile stands: each further nine takes as much room as the one before.
 fn nines(percent: f64, longest: f64) -> f64 {
     let left = (1.0 - percent / 100.0).max(10f64.powf(-longest));
-    -left.log10() / longest * WIDTH
+    -left.log10() / longest * NARROW
 }
 
 fn answered(r: &Report) -> Plot {
@@ -136,6 +140,7 @@ fn answered(r: &Report) -> Plot {
     let named = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999].into_iter().filter(|p| *p <= before_last + 1e-9);
     let p = &r.answers.from_tap;
     Plot {
+        width: NARROW,
         lines: vec![Line::of("accepted", &points)],
         x: named.map(|p| (nines(p, longest), format!("{}%", trimmed_percent(p)))).collect(),
         y: marks(most, 4).into_iter().map(|v| (HEIGHT - v / most * HEIGHT, if v == 0.0 { "0".into() } else { ms(v) })).collect(),
@@ -150,10 +155,11 @@ fn trimmed_percent(percent: f64) -> String {
 fn fresh(r: &Report) -> Plot {
     let end = r.staleness.last().map_or(1.0, |p| p.0).max(0.001);
     let most = r.staleness.iter().map(|p| p.1).fold(1.0, f64::max);
-    let points: Vec<(f64, f64)> = r.staleness.iter().map(|(s, age)| (s.max(0.0) / end * WIDTH, HEIGHT - age / most * HEIGHT)).collect();
+    let points: Vec<(f64, f64)> = r.staleness.iter().map(|(s, age)| (s.max(0.0) / end * NARROW, HEIGHT - age / most * HEIGHT)).collect();
     Plot {
-        lines: vec![Line::of("counted", &points)],
-        x: marks(end, 8).into_iter().map(|s| (s / end * WIDTH, format!("{} s", trimmed(s)))).collect(),
+        width: NARROW,
+        lines: vec![Line::of("fresh", &points)],
+        x: marks(end, 6).into_iter().map(|s| (s / end * NARROW, format!("{} s", trimmed(s)))).collect(),
         y: marks(most, 4).into_iter().map(|v| (HEIGHT - v / most * HEIGHT, if v == 0.0 { "0".into() } else { ms(v) })).collect(),
         words: format!("From accepted vote to a viewer's screen: {}", in_words(&r.freshness.from_accepted)),
     }
@@ -192,6 +198,6 @@ mod tests {
     #[test]
     fn each_nine_takes_as_much_room_as_the_one_before() {
         let (ninety, ninety_nine) = (nines(90.0, 4.0), nines(99.0, 4.0));
-        assert!((ninety - WIDTH / 4.0).abs() < 1e-6 && (ninety_nine - WIDTH / 2.0).abs() < 1e-6 && nines(100.0, 4.0) == WIDTH);
+        assert!((ninety - NARROW / 4.0).abs() < 1e-6 && (ninety_nine - NARROW / 2.0).abs() < 1e-6 && nines(100.0, 4.0) == NARROW);
     }
 }

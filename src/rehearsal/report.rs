@@ -212,6 +212,14 @@ pub fn latencies(shares: &[&Share]) -> Vec<f64> {
     all.into_iter().map(|us| us as f64 / 1_000.0).collect()
 }
 
+/// Successes a second, from the first tap until 95 % of them had come: the last few are people who think, or who were sent away.
+pub fn pace(mut answered_at_us: Vec<u64>) -> f64 {
+    const MOST: f64 = 0.95;
+    answered_at_us.sort_unstable();
+    let most = (answered_at_us.len() as f64 * MOST).ceil() as usize;
+    answered_at_us.get(most.saturating_sub(1)).map_or(0.0, |us| most as f64 / (*us as f64 / 1e6).max(1e-6))
+}
+
 /// Percent of ballots and milliseconds, closer together towards the end: where the patience of people is decided.
 pub fn curve(sorted: &[f64]) -> Vec<(f64, f64)> {
     const STEPS_PER_NINE: i32 = 24;
@@ -266,7 +274,14 @@ pub fn freshness(accepted: &[Millis], viewers: &[Vec<Frame>], start: Millis, off
             shown = now;
         }
     }
-    (Percentiles::of(&all, 1.0), ages)
+    (Percentiles::of(&all, 1.0), thinned(ages))
+}
+
+/// The worst of each stretch: a report is one page, and a long rehearsal has thousands of frames.
+fn thinned(ages: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    const AGES_MAX: usize = 320;
+    let stretch = ages.len().div_ceil(AGES_MAX).max(1);
+    ages.chunks(stretch).filter_map(|part| part.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))).collect()
 }
 
 /// What the decision about the limit rests on.
@@ -339,10 +354,10 @@ pub fn limit(c: &Circumstances) -> Limit {
         return Limit { what: "generator", why };
     }
     let why = format!(
-        "Waiting: {} connections, each busy for {} per vote (the middle one), come to {:.0} votes a second, and neither the rehearsal's threads ({:.0} % busy) nor {} were full. Disk, broker or network decide; more --connections may show more.",
+        "{} connections, each busy for {} with the middle vote, come to {} votes a second, and neither the rehearsal's threads ({:.0} % busy) nor {} were full. Disk, broker or network decide; more --connections may show more.",
         count(c.connections as u64),
         ms(c.on_the_wire.p50),
-        c.per_second,
+        count(c.per_second as u64),
         c.generator_busy.min(1.0) * 100.0,
         if c.server_seen { format!("the machine's cores ({:.0} %)", busy.min(1.0) * 100.0) } else { "anything else that can be seen from here".into() },
     );
@@ -508,6 +523,14 @@ mod tests {
         assert_eq!(Percentiles::of_sorted(&[]), Percentiles::default());
         let curve = curve(&values);
         assert!(curve.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1) && curve.last() == Some(&(100.0, 1_000.0)));
+    }
+
+    #[test]
+    fn the_pace_is_not_that_of_the_last_one() {
+        let mut times: Vec<u64> = (1..=1_000).map(|n| n * 1_000).collect();
+        times[999] = 60_000_000;
+        assert!((pace(times) - 1_000.0).abs() < 1.0);
+        assert_eq!(pace(Vec::new()), 0.0);
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn line_of(moment: &Moment, per_second: u64) -> String {
         Moment::Watching { open, refused } => {
             let turned_away = if *refused > 0 { format!(", {} turned away", count(*refused)) } else { String::new() };
             // The first is the presenter.
-            format!("watching  {} viewers and a presenter{turned_away}", count(open.saturating_sub(1)))
+            format!("watching  a presenter, and an audience of {}{turned_away}", count(open.saturating_sub(1)))
         }
         Moment::Storm { elapsed, reading, counted } => storm_line(*elapsed, reading, *counted, per_second),
         Moment::Answered { elapsed, reading } => format!("answered  {} ballots within {}", count(reading.accepted), seconds(elapsed.as_secs_f64())),
@@ -140,7 +140,7 @@ pub fn page(r: &Report) -> String {
     line(
         "freshness",
         format!(
-            "p50 {}   p99 {}   max {}   (accepted vote to screen, {} viewers, {} events)",
+            "p50 {}   p99 {}   max {}   (accepted vote to screen; {} watching, {} events)",
             ms(f.p50),
             ms(f.p99),
             ms(f.max),
