@@ -231,7 +231,7 @@ fn paced(place: &Place, rate: usize, seconds: usize) -> Vec<i64> {
                 for (n, request) in own.iter().enumerate() {
                     tokio::time::sleep_until(begin + gap * n as u32 + gap * connection as u32 / CONNECTIONS as u32).await;
                     sent.push(now_us());
-                    assert_eq!(exchange(&mut stream, request, &mut buffer).await.expect("an answer"), 202);
+                    assert_eq!(exchange(&mut stream, request, &mut buffer).await.expect("an answer").0.status, 202);
                 }
                 sent
             });

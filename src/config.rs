@@ -1,6 +1,8 @@
 //! Settings: flags or environment, checked before anything starts. An impossible or unknown one stops the start with a sentence
 //! that names it.
 
+mod rehearse;
+
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::domain::{DEFAULT_LANES, Email};
 use crate::http::{TrustedProxies, Wanted};
+use crate::rehearsal::Plan;
 
 /// Live polls for crowds that arrive all at once.
 #[derive(Parser)]
@@ -20,7 +23,9 @@ struct Cli {
     settings: Settings,
 }
 
-#[derive(Subcommand, Clone, Debug, PartialEq, Eq)]
+pub use rehearse::Rehearse;
+
+#[derive(Subcommand, Clone, Debug, PartialEq)]
 pub enum Command {
     /// Everything in one process: accepts votes, counts them, serves pages and results (the default)
     Serve,
@@ -32,6 +37,8 @@ pub enum Command {
     Migrate,
     /// Recomputes every published number from the ballots, compares, and stops
     Recount,
+    /// Votes as an audience would, up to millions within a second, and checks that every answer was kept
+    Rehearse(Box<Rehearse>),
     /// Asks a running server on this machine whether it lives (for containers)
     Healthcheck,
 }
@@ -129,6 +136,8 @@ pub struct Config {
     pub tally_workers: u16,
     pub owner: Option<(Email, String)>,
     pub api_token: Option<String>,
+    /// With `rehearse`: what, and where the report goes.
+    pub rehearsal: Option<(Plan, Option<PathBuf>)>,
 }
 
 impl std::fmt::Debug for Config {
@@ -191,6 +200,10 @@ impl Config {
         if api_token.as_ref().is_some_and(|t| t.chars().count() < API_TOKEN_CHARS_MIN) {
             return Err(format!("GROUNDSWELL_API_TOKEN needs at least {API_TOKEN_CHARS_MIN} characters; `openssl rand -hex 32` makes a good one."));
         }
+        let rehearsal = match &command {
+            Command::Rehearse(asked) => Some(asked.as_ref().clone().into_plan(api_token.as_deref())?),
+            _ => None,
+        };
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Ok(Config {
             command,
@@ -211,6 +224,7 @@ impl Config {
             database_url,
             owner,
             api_token,
+            rehearsal,
         })
     }
 

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use groundswell::app::{Application, in_its_own_words};
 use groundswell::config::{Command, Config};
+use groundswell::rehearsal::{self, Moment, terminal};
 use groundswell::store::Store;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
             println!("The database is at the newest version.");
         }
         Command::Recount => return recount(&config).await,
+        Command::Rehearse(_) => return rehearse(config).await,
         Command::Serve | Command::Web | Command::Tally => serve(config).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -91,6 +94,31 @@ async fn recount(config: &Config) -> anyhow::Result<ExitCode> {
     }
     println!("{ballots} counting ballots (one per voter and round) recounted, {} differences", discrepancies.len());
     Ok(if discrepancies.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Ends with a failure when a promise was broken. A stop ends the voting; what was sent is checked all the same.
+async fn rehearse(config: Config) -> anyhow::Result<ExitCode> {
+    let (plan, directory) = config.rehearsal.expect("given with this command");
+    let stop = CancellationToken::new();
+    let told_to_stop = listen_for_stop();
+    tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            told_to_stop.await;
+            eprintln!("\nstopping: what was sent is checked; once more ends at once and leaves the rehearsal behind");
+            stop.cancel();
+            listen_for_stop().await;
+            std::process::exit(130);
+        }
+    });
+    let progress = terminal::Progress::new(std::io::stderr().is_terminal());
+    let report = rehearsal::run(&plan, stop, &|moment: Moment| progress.tell(&moment)).await?;
+    print!("{}", terminal::page(&report));
+    if let Some(directory) = directory {
+        report.write(&directory)?;
+        println!("{}", directory.join("report.html").display());
+    }
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn listen_for_stop() -> impl Future<Output = ()> {

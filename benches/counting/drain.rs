@@ -113,6 +113,7 @@ async fn open_event(store: &Store, n: usize) -> Event {
     };
     let id = poll.id;
     let draft = EventDraft {
+        rehearsal: false,
         id: EventId::compose(now_ms(), fastrand::u32(..)),
         codes: vec![JoinCode::compose(n as u32)],
         slug: None,

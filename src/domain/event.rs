@@ -33,6 +33,8 @@ pub struct Event {
     pub slug: Option<Slug>,
     pub title: String,
     pub state: EventState,
+    /// A load test: not in lists, and removable with its ballots.
+    pub rehearsal: bool,
     /// The poll on stage.
     pub current: Option<PollId>,
     /// Rises with every edit of anything in the event; half of the live document's version.

@@ -1,16 +1,19 @@
 //! Results on paper: as JSON, as a table for a spreadsheet, and the books.
 
-use actix_web::web::{Data, Path, Query};
+use std::fmt::Write;
+
+use actix_web::web::{Bytes, Data, Path, Query};
 use actix_web::{HttpResponse, get};
+use futures_util::stream::unfold;
 use serde::Deserialize;
 
 use super::office::{event_of, find, private};
 use super::sessions::Owner;
 use super::site::Site;
-use crate::domain::Poll;
+use crate::domain::{ChoiceId, Poll, PollId, VoterId};
 use crate::error::{Error, Result};
 use crate::live::counted_of;
-use crate::store::Standing;
+use crate::store::{Standing, Store};
 use crate::wire::document::{BooksPart, ChoicePart, Counted, ResultsPart};
 use crate::wire::office::{BooksAnswer, ResultsAnswer};
 
@@ -49,6 +52,71 @@ pub async fn results_csv(_owner: Owner, site: Data<Site>, poll: Path<String>, qu
     Ok(private(HttpResponse::Ok()).content_type("text/csv; charset=utf-8").insert_header(("Content-Disposition", name)).body(table))
 }
 
+/// Rows of one page of `ballots.csv`: about a megabyte of text, and what is held for one reader.
+const PAGE_ROWS: u32 = 8_000;
+
+/// Every ballot that counts, so that anybody can count again. No times or ids of people are in it but the anonymous voter's.
+#[get("/api/v1/polls/{poll}/ballots.csv")]
+pub async fn ballots_csv(_owner: Owner, site: Data<Site>, poll: Path<String>, query: Query<RoundQuery>) -> Result<HttpResponse> {
+    let (event, id) = event_of(&site, &poll).await?;
+    let event = site.store.event(event).await?;
+    let newest = find(&event, id)?.round;
+    let round = query.round.unwrap_or(newest);
+    if round == 0 || round > newest {
+        return Err(round_unknown());
+    }
+    let name = format!("attachment; filename=\"poll-{id}-round-{round}-ballots.csv\"");
+    let pages = Pages { store: site.store.clone(), poll: id, round, after: None };
+    let body = unfold(Some(pages), |pages| async move {
+        match pages?.next().await {
+            Ok((bytes, rest)) => Some((Ok(bytes), rest)),
+            // Broken off without its end, so that nobody takes a part for the whole.
+            Err(error) => {
+                tracing::error!(%error, "an export of ballots was broken off");
+                Some((Err(error), None))
+            }
+        }
+    });
+    Ok(private(HttpResponse::Ok()).content_type("text/csv; charset=utf-8").insert_header(("Content-Disposition", name)).streaming(body))
+}
+
+struct Pages {
+    store: Store,
+    poll: PollId,
+    round: u32,
+    after: Option<VoterId>,
+}
+
+impl Pages {
+    /// One page as text, and what comes behind it.
+    async fn next(self) -> Result<(Bytes, Option<Pages>)> {
+        let rows = self.store.ballots(self.poll, self.round, self.after, PAGE_ROWS).await?;
+        let mut text = String::with_capacity(rows.len() * 128 + 64);
+        if self.after.is_none() {
+            text.push_str("voter,ballot,revision,picks,accepted_at\r\n");
+        }
+        for row in &rows {
+            // Ids and numbers: nothing here needs a quote, and nothing is a formula.
+            write!(text, "{},{},{},", row.voter, row.ballot, row.revision).expect("writing to a String cannot fail");
+            for (place, pick) in row.picks.iter().enumerate() {
+                let choice = ChoiceId { poll: self.poll, number: pick.choice };
+                write!(text, "{}{choice}", if place > 0 { " " } else { "" }).expect("writing to a String cannot fail");
+                if pick.weight != 1 {
+                    write!(text, ":{}", pick.weight).expect("writing to a String cannot fail");
+                }
+            }
+            write!(text, ",{}\r\n", row.accepted_at).expect("writing to a String cannot fail");
+        }
+        let more = rows.len() == PAGE_ROWS as usize;
+        let rest = rows.last().filter(|_| more).map(|last| Pages { after: Some(last.voter), ..self });
+        Ok((text.into(), rest))
+    }
+}
+
+fn round_unknown() -> Error {
+    Error::not_found("round_unknown", "This poll has no such round.")
+}
+
 /// One round of a poll with its numbers; `poll.round` and `poll.choices` are that round's.
 struct Report {
     poll: Poll,
@@ -66,7 +134,7 @@ async fn report(site: &Site, poll: &str, round: Option<u32>) -> Result<Report> {
     let standing = site.store.standing().await?;
     let round = round.unwrap_or(poll.round);
     if round == 0 || round > poll.round {
-        return Err(Error::not_found("round_unknown", "This poll has no such round."));
+        return Err(round_unknown());
     }
     let tally = tallies.get(&id).and_then(|t| t.rounds.get(&round)).cloned().unwrap_or_default();
     let closed_at = if round == poll.round { poll.closed_at } else { history.rounds.get(&round).copied().flatten() };

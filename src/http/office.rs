@@ -1,7 +1,7 @@
 //! The back office: setting up, signing in, preparing events and polls, running them.
 
 use actix_web::http::header::CACHE_CONTROL;
-use actix_web::web::{Data, Path, ServiceConfig};
+use actix_web::web::{Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, put};
 use subtle::ConstantTimeEq;
 
@@ -15,8 +15,8 @@ use crate::domain::{AccountId, Email, Event, EventId, JoinCode, Kind, Limits, Po
 use crate::error::{Error, Result, reason};
 use crate::store::{Account, EventDraft, PollDraft};
 use crate::wire::office::{
-    CurrentBody, EventAnswer, EventBody, EventPatch, EventsAnswer, PollAnswer, PollBody, PollPatch, SessionAnswer, SetupAnswer, SetupBody, SignInBody,
-    StateBody, VisibilityBody,
+    CurrentBody, EventAnswer, EventBody, EventPatch, EventsAnswer, EventsQuery, PollAnswer, PollBody, PollPatch, SessionAnswer, SetupAnswer, SetupBody,
+    SignInBody, StateBody, VisibilityBody,
 };
 
 pub fn routes(config: &mut ServiceConfig) {
@@ -42,7 +42,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(set_visibility)
         .service(new_round)
         .service(super::export::results)
-        .service(super::export::books);
+        .service(super::export::books)
+        .service(super::export::ballots_csv);
 }
 
 #[get("/api/v1/setup")]
@@ -100,8 +101,9 @@ async fn sign_out(request: HttpRequest, site: Data<Site>) -> Result<HttpResponse
 }
 
 #[get("/api/v1/events")]
-async fn list_events(_owner: Owner, site: Data<Site>) -> Result<HttpResponse> {
-    Ok(private(HttpResponse::Ok()).json(EventsAnswer::of(site.store.events().await?)))
+async fn list_events(_owner: Owner, site: Data<Site>, query: Query<EventsQuery>) -> Result<HttpResponse> {
+    let events = if query.rehearsal { site.store.rehearsals().await? } else { site.store.events().await? };
+    Ok(private(HttpResponse::Ok()).json(EventsAnswer::of(events)))
 }
 
 #[post("/api/v1/events")]
@@ -113,6 +115,7 @@ async fn create_event(owner: Owner, site: Data<Site>, body: Json<EventBody>) -> 
         codes: (0..CODES_TRIED).map(|_| JoinCode::compose(chance())).collect(),
         slug: body.0.slug.as_deref().filter(|s| !s.trim().is_empty()).map(Slug::parse).transpose()?,
         title: Title::parse(&body.0.title)?,
+        rehearsal: body.0.rehearsal,
         polls: if body.0.demo { demo_polls()? } else { Vec::new() },
     };
     let event = site.store.create_event(draft, owner.stamp()).await?;
@@ -159,8 +162,15 @@ async fn edit_event(owner: Owner, site: Data<Site>, event: Path<String>, body: J
 
 #[delete("/api/v1/events/{event}")]
 async fn delete_event(owner: Owner, site: Data<Site>, event: Path<String>, _body: Nothing) -> Result<HttpResponse> {
-    site.store.delete_event(event.parse()?, owner.stamp()).await?;
-    show_now(&site).await;
+    let id: EventId = event.parse()?;
+    // A removal that was broken off has left a hidden rehearsal behind; asked again, it goes on.
+    if site.store.hidden_rehearsal(id).await?.is_none() {
+        site.store.delete_event(id, owner.stamp()).await?;
+        show_now(&site).await;
+    }
+    if let Some(hidden) = site.store.hidden_rehearsal(id).await? {
+        site.store.remove_rehearsal(hidden).await?;
+    }
     Ok(private(HttpResponse::NoContent()).finish())
 }
 

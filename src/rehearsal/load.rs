@@ -1,20 +1,19 @@
 //! Voters in bulk: many connections, each sending one ballot after the other and timing the answers.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+pub use super::http1::exchange;
+use super::http1::{ANSWER_BYTES_MAX, Head};
+
 /// Latencies are kept from a microsecond to a minute with three digits.
 const LATENCY_MAX_US: u64 = 60_000_000;
-/// An answer to a vote is a few hundred bytes.
-const ANSWER_BYTES_MAX: usize = 8 * 1_024;
 
 /// One request as it goes over the wire.
 pub type Request = Arc<[u8]>;
@@ -113,7 +112,7 @@ async fn fire_on_thread(
                 let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
                 let sent = Instant::now();
                 match exchange(&mut stream, request, &mut buffer).await {
-                    Ok(status) => {
+                    Ok((Head { status, .. }, _)) => {
                         let _ = outcome.latency.record((sent.elapsed().as_micros() as u64).max(1));
                         if (200..300).contains(&status) { outcome.accepted += 1 } else { outcome.refused += 1 }
                     }
@@ -145,40 +144,4 @@ async fn fire_on_thread(
     outcomes.iter().for_each(|o| total.add(o));
     total.elapsed = started.elapsed();
     total
-}
-
-/// One request, one answer; returns its status. The answer must say its length.
-pub async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> io::Result<u16> {
-    let broken = || io::Error::from(io::ErrorKind::InvalidData);
-    stream.write_all(request).await?;
-    let mut filled = 0;
-    loop {
-        let read = stream.read(&mut buffer[filled..]).await?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        filled += read;
-        let Some(end) = find(&buffer[..filled], b"\r\n\r\n") else { continue };
-        let head = &buffer[..end];
-        let status = std::str::from_utf8(head.get(9..12).ok_or_else(broken)?).ok().and_then(|s| s.parse().ok()).ok_or_else(broken)?;
-        let length = content_length(head).ok_or_else(broken)?;
-        if filled >= end + 4 + length {
-            return Ok(status);
-        }
-        if end + 4 + length > buffer.len() {
-            return Err(broken());
-        }
-    }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|w| w == needle)
-}
-
-fn content_length(head: &[u8]) -> Option<usize> {
-    let name = b"content-length:";
-    let at = head.windows(name.len()).position(|w| w.eq_ignore_ascii_case(name))?;
-    let rest = &head[at + name.len()..];
-    let end = rest.iter().position(|b| *b == b'\r').unwrap_or(rest.len());
-    std::str::from_utf8(&rest[..end]).ok()?.trim().parse().ok()
 }

@@ -1,3 +1,567 @@
-//! Load from the product's own voters. Speaks HTTP to a server like any phone; knows nothing of how it counts.
+//! A rehearsal: the audience of tonight, this afternoon. People join, vote in the same second, change their minds and send twice;
+//! viewers watch; then every answer is checked against what the poll holds and shows. All of it from outside, over HTTP, with an
+//! address and a token: it knows nothing of how a server counts, or it would prove nothing.
+//!
+//! `load` is the closed-loop generator of the benchmarks; everything else is the rehearsal.
 
+pub mod checker;
+mod client;
+mod crowd;
+mod evidence;
+mod http1;
+mod join;
 pub mod load;
+mod machine;
+mod meter;
+mod metrics;
+mod page;
+pub mod report;
+mod storm;
+pub mod terminal;
+mod viewers;
+
+pub use crowd::Shape;
+pub use meter::Reading;
+pub use report::Report;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::now_ms;
+use crate::domain::{Millis, PollId};
+use checker::{Attempt, Verdict};
+use client::{Client, Target};
+use crowd::{Habits, Share};
+use machine::{Machine, Spent};
+use meter::Meter;
+use report::{Circumstances, Percentiles};
+use storm::{Sent, Storm};
+use viewers::{Frame, Viewers, Watched};
+
+/// What to rehearse.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub url: String,
+    pub token: String,
+    pub voters: u32,
+    pub over: Duration,
+    pub shape: Shape,
+    pub viewers: usize,
+    pub connections: usize,
+    /// Generator threads.
+    pub threads: usize,
+    /// Percent of people who change their mind, and who send the same ballot again.
+    pub change: f64,
+    pub repeat: f64,
+    pub choices: u16,
+    pub seed: u64,
+    /// A rehearsal that exists already, instead of one of our own.
+    pub event: Option<String>,
+    pub metrics_url: Option<String>,
+    /// Leaves the event and its ballots in place.
+    pub keep: bool,
+    pub i_operate_this_server: bool,
+}
+
+/// Most people of one rehearsal: beyond, memory and the range of ports end before the server does.
+pub const VOTERS_MAX: u32 = 20_000_000;
+/// Each is a file and a port; one address has some 28,000 ports.
+pub const CONNECTIONS_MAX: usize = 20_000;
+/// Files besides connections and viewers.
+const FILES_FOR_OURSELVES: u64 = 64;
+/// How often we look how it goes.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Threads are told of the moment zero this long before it.
+const LEAD: Duration = Duration::from_millis(30);
+/// Counting that makes no progress for this long has stopped.
+const COUNTING_STANDS_STILL: Duration = Duration::from_secs(60);
+/// The last document reaches viewers within this time after the results are final, or it does not.
+const LAST_EVENT_WITHIN: Duration = Duration::from_secs(5);
+/// A server's clock may be behind ours by at most this.
+const CLOCKS_APART_MS: Millis = 24 * 3_600 * 1_000;
+
+/// What happens, for whoever watches: a terminal, a test.
+#[derive(Clone, Debug)]
+pub enum Moment {
+    Begun {
+        event: String,
+        code: String,
+        join_url: String,
+    },
+    Joining {
+        reading: Reading,
+        wanted: u64,
+    },
+    Joined {
+        people: u64,
+        took: Duration,
+    },
+    Watching {
+        open: u64,
+        refused: u64,
+    },
+    Storm {
+        elapsed: Duration,
+        reading: Reading,
+        counted: u64,
+    },
+    /// Everybody has their answer.
+    Answered {
+        elapsed: Duration,
+        reading: Reading,
+    },
+    Counting {
+        elapsed: Duration,
+        accepted: u64,
+        counted: u64,
+    },
+    /// All is counted and final; nothing has been checked yet.
+    Final {
+        poll: String,
+    },
+    Checking,
+    Removing {
+        ballots: u64,
+    },
+    Kept {
+        event: String,
+    },
+}
+
+/// Runs to its end, or to the stop, after which what was sent is still checked.
+pub async fn run(plan: &Plan, stop: CancellationToken, tell: &(dyn Fn(Moment) + Sync)) -> anyhow::Result<Report> {
+    let target = Target::resolve(&plan.url).await?;
+    ensure!(
+        target.is_loopback() || plan.i_operate_this_server,
+        "{} is another machine. A rehearsal is as heavy as an attack: say --i-operate-this-server if it is yours, or if you were asked to.",
+        plan.url
+    );
+    let (soft_limit, _) = rlimit::getrlimit(rlimit::Resource::NOFILE)?;
+    let files = plan.connections as u64 + plan.viewers as u64 + FILES_FOR_OURSELVES;
+    ensure!(
+        files <= soft_limit,
+        "{files} open files are needed for --connections and --viewers, and {soft_limit} are allowed: raise `ulimit -n`, or ask for fewer"
+    );
+    let office = Client::new(target.clone(), Some(plan.token.clone()));
+    let stage = Stage::prepare(&office, plan).await?;
+    tell(Moment::Begun { event: stage.event.clone(), code: stage.code.clone(), join_url: stage.join_url.clone() });
+    let outcome = on_stage(plan, &stage, &office, target, stop, tell).await;
+    if !stage.ours || plan.keep {
+        tell(Moment::Kept { event: stage.event.clone() });
+    } else {
+        let ballots = outcome.as_ref().map_or(0, |report| report.books.counted.max(0) as u64);
+        tell(Moment::Removing { ballots });
+        let removed =
+            stage.remove(&office).await.with_context(|| format!("the rehearsal {} is still there; DELETE /api/v1/events/{0} removes it", stage.event));
+        // What went wrong before matters more.
+        if outcome.is_ok() {
+            removed?;
+        }
+    }
+    outcome
+}
+
+/// Where the rehearsal takes place: an event that is flagged as one, and a poll of its own in it.
+struct Stage {
+    event: String,
+    code: String,
+    join_url: String,
+    poll: PollId,
+    /// Made by us, so to be removed by us.
+    ours: bool,
+}
+
+impl Stage {
+    async fn prepare(office: &Client, plan: &Plan) -> anyhow::Result<Stage> {
+        let (event, ours) = match &plan.event {
+            Some(id) => (office.call("GET", &format!("/api/v1/events/{id}"), None).await?, false),
+            None => {
+                let title = format!("Rehearsal: {} within {}", report::count(plan.voters.into()), report::seconds(plan.over.as_secs_f64()));
+                (office.call("POST", "/api/v1/events", Some(json!({"title": title, "rehearsal": true}))).await?, true)
+            }
+        };
+        let id = event["id"].as_str().context("an event without an id")?.to_owned();
+        // Also of the one just made: a server that does not know the flag would list it among people's events.
+        ensure!(event["rehearsal"] == true, "the event {id} is not a rehearsal, so nothing is done to it");
+        let choices: Vec<String> = (1..=plan.choices).map(evidence::choice_text).collect();
+        let body = json!({"kind": "single", "question": "How does it end?", "choices": choices});
+        let poll = office.call("POST", &format!("/api/v1/events/{id}/polls"), Some(body)).await?;
+        let poll: PollId = poll["id"].as_str().and_then(|id| id.parse().ok()).context("a poll without an id")?;
+        office.call("PUT", &format!("/api/v1/polls/{poll}/state"), Some(json!({"state": "open"}))).await?;
+        let live = office.call("GET", &format!("/api/v1/events/{id}/live"), None).await?;
+        let join_url = live["join_url"].as_str().unwrap_or_default().to_owned();
+        Ok(Stage { code: event["code"].as_str().context("an event without a code")?.to_owned(), event: id, join_url, poll, ours })
+    }
+
+    async fn remove(&self, office: &Client) -> anyhow::Result<()> {
+        let path = format!("/api/v1/events/{}", self.event);
+        // Once more asked: this is the only thing a rehearsal deletes.
+        ensure!(office.call("GET", &path, None).await?["rehearsal"] == true, "the event {} is not a rehearsal", self.event);
+        office.call("DELETE", &path, None).await?;
+        Ok(())
+    }
+}
+
+async fn on_stage(
+    plan: &Plan,
+    stage: &Stage,
+    office: &Client,
+    target: Target,
+    stop: CancellationToken,
+    tell: &(dyn Fn(Moment) + Sync),
+) -> anyhow::Result<Report> {
+    let threads = plan.threads.min(plan.connections).max(1);
+    let habits = Habits {
+        people: plan.voters,
+        over_us: plan.over.as_micros() as u64,
+        shape: plan.shape,
+        change: (plan.change * 100.0).round() as u32,
+        repeat: (plan.repeat * 100.0).round() as u32,
+        choices: plan.choices,
+        seed: plan.seed,
+    };
+    let metrics_before = metrics::read(plan.metrics_url.as_deref()).await?;
+    let meters: Vec<Arc<Meter>> = (0..threads).map(|_| Arc::default()).collect();
+    let halt = Arc::new(AtomicBool::new(false));
+    let _halter = tokio::spawn({
+        let halt = halt.clone();
+        async move {
+            stop.cancelled().await;
+            halt.store(true, Ordering::Relaxed);
+        }
+    });
+
+    // --- joining
+    let began = Instant::now();
+    let shares: Vec<Share> = (0..threads).map(|t| Share::empty(t as u32, threads as u32, plan.voters)).collect();
+    let joining = {
+        let (target, code, meters, halt, connections) = (target.clone(), stage.code.clone(), meters.clone(), halt.clone(), plan.connections);
+        std::thread::spawn(move || join::join(&target, &code, shares, connections, &meters, &halt))
+    };
+    while !joining.is_finished() {
+        tell(Moment::Joining { reading: meter::read(&meters), wanted: plan.voters.into() });
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let shares = joining.join().expect("the generator does not panic")?;
+    let joining = joining_part(&shares, began.elapsed());
+    tell(Moment::Joined { people: joining.people, took: began.elapsed() });
+
+    // --- viewers take their seats
+    let audience = plan.viewers.max(1);
+    let watched = Watched {
+        address: target.address,
+        host: target.host.clone(),
+        token: plan.token.clone(),
+        event: stage.event.clone(),
+        code: stage.code.clone(),
+        poll: stage.poll.to_string(),
+    };
+    let viewers = Viewers::open(watched, audience);
+    viewers.all_there(audience).await;
+    tell(Moment::Watching { open: viewers.seen.open.load(Ordering::Relaxed), refused: viewers.seen.refused.load(Ordering::Relaxed) });
+
+    // --- the storm
+    let machine = Machine::look(target.is_loopback().then_some(target.address));
+    let storm = Arc::new(Storm {
+        target: target.clone(),
+        poll: stage.poll.to_string(),
+        habits,
+        epoch: now_ms() - CLOCKS_APART_MS,
+        stop: halt.clone(),
+        ready: AtomicUsize::new(0),
+        start: OnceLock::new(),
+        start_ms: AtomicU64::new(0),
+    });
+    let running: Vec<_> = shares
+        .into_iter()
+        .zip(&meters)
+        .map(|(share, meter)| {
+            let (storm, meter) = (storm.clone(), meter.clone());
+            let own = plan.connections / threads + usize::from((share.thread as usize) < plan.connections % threads);
+            std::thread::spawn(move || storm.run(share, own, meter))
+        })
+        .collect();
+    while storm.ready.load(Ordering::Acquire) < threads && !running.iter().any(|t| t.is_finished()) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let start_ms = now_ms() + LEAD.as_millis() as Millis;
+    storm.start_ms.store(start_ms as u64, Ordering::Relaxed);
+    let start = Instant::now() + LEAD;
+    storm.start.set(start).expect("only set here");
+    let mut spent: Vec<(f64, Spent)> = vec![(0.0, machine.spent())];
+    let counted_now = || viewers.presenter.borrow().as_ref().and_then(|f| f.books).map_or(0, |b| b.counted.max(0) as u64);
+    while running.iter().any(|t| !t.is_finished()) {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let elapsed = start.elapsed();
+        // Looking at all processes costs some milliseconds; once a second is often enough.
+        if elapsed.as_secs_f64() >= spent.last().expect("there is one").0 + 1.0 {
+            spent.push((elapsed.as_secs_f64(), machine.spent()));
+        }
+        tell(Moment::Storm { elapsed, reading: meter::read(&meters), counted: counted_now() });
+    }
+    spent.push((start.elapsed().as_secs_f64(), machine.spent()));
+    let mut sent: Vec<Sent> = Vec::with_capacity(threads);
+    for thread in running {
+        sent.push(thread.join().expect("the generator does not panic")?);
+    }
+    sent.iter_mut().for_each(|s| s.share.forget_passes());
+    tell(Moment::Answered { elapsed: start.elapsed(), reading: meter::read(&meters) });
+
+    // --- counting to the end
+    let offset = clock_offset(&sent, &target);
+    let mut accepted: Vec<Millis> = sent.iter().flat_map(|s| s.share.accepted_at(storm.epoch)).collect();
+    accepted.sort_unstable();
+    let last_accepted_at = sent.iter().flat_map(|s| s.share.fates.iter().flatten()).filter(|f| f.ok > 0).map(|f| storm.epoch + Millis::from(f.accepted)).max();
+    let presenter = viewers.presenter.clone();
+    let counting = |what: &Frame| {
+        tell(Moment::Counting { elapsed: start.elapsed(), accepted: accepted.len() as u64, counted: what.books.map_or(0, |b| b.counted.max(0) as u64) })
+    };
+    let counted = wait_for(&presenter, |f| last_accepted_at.is_none_or(|at| f.counted_through >= at), counting).await;
+    spent.push((start.elapsed().as_secs_f64(), machine.spent()));
+    office.call("PUT", &format!("/api/v1/polls/{}/state", stage.poll), Some(json!({"state": "closed"}))).await?;
+    let is_final = wait_for(&presenter, |f| f.is_final, counting).await;
+    let mut audience_sees = viewers.audience.clone();
+    let last_event = tokio::time::timeout(LAST_EVENT_WITHIN, audience_sees.wait_for(|f| f.as_ref().is_some_and(|f| f.is_final))).await;
+    let last_event = last_event.ok().and_then(Result::ok).and_then(|f| f.clone()).or_else(|| viewers.audience.borrow().clone());
+    tell(Moment::Final { poll: stage.poll.to_string() });
+
+    // --- checking
+    tell(Moment::Checking);
+    let published = evidence::published(office, &stage.code, stage.poll, last_event).await?;
+    let rows = evidence::rows(office, stage.poll, accepted.len()).await?;
+    let attempts: Vec<Attempt> = sent.iter().flat_map(|s| s.share.attempts(&habits)).collect();
+    let (check, books) = tokio::task::spawn_blocking(move || (checker::check(attempts, rows, &published), published.books)).await?;
+    let seen = viewers.seen.clone();
+    let mut frames = viewers.close().await;
+    ensure!(!frames.is_empty(), "nobody watched");
+    let presenter_frames = frames.remove(0);
+    let measured = Measured {
+        habits: &habits,
+        sent: &sent,
+        accepted: &accepted,
+        presenter: &presenter_frames,
+        audience: &frames,
+        seen: &seen,
+        spent: &spent,
+        start_ms,
+        offset,
+        finished: counted && is_final,
+        server_seen: machine.sees_the_server(),
+    };
+    let metrics = metrics::changes(&metrics_before, &metrics::read(plan.metrics_url.as_deref()).await?);
+    Ok(measured.into_report(plan, joining, check, report::BooksPart::from(&books), metrics))
+}
+
+/// Waits until a frame is as wanted. False: counting made no progress for too long.
+async fn wait_for(frames: &tokio::sync::watch::Receiver<Option<Frame>>, wanted: impl Fn(&Frame) -> bool, look: impl Fn(&Frame)) -> bool {
+    let (mut received, mut progress_at) = (-1, Instant::now());
+    loop {
+        if let Some(frame) = frames.borrow().as_ref() {
+            look(frame);
+            if wanted(frame) {
+                return true;
+            }
+            let now = frame.books.map_or(0, |b| b.received);
+            if now != received {
+                (received, progress_at) = (now, Instant::now());
+            }
+        }
+        if progress_at.elapsed() > COUNTING_STANDS_STILL {
+            return false;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// How far the server's clock is ahead of ours, from the times in its answers.
+fn clock_offset(sent: &[Sent], target: &Target) -> Millis {
+    let least = sent.iter().map(|s| s.clock.0).max().unwrap_or(Millis::MIN);
+    let most = sent.iter().map(|s| s.clock.1).min().unwrap_or(Millis::MAX);
+    // One machine has one clock.
+    if target.is_loopback() || least == Millis::MIN || most == Millis::MAX { 0 } else { (least + most) / 2 }
+}
+
+fn joining_part(shares: &[Share], took: Duration) -> report::Joining {
+    let people: u64 = shares.iter().map(|s| s.joined() as u64).sum();
+    report::Joining { people, seconds: took.as_secs_f64(), per_second: people as f64 / took.as_secs_f64().max(1e-9) }
+}
+
+/// Everything that was measured, on its way into a report.
+struct Measured<'a> {
+    habits: &'a Habits,
+    sent: &'a [Sent],
+    accepted: &'a [Millis],
+    presenter: &'a [Frame],
+    audience: &'a [Vec<Frame>],
+    seen: &'a viewers::Seen,
+    spent: &'a [(f64, Spent)],
+    start_ms: Millis,
+    offset: Millis,
+    finished: bool,
+    server_seen: bool,
+}
+
+impl Measured<'_> {
+    fn into_report(
+        self,
+        plan: &Plan,
+        joining: report::Joining,
+        check: Verdict,
+        books: report::BooksPart,
+        metrics: std::collections::BTreeMap<String, (f64, f64)>,
+    ) -> Report {
+        let answers = self.answers();
+        let last_received = self.presenter.last().and_then(|f| f.books).map_or(0, |b| b.received);
+        let last_counted = self.presenter.iter().find(|f| f.books.is_some_and(|b| b.received == last_received && last_received > 0));
+        let last_counted_s = last_counted.map_or(0.0, |f| (f.at - self.start_ms) as f64 / 1_000.0);
+        let shares: Vec<&Share> = self.sent.iter().map(|s| &s.share).collect();
+        let (from_accepted, staleness) = report::freshness(self.accepted, self.audience, self.start_ms, self.offset);
+        let cpu = self.cpu(answers.last_accepted_s, last_counted_s, answers.accepted);
+        let limit = report::limit(&Circumstances {
+            over_s: plan.over.as_secs_f64(),
+            last_accepted_s: answers.last_accepted_s,
+            from_tap: answers.from_tap,
+            on_the_wire: answers.on_the_wire,
+            attempts: answers.attempts,
+            sheds: answers.sheds,
+            troubles: answers.unknown + answers.connect_failures,
+            connections: plan.connections,
+            per_second: answers.per_second,
+            cores: cpu.cores,
+            server_seen: cpu.server_seen,
+            storm: cpu.storm.clone(),
+            generator_busy: cpu.generator_busy,
+        });
+        let clean = check.is_clean() && answers.contradicted == 0 && self.finished;
+        let stopped_early = answers.not_sent > 0 || joining.people < u64::from(plan.voters);
+        let complete = clean && answers.people == joining.people;
+        let fit = report::fit(&report::Audience {
+            people: plan.voters.into(),
+            over_s: plan.over.as_secs_f64(),
+            answered: answers.people,
+            from_tap: answers.from_tap,
+            last_accepted_s: answers.last_accepted_s,
+            per_second: answers.per_second,
+            kept_up: limit.what == "taps",
+            complete,
+            stopped: stopped_early,
+        });
+        let latencies = report::latencies(&shares);
+        let end_s = last_counted_s.max(answers.last_accepted_s).max(plan.over.as_secs_f64());
+        Report {
+            report: report::REPORT_VERSION,
+            groundswell: env!("CARGO_PKG_VERSION"),
+            at: self.start_ms,
+            url: plan.url.clone(),
+            stopped_early,
+            plan: report::PlanPart {
+                voters: plan.voters.into(),
+                over_s: plan.over.as_secs_f64(),
+                shape: plan.shape.as_str(),
+                connections: plan.connections as u64,
+                viewers: plan.viewers as u64,
+                change: plan.change,
+                repeat: plan.repeat,
+                choices: plan.choices,
+                seed: plan.seed,
+            },
+            joining,
+            counting: report::Counting { last_counted_s, per_second: last_received as f64 / last_counted_s.max(1e-9), finished: self.finished },
+            freshness: report::Freshness {
+                viewers: self.seen.open.load(Ordering::Relaxed).saturating_sub(1),
+                refused: self.seen.refused.load(Ordering::Relaxed),
+                broken: self.seen.broken.load(Ordering::Relaxed),
+                events: self.seen.events.load(Ordering::Relaxed),
+                bytes: self.seen.bytes.load(Ordering::Relaxed),
+                sampled: self.audience.len(),
+                from_accepted,
+            },
+            answers,
+            cpu,
+            limit,
+            fit,
+            check,
+            books,
+            clean,
+            timeline: report::timeline(self.habits, &shares, self.presenter, self.start_ms, end_s),
+            curve: report::curve(&latencies),
+            staleness,
+            metrics,
+        }
+    }
+
+    fn answers(&self) -> report::Answers {
+        let shares: Vec<&Share> = self.sent.iter().map(|s| &s.share).collect();
+        let latencies = report::latencies(&shares);
+        let last_us = shares.iter().flat_map(|s| s.answered_at(self.habits)).max().unwrap_or(0);
+        let sum = |of: fn(&Sent) -> u64| self.sent.iter().map(of).sum::<u64>();
+        let mut statuses = std::collections::BTreeMap::new();
+        self.sent.iter().flat_map(|s| &s.statuses).for_each(|(status, times)| *statuses.entry(*status).or_default() += times);
+        let of_statuses = |wanted: fn(u16) -> bool| statuses.iter().filter(|(s, _)| wanted(**s)).map(|(_, times): (_, &u64)| *times).sum::<u64>();
+        let (timeouts, resets) = (sum(|s| s.timeouts), sum(|s| s.resets));
+        let mut wire = self.sent[0].wire.clone();
+        self.sent[1..].iter().for_each(|s| wire.add(&s.wire).expect("same bounds"));
+        let last_accepted_s = last_us as f64 / 1e6;
+        report::Answers {
+            accepted: latencies.len() as u64,
+            people: shares.iter().map(|s| s.fates.iter().filter(|f| f.iter().any(|f| f.ok > 0)).count() as u64).sum(),
+            attempts: of_statuses(|_| true) + timeouts + resets,
+            sheds: of_statuses(|s| s == 503),
+            refused: of_statuses(|s| (400..500).contains(&s)),
+            unknown: of_statuses(|s| s >= 500 && s != 503) + timeouts + resets,
+            timeouts,
+            resets,
+            connect_failures: sum(|s| s.connect_failures),
+            given_up: sum(|s| s.abandoned),
+            not_sent: sum(|s| s.not_sent),
+            repeats: sum(|s| s.repeats_ok),
+            contradicted: sum(|s| s.contradicted),
+            from_tap: Percentiles::of_sorted(&latencies),
+            on_the_wire: Percentiles::of(&wire, 1_000.0),
+            per_second: report::pace(shares.iter().flat_map(|s| s.answered_at(self.habits)).collect()),
+            last_accepted_s,
+            statuses,
+        }
+    }
+
+    fn cpu(&self, last_accepted_s: f64, last_counted_s: f64, accepted: u64) -> report::Cpu {
+        let (_, before) = &self.spent[0];
+        // The first look after the moment: at most a second late, and it says its own time.
+        let until = |s: f64| self.spent.iter().find(|(at, _)| *at >= s).or(self.spent.last()).expect("there is one");
+        let storm_until = until(last_accepted_s);
+        let scale = if storm_until.0 > 0.0 { (last_accepted_s / storm_until.0).min(1.0) } else { 1.0 };
+        let storm: Spent = machine::between(before, &storm_until.1).into_iter().map(|(name, s)| (name, s * scale)).collect();
+        let whole = machine::between(before, &until(last_counted_s.max(last_accepted_s)).1);
+        let busy = |s: &Sent| s.cpu_s / s.wall_s.max(1e-9);
+        report::Cpu {
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            server_seen: self.server_seen,
+            us_per_vote: whole.iter().map(|(name, s)| (name.clone(), s * 1e6 / accepted.max(1) as f64)).collect(),
+            storm,
+            whole,
+            generator_busy: self.sent.iter().map(busy).fold(0.0, f64::max),
+            peak_memory_bytes: machine::own_peak_memory().unwrap_or(0),
+        }
+    }
+}
+
+impl Report {
+    /// Nothing to be ashamed of; what `groundswell rehearse` exits with.
+    pub fn is_clean(&self) -> bool {
+        self.clean
+    }
+
+    /// Writes `report.json` and `report.html`.
+    pub fn write(&self, directory: &std::path::Path) -> anyhow::Result<()> {
+        let place = || format!("--report {}", directory.display());
+        std::fs::create_dir_all(directory).with_context(place)?;
+        std::fs::write(directory.join("report.json"), serde_json::to_vec_pretty(self)?).with_context(place)?;
+        std::fs::write(directory.join("report.html"), page::render(self)?).with_context(place)?;
+        Ok(())
+    }
+}

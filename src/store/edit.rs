@@ -35,6 +35,8 @@ pub struct EventDraft {
     pub codes: Vec<JoinCode>,
     pub slug: Option<Slug>,
     pub title: Title,
+    /// A load test: not in lists, and removable with its ballots.
+    pub rehearsal: bool,
     pub polls: Vec<PollDraft>,
 }
 
@@ -159,10 +161,10 @@ impl Store {
                 let mut code_found = false;
                 for code in &draft.codes {
                     let inserted = sqlx::query(
-                        "insert into event (id, code, slug, title, state, edition, created_at, updated_at)
-                         values ($1, $2, $3, $4, 'live', $5, $6, $6) on conflict (code) do nothing")
+                        "insert into event (id, code, slug, title, state, edition, created_at, updated_at, rehearsal)
+                         values ($1, $2, $3, $4, 'live', $5, $6, $6, $7) on conflict (code) do nothing")
                         .bind(draft.id.0).bind(code.as_str()).bind(draft.slug.as_ref().map(Slug::as_str)).bind(draft.title.as_str()).bind(edition).bind(stamp.at)
-                        .execute(&mut *tx).await.map_err(slug_taken)?;
+                        .bind(draft.rehearsal).execute(&mut *tx).await.map_err(slug_taken)?;
                     code_found = inserted.rows_affected() == 1;
                     if code_found {
                         break;

@@ -254,7 +254,7 @@ fn by_poll(counts: Vec<CountRow>, books: Vec<BookRow>) -> HashMap<PollId, PollTa
     tallies
 }
 
-async fn counted_through(pool: &Pool) -> Result<Millis> {
+pub(super) async fn counted_through(pool: &Pool) -> Result<Millis> {
     let (through,): (Option<i64>,) = reading!(pool, db => sqlx::query_as(
         // Silence is judged inside a lane: a lane is a line, so another instance's later beat in it proves that everything before
         // went by. A lane that stands still holds all back, as it must.

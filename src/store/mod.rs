@@ -5,18 +5,22 @@
 //! transaction open in a pooled connection.
 
 mod account;
+mod ballots;
 mod count;
 mod edit;
 mod live;
 mod migrate;
 mod open;
 mod read;
+mod remove;
 
 pub use account::{Account, Role};
+pub use ballots::BallotRow;
 pub use count::Applied;
 pub use edit::{ChoiceEdit, EventDraft, EventEdit, PollDraft, PollEdit, Stamp};
 pub use live::{Discrepancy, History, PollTally, Pulse, RoundTally, Standing};
 pub use read::{EventSummary, IndexEntry};
+pub use remove::HiddenRehearsal;
 
 use std::future::Future;
 

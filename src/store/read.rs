@@ -39,6 +39,7 @@ pub(super) struct EventRow {
     slug: Option<String>,
     title: String,
     state: String,
+    rehearsal: bool,
     current: Option<i64>,
     edition: i64,
     created_at: i64,
@@ -93,7 +94,7 @@ impl PollRow {
 macro_rules! load_event {
     ($connection:expr, $id:expr) => {{
         let event: Option<$crate::store::read::EventRow> = sqlx::query_as(
-            "select id, code, slug, title, state, current, edition, created_at, updated_at
+            "select id, code, slug, title, state, rehearsal, current, edition, created_at, updated_at
              from event where id = $1 and deleted_at is null",
         )
         .bind($id.0)
@@ -149,6 +150,7 @@ pub(super) fn assemble(event: EventRow, polls: Vec<PollRow>, choices: Vec<(i64, 
         slug: event.slug.as_deref().map(Slug::parse).transpose()?,
         title: event.title,
         state: EventState::parse(&event.state)?,
+        rehearsal: event.rehearsal,
         current: event.current.map(PollId).filter(|current| polls.iter().any(|p| p.id == *current)),
         edition: event.edition as u64,
         created_at: event.created_at,
@@ -175,8 +177,17 @@ impl Store {
         .await
     }
 
-    /// Newest first.
+    /// What people made, newest first.
     pub async fn events(&self) -> Result<Vec<EventSummary>> {
+        self.listed(false).await
+    }
+
+    /// Rehearsals that have not been removed, newest first.
+    pub async fn rehearsals(&self) -> Result<Vec<EventSummary>> {
+        self.listed(true).await
+    }
+
+    async fn listed(&self, rehearsals: bool) -> Result<Vec<EventSummary>> {
         type Row = (i64, String, Option<String>, String, String, i64, i64, i64);
         let pool = self.office.clone();
         self.owned(async move {
@@ -184,9 +195,9 @@ impl Store {
                 "select e.id, e.code, e.slug, e.title, e.state,
                         (select count(*) from poll p where p.event = e.id and p.deleted_at is null),
                         e.created_at, e.updated_at
-                 from event e where e.deleted_at is null
+                 from event e where e.deleted_at is null and e.rehearsal = $2
                  order by e.created_at desc, e.id desc limit $1")
-                .bind(EVENTS_LISTED_MAX).fetch_all(db).await)?;
+                .bind(EVENTS_LISTED_MAX).bind(rehearsals).fetch_all(db).await)?;
             rows.into_iter()
                 .map(|(id, code, slug, title, state, polls, created_at, updated_at)| {
                     Ok(EventSummary { id: EventId(id), code, slug, title, state: EventState::parse(&state)?, polls: polls as u64, created_at, updated_at })

@@ -30,6 +30,16 @@ pub struct EventBody {
     pub slug: Option<String>,
     #[serde(default)]
     pub demo: bool,
+    /// A load test: not in lists, and removable with its ballots.
+    #[serde(default)]
+    pub rehearsal: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventsQuery {
+    #[serde(default)]
+    pub rehearsal: bool,
 }
 
 #[derive(Deserialize)]
@@ -235,6 +245,7 @@ pub struct EventAnswer<'a> {
     slug: Option<&'a str>,
     title: &'a str,
     state: &'static str,
+    rehearsal: bool,
     current: Option<String>,
     created_at: Millis,
     updated_at: Millis,
@@ -249,6 +260,7 @@ impl<'a> EventAnswer<'a> {
             slug: event.slug.as_ref().map(Slug::as_str),
             title: &event.title,
             state: event.state.as_str(),
+            rehearsal: event.rehearsal,
             current: event.current.map(|id| id.to_string()),
             created_at: event.created_at,
             updated_at: event.updated_at,

@@ -14,6 +14,7 @@ mod main_job;
 mod office;
 mod operations;
 mod process;
+mod rehearsal;
 mod routes;
 mod trouble;
 mod voting;

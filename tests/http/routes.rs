@@ -73,6 +73,7 @@ const ROUTES: &[Row] = &[
     ("PUT", "/api/v1/polls/{poll}/visibility", Owner, Never, 200, Some(r#"{"revealed":true}"#)),
     ("GET", "/api/v1/polls/{poll}/results", Owner, Never, 200, None),
     ("GET", "/api/v1/polls/{poll}/results.csv", Owner, Never, 200, None),
+    ("GET", "/api/v1/polls/{poll}/ballots.csv", Owner, Never, 200, None),
     ("GET", "/api/v1/polls/{poll}/books", Owner, Never, 200, None),
     ("POST", "/api/v1/polls/{poll}/rounds", Owner, Never, 201, Some("{}")),
     ("DELETE", "/api/v1/polls/{poll}", Owner, Never, 204, None),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use groundswell::app::Application;
 use groundswell::config::Config;
 use groundswell::store::Store;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -117,6 +117,34 @@ impl Place {
         args
     }
 
+    /// Behind the server's back; how many rows it touched.
+    pub fn execute(&self, sql: &str) -> u64 {
+        let (url, sql) = (self.database_url.clone(), sql.to_owned());
+        apart(async move {
+            if url.starts_with("sqlite") {
+                let mut db = SqliteConnection::connect(&url).await.expect("the file opens");
+                sqlx::query(AssertSqlSafe(sql)).execute(&mut db).await.expect("SQLite obeys").rows_affected()
+            } else {
+                let mut db = PgConnection::connect(&url).await.expect("the test Postgres answers");
+                sqlx::query(AssertSqlSafe(sql)).execute(&mut db).await.expect("the test Postgres obeys").rows_affected()
+            }
+        })
+    }
+
+    /// One number behind the server's back.
+    pub fn number(&self, sql: &str) -> i64 {
+        let (url, sql) = (self.database_url.clone(), sql.to_owned());
+        apart(async move {
+            if url.starts_with("sqlite") {
+                let mut db = SqliteConnection::connect(&url).await.expect("the file opens");
+                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut db).await.expect("SQLite answers")
+            } else {
+                let mut db = PgConnection::connect(&url).await.expect("the test Postgres answers");
+                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut db).await.expect("the test Postgres answers")
+            }
+        })
+    }
+
     pub async fn store(&self) -> Store {
         Store::open(&self.database_url, 4).await.expect("the test's database opens")
     }
@@ -145,16 +173,17 @@ async fn delete_lanes(url: &str, prefix: &str) {
     let _ = connection.close(200, "done".into()).await;
 }
 
-/// On a thread of its own, so that it works inside and outside of a runtime.
 fn execute(url: &str, sql: String) {
     let url = url.to_owned();
-    let work = move || {
-        runtime().block_on(async {
-            let mut connection = PgConnection::connect(&url).await.expect("the test Postgres answers");
-            sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.expect("the test Postgres obeys");
-        })
-    };
-    std::thread::spawn(work).join().expect("no panic");
+    apart(async move {
+        let mut connection = PgConnection::connect(&url).await.expect("the test Postgres answers");
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.expect("the test Postgres obeys");
+    });
+}
+
+/// On a thread of its own, so that it works inside and outside of a runtime.
+fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    std::thread::spawn(move || runtime().block_on(work)).join().expect("no panic")
 }
 
 /// A real server on a free port, on a thread and runtime of its own.

@@ -1,0 +1,357 @@
+//! Those who only watch: streams that stay open. A few are read to the last byte, because freshness is in what they say; of the others
+//! bytes and events are counted, and nothing is kept.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::LocalSet;
+
+use super::checker::Counts;
+use super::client::connect;
+use super::http1::{Chunks, Head};
+use crate::clock::now_ms;
+use crate::domain::{Books, ChoiceId, Millis};
+
+/// Viewers of whom every event is read. Parsing a document costs as much as a vote.
+pub const SAMPLED: usize = 8;
+/// Streams being opened at one time: a crowd that comes back, not an attack.
+const OPENING_AT_ONCE: usize = 256;
+const OPEN_WITHIN: Duration = Duration::from_secs(30);
+/// A live document of a rehearsal is a few kilobytes.
+const EVENT_BYTES_MAX: usize = 1_024 * 1_024;
+/// Frames kept of one sampled viewer: an hour at seven a second.
+const FRAMES_MAX: usize = 25_000;
+
+/// One document as a viewer got it.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Unix milliseconds by our clock.
+    pub at: Millis,
+    pub counted_through: Millis,
+    pub counts: Counts,
+    pub is_final: bool,
+    /// In the presenter's document only.
+    pub books: Option<Books>,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    counted_through: Millis,
+    polls: Vec<PollPart>,
+}
+
+#[derive(Deserialize)]
+struct PollPart {
+    id: String,
+    results: Option<ResultsPart>,
+    books: Option<BooksPart>,
+}
+
+#[derive(Deserialize)]
+struct ResultsPart {
+    voters: i64,
+    status: String,
+    choices: Vec<ChoicePart>,
+}
+
+#[derive(Deserialize)]
+struct ChoicePart {
+    id: String,
+    votes: i64,
+}
+
+#[derive(Deserialize)]
+pub(super) struct BooksPart {
+    received: i64,
+    counted: i64,
+    superseded: i64,
+    duplicate: i64,
+    late: i64,
+}
+
+impl BooksPart {
+    pub fn into_books(self, voters: i64) -> Books {
+        Books { received: self.received, counted: self.counted, superseded: self.superseded, duplicate: self.duplicate, late: self.late, voters }
+    }
+}
+
+/// Reads a live document, the public or the presenter's. `None` where the poll or its results are not in it (yet).
+pub fn read_document(json: &[u8], poll: &str, at: Millis) -> Option<Frame> {
+    let document: Document = serde_json::from_slice(json).ok()?;
+    let part = document.polls.into_iter().find(|p| p.id == poll)?;
+    let results = part.results?;
+    let votes = results.choices.iter().map(|c| Some((c.id.parse::<ChoiceId>().ok()?.number, c.votes))).collect::<Option<_>>()?;
+    let counts = Counts { voters: results.voters, votes };
+    let books = part.books.map(|b| b.into_books(results.voters));
+    Some(Frame { at, counted_through: document.counted_through, is_final: results.status == "final", counts, books })
+}
+
+/// What all viewers saw, so far.
+#[derive(Default, Debug)]
+pub struct Seen {
+    pub open: AtomicU64,
+    pub refused: AtomicU64,
+    /// Streams that ended before we did.
+    pub broken: AtomicU64,
+    /// Heartbeats included.
+    pub events: AtomicU64,
+    pub bytes: AtomicU64,
+}
+
+/// The viewers, on a thread of their own.
+pub struct Viewers {
+    pub seen: Arc<Seen>,
+    /// The newest frame of the presenter's stream, and of the first viewer in the audience.
+    pub presenter: watch::Receiver<Option<Frame>>,
+    pub audience: watch::Receiver<Option<Frame>>,
+    stop: Arc<AtomicBool>,
+    bell: Arc<tokio::sync::Notify>,
+    thread: std::thread::JoinHandle<Vec<Vec<Frame>>>,
+}
+
+/// What to watch.
+#[derive(Clone)]
+pub struct Watched {
+    pub address: SocketAddr,
+    pub host: String,
+    pub token: String,
+    pub event: String,
+    pub code: String,
+    pub poll: String,
+}
+
+impl Viewers {
+    /// Opens the presenter's stream and so many of the audience's.
+    pub fn open(watched: Watched, audience: usize) -> Viewers {
+        let (seen, stop, bell) = (Arc::new(Seen::default()), Arc::new(AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
+        let (presenters, presenter) = watch::channel(None);
+        let (firsts, first) = watch::channel(None);
+        let thread = std::thread::spawn({
+            let (seen, stop, bell) = (seen.clone(), stop.clone(), bell.clone());
+            move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+                LocalSet::new().block_on(&runtime, watch_all(watched, audience, seen, [presenters, firsts], stop, bell))
+            }
+        });
+        Viewers { seen, presenter, audience: first, stop, bell, thread }
+    }
+
+    /// Waits until everybody has come, or could not.
+    pub async fn all_there(&self, audience: usize) {
+        let deadline = Instant::now() + OPEN_WITHIN + Duration::from_millis(audience as u64);
+        let there = || self.seen.open.load(Ordering::Relaxed) + self.seen.refused.load(Ordering::Relaxed) > audience as u64;
+        while !there() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Ends all streams: first the frames of the presenter, then those of the sampled viewers.
+    pub async fn close(self) -> Vec<Vec<Frame>> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.bell.notify_waiters();
+        let thread = self.thread;
+        tokio::task::spawn_blocking(|| thread.join().expect("the viewers do not panic")).await.expect("it is not aborted")
+    }
+}
+
+async fn watch_all(
+    watched: Watched,
+    audience: usize,
+    seen: Arc<Seen>,
+    newest: [watch::Sender<Option<Frame>>; 2],
+    stop: Arc<AtomicBool>,
+    bell: Arc<tokio::sync::Notify>,
+) -> Vec<Vec<Frame>> {
+    let door = Rc::new(Semaphore::new(OPENING_AT_ONCE));
+    let newest = newest.map(Rc::new);
+    let scratch = Rc::new(RefCell::new(vec![0u8; 64 * 1_024]));
+    let viewer = |place: usize| {
+        let (watched, seen, door, newest, scratch, bell, stop) =
+            (watched.clone(), seen.clone(), door.clone(), newest.clone(), scratch.clone(), bell.clone(), stop.clone());
+        async move {
+            let mut frames = Frames { poll: watched.poll.clone(), kept: (place <= SAMPLED).then(Vec::new), newest: newest.get(place).cloned() };
+            let ended = async {
+                // Created before the look at `stop`: a bell that rings in between is heard.
+                let rung = bell.notified();
+                if !stop.load(Ordering::Relaxed) {
+                    rung.await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = ended => {}
+                () = one_viewer(&watched, place == 0, &seen, &door, &scratch, &mut frames) => {}
+            }
+            frames.kept.unwrap_or_default()
+        }
+    };
+    let tasks: Vec<_> = (0..=audience).map(|place| tokio::task::spawn_local(viewer(place))).collect();
+    let mut sampled = Vec::new();
+    for (place, task) in tasks.into_iter().enumerate() {
+        let frames = task.await.expect("the viewers do not panic");
+        if place <= SAMPLED {
+            sampled.push(frames);
+        }
+    }
+    sampled
+}
+
+/// Ends when the stream does.
+async fn one_viewer(watched: &Watched, presenter: bool, seen: &Seen, door: &Semaphore, scratch: &RefCell<Vec<u8>>, frames: &mut Frames) {
+    let opened = async {
+        let _permit = door.acquire().await.expect("never closed");
+        let Watched { host, token, event, code, .. } = watched;
+        let request = if presenter {
+            format!("GET /api/v1/events/{event}/stream HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\r\n")
+        } else {
+            format!("GET /api/v1/live/{code}/stream HTTP/1.1\r\nhost: {host}\r\n\r\n")
+        };
+        tokio::time::timeout(OPEN_WITHIN, open(watched.address, &request, seen, scratch, frames)).await?
+    };
+    let opened: anyhow::Result<(TcpStream, Decoder)> = opened.await;
+    let Ok((stream, mut decoder)) = opened else {
+        seen.refused.fetch_add(1, Ordering::Relaxed);
+        return;
+    };
+    seen.open.fetch_add(1, Ordering::Relaxed);
+    loop {
+        let more = async {
+            stream.readable().await?;
+            read_some(&stream, seen, scratch, &mut decoder, frames)
+        };
+        if !more.await.unwrap_or(false) {
+            seen.broken.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+    }
+}
+
+async fn open(address: SocketAddr, request: &str, seen: &Seen, scratch: &RefCell<Vec<u8>>, frames: &mut Frames) -> anyhow::Result<(TcpStream, Decoder)> {
+    let mut stream = connect(address).await?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = Vec::new();
+    loop {
+        stream.readable().await?;
+        let mut scratch = scratch.borrow_mut();
+        match stream.try_read(&mut scratch) {
+            Ok(0) => anyhow::bail!("closed"),
+            Ok(read) => head.extend_from_slice(&scratch[..read]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(found) = Head::parse(&head)? {
+            ensure!(found.status == 200 && found.chunked, "not a stream");
+            let mut decoder = Decoder::default();
+            decoder.take(&head[found.bytes..], seen, frames)?;
+            return Ok((stream, decoder));
+        }
+        ensure!(head.len() < 16 * 1_024, "an endless head");
+    }
+}
+
+/// Everything that is there now; false at the end of the stream.
+fn read_some(stream: &TcpStream, seen: &Seen, scratch: &RefCell<Vec<u8>>, decoder: &mut Decoder, frames: &mut Frames) -> io::Result<bool> {
+    let mut scratch = scratch.borrow_mut();
+    match stream.try_read(&mut scratch) {
+        Ok(0) => Ok(false),
+        Ok(read) => {
+            decoder.take(&scratch[..read], seen, frames)?;
+            Ok(true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Where a viewer's stream stands between two reads.
+#[derive(Default)]
+struct Decoder {
+    chunks: Chunks,
+    text: Vec<u8>,
+    /// The last byte was a line break: of those who are only counted, this is all that is kept.
+    broke: bool,
+}
+
+impl Decoder {
+    fn take(&mut self, bytes: &[u8], seen: &Seen, frames: &mut Frames) -> io::Result<()> {
+        seen.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if frames.kept.is_none() {
+            let inside = memchr::memmem::find_iter(bytes, b"\n\n").count();
+            let across = usize::from(self.broke && bytes.first() == Some(&b'\n'));
+            self.broke = bytes.last() == Some(&b'\n');
+            seen.events.fetch_add((inside + across) as u64, Ordering::Relaxed);
+            return Ok(());
+        }
+        self.chunks.feed(bytes, &mut self.text)?;
+        while let Some(end) = memchr::memmem::find(&self.text, b"\n\n") {
+            seen.events.fetch_add(1, Ordering::Relaxed);
+            if let Some(data) = memchr::memmem::find(&self.text[..end], b"data: ") {
+                frames.take(&self.text[data + b"data: ".len()..end]);
+            }
+            self.text.drain(..end + 2);
+        }
+        if self.text.len() > EVENT_BYTES_MAX { Err(io::Error::other("an endless event")) } else { Ok(()) }
+    }
+}
+
+struct Frames {
+    poll: String,
+    kept: Option<Vec<Frame>>,
+    /// Where others see the newest one.
+    newest: Option<Rc<watch::Sender<Option<Frame>>>>,
+}
+
+impl Frames {
+    fn take(&mut self, json: &[u8]) {
+        let Some(frame) = read_document(json, &self.poll, now_ms()) else { return };
+        if let Some(newest) = &self.newest {
+            newest.send_replace(Some(frame.clone()));
+        }
+        let kept = self.kept.as_mut().expect("only frames that are kept are read");
+        if kept.len() == FRAMES_MAX {
+            // The newest is needed for the check; the one before it is missed least.
+            kept.pop();
+        }
+        kept.push(frame);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLL: &str = "00000000000z9";
+
+    fn event(voters: i64) -> String {
+        format!(
+            "event: live\nid: 7\ndata: {{\"counted_through\":5,\"other\":[1],\"polls\":[{{\"id\":\"{POLL}\",\"results\":{{\"voters\":{voters},\"status\":\"final\",\"choices\":[{{\"id\":\"{POLL}-2\",\"votes\":{voters}}}]}}}}]}}\n\n"
+        )
+    }
+
+    #[test]
+    fn events_are_read_however_they_arrive_and_counted_the_same_by_both_kinds_of_viewers() {
+        let text: String = [event(1), ": still here\n\n".to_owned(), event(2)].iter().map(|e| format!("{:x}\r\n{e}\r\n", e.len())).collect();
+        for cut in [1, 2, 3, 7, 50, 10_000] {
+            for sampled in [true, false] {
+                let seen = Seen::default();
+                let mut frames = Frames { poll: POLL.into(), kept: sampled.then(Vec::new), newest: None };
+                let mut decoder = Decoder::default();
+                text.as_bytes().chunks(cut).for_each(|part| decoder.take(part, &seen, &mut frames).unwrap());
+                assert_eq!(seen.events.load(Ordering::Relaxed), 3, "cut {cut}, sampled {sampled}");
+                if let Some(kept) = frames.kept {
+                    assert_eq!(kept.iter().map(|f| (f.counts.voters, f.counts.votes[&2], f.is_final)).collect::<Vec<_>>(), [(1, 1, true), (2, 2, true)]);
+                }
+            }
+        }
+    }
+}
