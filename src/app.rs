@@ -10,6 +10,7 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpServer};
 use anyhow::{Context, bail};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpSocket;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -31,6 +32,9 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Histograms of the metrics grow until somebody asks them to settle.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Connections the kernel holds for us while a crowd arrives; it may hold fewer (`net.core.somaxconn`).
+const BACKLOG: u32 = 8_192;
 
 /// A process that is ready to run.
 pub struct Application {
@@ -323,9 +327,15 @@ fn metrics_server(config: &Config, handle: PrometheusHandle) -> anyhow::Result<(
 
 fn listen(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<std::net::TcpListener> {
     let address = SocketAddr::new(host, port);
-    let socket = std::net::TcpListener::bind(address).with_context(|| format!("{setting}: cannot listen on {address}; is it in use?"))?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+    let open = || {
+        let socket = if host.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A restart need not wait for the connections of the process before it.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        // Not the standard library's listener: it holds 128 connections while a crowd arrives, whatever actix is told.
+        socket.listen(BACKLOG)?.into_std()
+    };
+    open().with_context(|| format!("{setting}: cannot listen on {address}; is it in use?"))
 }
 
 /// An address that other machines reach, for the join link: the one this machine would use towards the outside. Nothing is sent.

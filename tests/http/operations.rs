@@ -182,6 +182,22 @@ struct Attempt {
 }
 
 #[test]
+fn a_crowd_that_arrives_while_the_server_is_busy_waits_at_the_door() {
+    // More than the 128 that a listener holds unless it is told otherwise.
+    const CROWD: usize = 1_000;
+    let directory = TempDir::new().unwrap();
+    let process = Process::start(directory.path());
+    process.signal("STOP");
+    // A connection that finds no place is tried again by the kernel after one second, and then after two.
+    let patience = std::time::Duration::from_millis(900);
+    let crowd: Vec<_> =
+        (0..CROWD).map(|n| std::net::TcpStream::connect_timeout(&process.address, patience).unwrap_or_else(|why| panic!("number {n}: {why}"))).collect();
+    process.signal("CONT");
+    assert_eq!(crowd.len(), CROWD);
+    assert_eq!(Line::at(process.address).ask("GET", "/livez", &[], None).status, 200);
+}
+
+#[test]
 fn whatever_was_accepted_survives_a_kill() {
     const KILLS: usize = 10;
     const VOTERS: usize = 3;

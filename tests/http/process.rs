@@ -49,6 +49,12 @@ impl Process {
         line.trim_end_matches("/metrics").parse().expect("an address")
     }
 
+    /// Sends it a signal by name, as `kill` takes it.
+    pub fn signal(&self, name: &str) {
+        let told = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(told.success(), "{name} was sent");
+    }
+
     /// SIGKILL, and nothing left of it.
     pub fn kill(&mut self) {
         self.child.kill().expect("it can be killed");
@@ -57,8 +63,7 @@ impl Process {
 
     /// SIGTERM; its exit code.
     pub fn stop(mut self) -> Option<i32> {
-        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
-        assert!(told.success());
+        self.signal("TERM");
         self.child.wait().expect("it ends").code()
     }
 }
