@@ -32,7 +32,6 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Histograms of the metrics grow until somebody asks them to settle.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
-
 /// Connections the kernel holds for us while a crowd arrives; it may hold fewer (`net.core.somaxconn`).
 const BACKLOG: u32 = 8_192;
 
