@@ -105,9 +105,12 @@ fn measure(ballots: usize, choices: usize) {
         }
         workers.iter().for_each(|w| w.abort());
         let done = big_done.lock().expect("no panic").1.expect("done");
-        let waits = waits.lock().expect("no panic");
         // Only those accepted while the big one was being worked off say something.
-        let mut during: Vec<f64> = waits.values().filter(|(at, _)| *at < done).map(|(at, counted)| counted.expect("counted").duration_since(*at).as_secs_f64() * 1e3).collect();
+        let mut during: Vec<f64> = {
+            let waits = waits.lock().expect("no panic");
+            let counted = waits.values().filter(|(at, _)| *at < done);
+            counted.map(|(at, counted)| counted.expect("counted").duration_since(*at).as_secs_f64() * 1e3).collect()
+        };
         during.sort_unstable_by(f64::total_cmp);
         let at = |q: f64| during.get(((during.len() as f64 * q) as usize).min(during.len().saturating_sub(1))).copied().unwrap_or(0.0);
         println!(
