@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use actix_web::dev::ServiceRequest;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post, route};
 
@@ -15,7 +16,7 @@ use super::stream;
 use crate::clock::now_ms;
 use crate::domain::{Millis, PollId, VoterId};
 use crate::error::{Error, Result, reason};
-use crate::live::Found;
+use crate::live::{Found, Frame};
 use crate::wire::vote::{MyBallot, PassAnswer};
 
 /// Shared caches ask once a second; while the origin is away they go on showing what they have, for a day.
@@ -52,10 +53,25 @@ pub async fn mint(request: HttpRequest, code: Path<String>, site: Data<Site>, _b
 pub async fn document(request: HttpRequest, code: Path<String>, site: Data<Site>) -> Result<HttpResponse> {
     let event = find_event(&site, &request, &code)?;
     let frame = site.live.newest(event).await?;
-    let known = request.headers().get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()).is_some_and(|tags| matches_etag(tags, &frame.etag));
+    Ok(snapshot(request.headers(), &frame))
+}
+
+/// The same ahead of the router, for who asks in the plain way for what is in memory: nearly everybody.
+pub fn document_at_hand(request: &ServiceRequest) -> Option<HttpResponse> {
+    let code = request.path().strip_prefix("/api/v1/live/")?;
+    if request.method() != Method::GET || !code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return None;
+    }
+    let site = request.app_data::<Data<Site>>()?;
+    let frame = site.live.at_hand(site.live.find(code).ok()?)?;
+    Some(snapshot(request.headers(), &frame))
+}
+
+fn snapshot(headers: &HeaderMap, frame: &Frame) -> HttpResponse {
+    let known = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()).is_some_and(|tags| matches_etag(tags, &frame.etag));
     let mut answer = HttpResponse::build(if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
     answer.insert_header((ETAG, frame.etag.as_str())).insert_header((CACHE_CONTROL, LIVE_CACHE.clone()));
-    Ok(if known { answer.finish() } else { answer.insert_header((CONTENT_TYPE, JSON.clone())).body(frame.json.clone()) })
+    if known { answer.finish() } else { answer.insert_header((CONTENT_TYPE, JSON.clone())).body(frame.json.clone()) }
 }
 
 /// Weak comparison, as RFC 9110 asks for in `If-None-Match`.

@@ -31,7 +31,7 @@ const STUCK_MAX: Duration = Duration::from_secs(10);
 /// Other work of the thread waits no longer than this for viewers.
 const SLICE_MAX: Duration = Duration::from_micros(500);
 /// Viewers get at most one part in so many of the thread's time, votes the rest; but a frame at least every
-const REST_OF_TIME: u32 = 8;
+const REST_OF_TIME: u32 = 60;
 const PAUSE_MAX: Duration = Duration::from_millis(400);
 /// What the kernel takes from us for one viewer; it doubles this for its own needs. Otherwise it takes megabytes for who does not read.
 const SEND_BUFFER_BYTES: usize = 64 * 1_024;

@@ -13,7 +13,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, post, web};
 
 use super::SECURITY_HEADERS;
-use super::audience::{find_poll, pass_of};
+use super::audience::{document_at_hand, find_poll, pass_of};
 use super::body::{parse, read_ballot};
 use super::recent::Seen;
 use super::site::Site;
@@ -25,8 +25,11 @@ use crate::wire::vote::BallotBody;
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
 static NO_STORE: HeaderValue = HeaderValue::from_static(super::audience::NO_STORE);
 
-/// Answers votes itself and lets everything else pass.
+/// Answers votes itself, and snapshots that are at hand; lets everything else pass.
 pub async fn votes_first<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    if let Some(answer) = document_at_hand(&request) {
+        return Ok(ServiceResponse::new(request.into_parts().0, secured(answer)).map_into_right_body());
+    }
     if request.method() != Method::POST || poll_of(request.path()).is_none() {
         return Ok(next.call(request).await?.map_into_left_body());
     }
@@ -51,7 +54,11 @@ fn poll_of(path: &str) -> Option<&str> {
 
 async fn answer(request: &HttpRequest, payload: Payload) -> HttpResponse {
     let poll = poll_of(request.path()).expect("checked at the door");
-    let mut answer = cast(request, poll, payload).await.unwrap_or_else(|error| error.error_response());
+    secured(cast(request, poll, payload).await.unwrap_or_else(|error| error.error_response()))
+}
+
+/// With the headers of every answer.
+fn secured(mut answer: HttpResponse) -> HttpResponse {
     let headers = answer.headers_mut();
     for (name, value) in &SECURITY_HEADERS {
         headers.insert(name.clone(), value.clone());

@@ -130,6 +130,14 @@ impl Live {
         Ok(self.loaded(id, &entry).await?.public.subscribe())
     }
 
+    /// The public document as it is now, if it is in memory. What nearly every reader gets, without waiting for anything.
+    pub fn at_hand(&self, id: EventId) -> Option<Arc<Frame>> {
+        let entries = self.shared.entries.read().expect("never poisoned");
+        let entry = entries.get(&id)?;
+        entry.read_at.store(now_ms(), Ordering::Relaxed);
+        Some(entry.loaded.get()?.public.borrow().clone())
+    }
+
     /// The public document as it is now.
     pub async fn newest(&self, id: EventId) -> Result<Arc<Frame>> {
         let entry = self.entry(id)?;
