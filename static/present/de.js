@@ -1,0 +1,2 @@
+/** @type {import("/assets/shared/words.js").Words} */
+export default {};
