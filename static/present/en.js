@@ -1,7 +1,7 @@
 // What the presenter's code says, in English. Other languages are files beside this one, with the texts of the page too.
 
 /** @type {import("/assets/shared/words.js").Words} */
-export const en = {
+const en = {
   votes: { one: "{n} vote", other: "{n} votes" },
   no_votes: "No votes yet",
   round: "round {n}",
@@ -39,8 +39,9 @@ export const en = {
   no_window: "This browser did not open a window. Allow windows for this page, then press W again.",
   seconds: { one: "{n} second", other: "{n} seconds" },
   minutes: { one: "{n} minute", other: "{n} minutes" },
-  seconds_left: { one: "{n} second left", other: "{n} seconds left" },
 };
+
+export { en };
 
 export const others = {
   de: () => import("/assets/present/de.js"),
