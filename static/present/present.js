@@ -2,7 +2,7 @@
 // With #screen at its end it is the clean page for the projector: no buttons, and it does what the presenter's window does.
 
 import { Latest } from "/assets/shared/live.js";
-import { follow } from "/assets/shared/stream.js";
+import { follow, presenters } from "/assets/shared/stream.js";
 import { learn, t } from "/assets/shared/words.js";
 import { refit } from "/assets/present/bars.js";
 import { controls } from "/assets/present/controls.js";
@@ -20,7 +20,7 @@ await learn(en, others);
 const redraw = () => { if (latest.live) drawStage(latest.live, view, latest.now()); };
 const { refreshControls } = controls({ event, latest, view, redraw });
 
-follow(event, {
+follow(presenters(event), {
   document(live) {
     lostAt = 0;
     drawAge(0);

@@ -82,6 +82,3 @@ export const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds 
 
 /** The join link without what nobody types. @param {string} url */
 export const spoken = (url) => url.replace(/^https?:\/\//, "").replace(/\/$/, "");
-
-/** @param {number|undefined|null} n @param {string} one @param {string} [many] */
-export const count = (n, one, many = `${one}s`) => `${digits(n)} ${n === 1 ? one : many}`;

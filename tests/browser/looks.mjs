@@ -65,9 +65,9 @@ export async function looks(browser) {
     });
 
     await check("what can be tapped on a phone is at least 44 px high and wide", async () => {
-      for (const name of ["vote-join", "vote-question", "vote-several", "vote-million", "present-two"]) {
+      for (const name of ["vote-join", "vote-question", "vote-several", "vote-million", "present-two", "admin-event", "admin-edit"]) {
         const page = await show(name);
-        const small = await page.locator("button:visible, a:visible, label.choice:visible, input[type=text]:visible").evaluateAll((all) => all
+        const small = await page.locator("button:visible, a.button:visible, summary:visible, label.choice:visible, input:not([type=radio], [type=checkbox]):visible").evaluateAll((all) => all
           .map((one) => ({ what: one.id || one.textContent, box: one.getBoundingClientRect() })).filter(({ box }) => box.width < 44 || box.height < 44).map(({ what, box }) => `${what} ${box.width}x${box.height}`));
         equal(small, [], name);
         await page.context().close();
@@ -104,7 +104,7 @@ export async function looks(browser) {
       return apart.map((one) => one.toFixed(1)).join(", ");
     });
 
-    for (const app of ["vote", "present", "admin"]) await check(`every text of ${app} is there in every language`, () => catalogueIsComplete(app));
+    for (const app of ["vote", "present", "admin", "overlay"]) await check(`every text of ${app} is there in every language`, () => catalogueIsComplete(app));
   } finally {
     await theatre.down();
   }

@@ -169,5 +169,59 @@ big("keys", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyb
 big("lost", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: async (page) => { await page.context().setOffline(true); await page.getByTestId("lost").waitFor(); } });
 stages.push({ name: "present-signed-out", path: `/present/${EVENT}`, sizes: ["laptop"], api: () => ({ status: 401, json: { code: "not_signed_in", detail: "Sign in first." } }), ready: "#message-link:not([hidden])" });
 
-export const scenes = [...phones, ...stages];
+// ---------------------------------------------------------------------------- the back office
+
+/** @param {any[]} polls @param {any[]} [events] @returns {Api} */
+const office = (polls, events = []) => ({ path, method }) => {
+  if (path === "session") return { json: { user: { id: "u", email: "ada@example.org", role: "owner" } } };
+  if (path === "setup") return { json: { needed: false } };
+  if (path === "events" && method === "GET") return { json: { events } };
+  if (path === `events/${EVENT}`) return { json: { id: EVENT, code: CODE, slug: null, title: "Friday all-hands", state: "live", current: polls[0]?.id ?? null, created_at: NOW(), updated_at: NOW(), polls } };
+  if (path.endsWith("/results")) return { json: { poll: polls[0].id, round: 1, rounds: [1], question: polls[0].question, choices: polls[0].choices, results: polls[0].results, books: { ...polls[0].books, in_flight: 0, missing: [], unreported: [] } } };
+  return stage(() => live(polls, { now: NOW() }))({ path, method, body: null });
+};
+/** @type {Scene[]} */
+const desks = [];
+/** @param {string} name @param {string} path @param {Api} api @param {Partial<Scene>} [about] */
+const desk = (name, path, api, about = {}) => desks.push({ name: `admin-${name}`, path, api, sizes: ["laptop", "phone"], ready: "#page > :not(h1.quiet)", full: true, ...about });
+const nobody = (/** @type {boolean} */ needed) => (/** @type {{path:string}} */ { path }) => (path === "setup" ? { json: { needed } } : { status: 401, json: { code: "not_signed_in", detail: "Sign in first." } });
+const first = final(poll(SHORT.slice(0, 4), [412, 345, 200, 42]));
+const second = poll(longs(6), [12, 30, 7, 0, 3, 9], { id: "8f3k2m9qx1c7w", kind: "multiple", question: "What should we do about the release?", position: 1 });
+const third = poll(["Yes", "No"], [0, 0], { id: "8f3k2m9qx1c7x", question: "Shall we do it?", state: "draft", position: 2, closes_at: NOW() + 86_400_000, results: { voters: 0, status: "provisional", choices: [] } });
+const open = (/** @type {string} */ testid) => (/** @type {Page} */ page) => page.getByTestId(testid).first().locator("summary").click();
+const many = Array.from({ length: 8 }, (_, at) => ({ id: `e${at}`, code: String(482913 + at), slug: null, title: ["Friday all-hands", "Board meeting", "Town hall spring", "أمسية الفيلم", "Retrospective of a very long project with a very long name that goes on", "Quiz night", "Class 7b", "The final"][at], state: at > 5 ? "ended" : "live", polls: at, created_at: NOW() - at * 86_400_000, updated_at: NOW() }));
+desk("setup", "/admin#setup=x", nobody(true), { ready: "[data-testid=setup-form]" });
+desk("sign-in", "/admin", nobody(false), { ready: "[data-testid=sign-in-form]" });
+desk("no-account", "/admin", nobody(true), { sizes: ["laptop"], ready: ".narrow" });
+desk("no-events", "/admin", office([]), { ready: ".how" });
+desk("events", "/admin", office([], many), { ready: ".events li" });
+desk("found-nothing", "/admin", office([], many), { sizes: ["laptop"], hands: (page) => page.getByTestId("search").fill("xyz") });
+desk("new-event", "/admin/new", office([]), { ready: "[data-testid=event-form]" });
+desk("new-event-filled", "/admin/new", office([]), { ready: "[data-testid=event-form]", hands: (page) => page.getByTestId("template-ice").click() });
+desk("event-empty", `/admin/events/${EVENT}`, office([]), { ready: ".join", hands: open("add-poll") });
+desk("event", `/admin/events/${EVENT}`, office([first, second, third]), { ready: "[data-testid=poll]" });
+desk("results", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", hands: open("results") });
+desk("edit", `/admin/events/${EVENT}`, office([third, second]), { ready: "[data-testid=poll]", hands: open("edit") });
+desk("schedule", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: open("schedule") });
+desk("in-place", `/admin/events/${EVENT}`, office([first]), { sizes: ["laptop"], ready: "[data-testid=poll]", hands: (page) => page.getByTestId("reword").click() });
+desk("confirm", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", full: false, hands: async (page) => { await open("event-settings")(page); await page.getByTestId("end-event").click(); } });
+desk("gone", "/admin/events/nothing", ({ path }) => (path === "session" ? { json: { user: { id: "u", email: "ada@example.org", role: "owner" } } } : undefined), { sizes: ["laptop"], ready: ".narrow" });
+desk("arabic", `/admin/events/${EVENT}`, office([poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" }), third]), { lang: "ar", ready: "[data-testid=poll]" });
+desk("german", "/admin/new", office([]), { lang: "de", sizes: ["laptop"], ready: "[data-testid=event-form]" });
+
+// ---------------------------------------------------------------------------- on other people's pages and pictures
+
+/** @type {Scene[]} */
+const frames = [];
+/** @param {string} name @param {string} path @param {any[]} polls @param {Partial<Scene>} [about] */
+const frame = (name, path, polls, about = {}) => frames.push({ name, path, sizes: ["projector"], api: ({ path: asked }) => (asked.endsWith("/stream") ? { stream: live(polls) } : asked === `live/${CODE}` ? { json: live(polls) } : undefined), ready: "#rows li", after_ms: 1000, ...about });
+frame("overlay-lower", `/overlay/${CODE}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])]);
+frame("overlay-versus", `/overlay/${CODE}?layout=versus&colors=8b1e3f,1d3b8b`, [poll(["Home", "Guests"], [412_345, 345_678])]);
+frame("overlay-full", `/overlay/${CODE}?layout=full&safe=8`, [poll(SHORT.slice(0, 6), [612, 88, 340, 15, 0, 149])]);
+frame("overlay-twenty", `/overlay/${CODE}?layout=full`, [poll(SHORT, falling(20, 80))]);
+frame("embed", `/embed/${CODE}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { sizes: ["laptop", "phone"] });
+frame("embed-hidden", `/embed/${CODE}`, [{ ...poll(SHORT.slice(0, 4), null, { visibility: "hidden", revealed: false }), results: null }], { sizes: ["laptop"] });
+frame("embed-arabic", `/embed/${CODE}`, [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })], { lang: "ar", sizes: ["laptop"] });
+
+export const scenes = [...phones, ...stages, ...desks, ...frames];
 export const kit = { CODE, EVENT, NOW, SHORT, LONG, longs, ARABIC, poll, live, falling, audience, stage, voted, final, closed, QR };

@@ -36,7 +36,7 @@ export class Theatre {
     response.setHeader("content-security-policy", CSP);
     if (path.startsWith("/api/")) return this.#perform(request, response, path.slice("/api/v1/".length));
     const page = path.startsWith("/admin") ? "admin/index.html" : path.startsWith("/present") ? "present/index.html"
-      : path.startsWith("/screen") ? "present/screen.html" : path.startsWith("/overlay") ? "overlay/index.html" : path.startsWith("/embed") ? "embed/index.html" : "vote/index.html";
+      : path.startsWith("/overlay") ? "overlay/index.html" : path.startsWith("/embed") ? "overlay/index.html" : "vote/index.html";
     const file = path.startsWith("/assets/") ? normalize(path.slice("/assets/".length)) : page;
     const bytes = await readFile(join(ROOT, "static", file)).catch(() => null);
     if (!bytes) return response.writeHead(404).end();

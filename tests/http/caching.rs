@@ -8,7 +8,15 @@ use crate::client::Line;
 use crate::hall::Hall;
 use crate::support::Backend;
 
-const PAGES: [(&str, &str); 5] = [("/", "vote"), ("/482913", "vote"), ("/admin", "admin"), ("/admin/events/x", "admin"), ("/present/x", "present")];
+const PAGES: [(&str, &str); 7] = [
+    ("/", "vote"),
+    ("/482913", "vote"),
+    ("/admin", "admin"),
+    ("/admin/events/x", "admin"),
+    ("/present/x", "present"),
+    ("/overlay/x", "overlay"),
+    ("/embed/x", "overlay"),
+];
 
 #[test]
 fn a_file_is_named_by_its_content_and_comes_in_every_coding() {
@@ -77,7 +85,10 @@ fn a_page_is_the_same_bytes_for_every_code() {
 fn everything_a_page_asks_for_exists_and_is_ours() {
     let hall = Hall::open(Backend::Embedded);
     let known: BTreeMap<&str, &Asset> = assets().iter().map(|a| (a.url, a)).collect();
-    let mut wanted: Vec<(String, String)> = PAGES.iter().map(|(path, _)| ((*path).to_owned(), hall.get(path).expect(200).body)).collect();
+    let event = hall.event();
+    let drawn = [format!("/results/{}", event.code), format!("/poster/{}", event.code)];
+    let paths = PAGES.iter().map(|(path, _)| (*path).to_owned()).chain(drawn);
+    let mut wanted: Vec<(String, String)> = paths.map(|path| (path.clone(), hall.get(&path).expect(200).body)).collect();
     let mut seen = BTreeSet::new();
     while let Some((from, text)) = wanted.pop() {
         for outside in ["src=\"http", "src=\"//", "href=\"http", "href=\"//", "@import url(http", "url(http", "from \"http", "import(\"http"] {
