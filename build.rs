@@ -71,6 +71,9 @@ impl House {
         let mut body = self.files[name].clone();
         if is_text(name) {
             let mut text = String::from_utf8(body).unwrap_or_else(|_| panic!("static/{name} is not UTF-8"));
+            if name.ends_with(".js") || name.ends_with(".css") {
+                text = without_comments(&text);
+            }
             for other in self.files.keys().cloned().collect::<Vec<_>>() {
                 for quote in ['"', '\''] {
                     let reference = format!("{quote}/assets/{other}{quote}");
@@ -92,6 +95,29 @@ impl House {
         self.done.insert(name.to_owned(), Finished { url, hash, body });
         self.under_way.pop();
     }
+}
+
+/// Comments are for whoever reads the sources; a phone in a full stadium should not have to fetch them. Only those that have lines of
+/// their own, and indentation: so what is left needs no parser to be right, and lines keep their text for whoever debugs.
+fn without_comments(text: &str) -> String {
+    // Inside a text over several lines, nothing looks like what it is.
+    if text.lines().any(|line| line.matches('`').count() % 2 == 1) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut inside = false;
+    for line in text.lines().map(str::trim) {
+        // A type in front of code stays: only a comment alone on its line goes.
+        let begins = !inside && line.starts_with("/*") && (line.ends_with("*/") || !line.contains("*/"));
+        if inside || begins {
+            inside = !line.contains("*/");
+            assert!(inside || line.ends_with("*/"), "code behind the end of a comment: {line}");
+        } else if !line.is_empty() && !line.starts_with("//") {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
 }
 
 /// A reference that was not rewritten names a file that is not there: a page that would break in front of an audience.

@@ -17,19 +17,21 @@ use uuid::Uuid;
 
 use crate::clock::now_ms;
 use crate::config::{Command, Config};
-use crate::domain::{AccountId, InstanceId};
+use crate::domain::{AccountId, EventId, InstanceId};
 use crate::error::Error;
 use crate::http::{self, Budget, Limits, PassKey, Shared, Site, SiteSettings};
 use crate::intake::{BEAT_EVERY, Intake};
 use crate::live::Live;
 use crate::queue::{Memory, Queue, Rabbit, RabbitSettings};
-use crate::store::Store;
+use crate::store::{Stamp, Store};
 use crate::tally::Worker;
 
 /// Viewers get this long to hear that the server stops.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// What is in the lanes of this process gets this long to be counted.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+/// How soon the end of a countdown is written down.
+const CLOCK_EVERY: Duration = Duration::from_millis(500);
 /// Histograms of the metrics grow until somebody asks them to settle.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Connections the kernel holds for us while a crowd arrives; it may hold fewer (`net.core.somaxconn`).
@@ -169,6 +171,7 @@ impl Application {
 
         tasks.spawn(live.clone().run(stop.clone()));
         tasks.spawn(beat_until(intake.clone(), stop.clone()));
+        tasks.spawn(close_by_clock(self.store.clone(), live.clone(), stop.clone()));
         let guarded = shared.clone();
         tasks.spawn(every(http::SWEEP_EVERY, stop.clone(), move || guarded.guard.sweep()));
         tasks.spawn(end_old_sessions_until(shared.clone(), stop));
@@ -281,6 +284,25 @@ async fn end_old_sessions_until(shared: Arc<Shared>, stop: CancellationToken) {
             () = tokio::time::sleep(http::SESSIONS_EVERY) => {}
         }
         shared.limits.end_old_sessions(&shared.store).await;
+    }
+}
+
+/// Polls with a closing time. Nobody votes after it, whatever this does; it makes the close known, and the result final.
+async fn close_by_clock(store: Store, live: Live, stop: CancellationToken) {
+    let stamp = || {
+        let at = now_ms();
+        Stamp { actor: "clock".into(), at, audit_id: EventId::compose(at, http::chance()).0 }
+    };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(CLOCK_EVERY) => {}
+        }
+        match store.close_by_clock(stamp).await {
+            Ok(0) => {}
+            Ok(_) => live.nudge(),
+            Err(error) => tracing::warn!(%error, "polls whose time is over could not be closed; voting in them has ended all the same"),
+        }
     }
 }
 

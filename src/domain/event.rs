@@ -86,8 +86,10 @@ pub struct Slug(String);
 const SLUG_CHARS: std::ops::RangeInclusive<usize> = 3..=40;
 
 /// First path segments that are ours. A slug stands at the same place in the URL.
-pub const RESERVED_PATHS: [&str; 16] =
-    ["admin", "api", "assets", "present", "overlay", "embed", "poster", "status", "livez", "readyz", "metrics", "setup", "login", "static", "results", "help"];
+pub const RESERVED_PATHS: [&str; 17] = [
+    "admin", "api", "assets", "present", "overlay", "embed", "poster", "status", "livez", "readyz", "metrics", "setup", "login", "static", "results", "help",
+    "oembed",
+];
 
 impl Slug {
     pub fn parse(raw: &str) -> Result<Slug, Error> {

@@ -60,7 +60,7 @@ async fn join_page(request: HttpRequest, code: Path<String>) -> HttpResponse {
     if RESERVED_PATHS.iter().any(|ours| code.eq_ignore_ascii_case(ours)) { nothing_here() } else { page(request, "/vote/index.html").await }
 }
 
-async fn page(request: HttpRequest, url: &'static str) -> HttpResponse {
+pub async fn page(request: HttpRequest, url: &'static str) -> HttpResponse {
     match ASSETS.iter().find(|a| a.url == url) {
         Some(asset) => answer(&request, asset, PAGE_CACHE),
         None => nothing_here(),

@@ -20,10 +20,10 @@ use crate::live::{Found, Frame};
 use crate::wire::vote::{MyBallot, PassAnswer};
 
 /// Shared caches ask once a second; while the origin is away they go on showing what they have, for a day.
-static LIVE_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=1, s-maxage=1, stale-while-revalidate=5, stale-if-error=86400");
+pub static LIVE_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=1, s-maxage=1, stale-while-revalidate=5, stale-if-error=86400");
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// A short name may be given to another event; a picture of it must not outlive that for long.
-const QR_CACHE: &str = "public, max-age=60";
+pub const QR_CACHE: &str = "public, max-age=60";
 pub const NO_STORE: &str = "no-store";
 
 /// The voter's ballot that counts, for a phone that lost its memory of it.
@@ -99,7 +99,7 @@ pub async fn qr(request: HttpRequest, code: Path<String>, site: Data<Site>) -> R
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "image/svg+xml")).insert_header((CACHE_CONTROL, QR_CACHE)).body(svg))
 }
 
-fn find_event(site: &Site, request: &HttpRequest, code: &str) -> Result<crate::domain::EventId> {
+pub fn find_event(site: &Site, request: &HttpRequest, code: &str) -> Result<crate::domain::EventId> {
     site.live
         .find(code)
         .inspect_err(|_| {

@@ -11,7 +11,9 @@ mod limits;
 mod line;
 mod office;
 mod ops;
+mod pages;
 mod pass;
+mod phrases;
 mod problem;
 mod recent;
 mod sessions;
@@ -69,6 +71,12 @@ fn routes(config: &mut ServiceConfig) {
         .service(ops::readyz)
         .service(ops::status)
         .service(assets::embedded_file)
+        .service(pages::results_page)
+        .service(pages::result_picture)
+        .service(pages::poster_page)
+        .service(pages::overlay_page)
+        .service(pages::embed_page)
+        .service(pages::oembed_answer)
         .configure(assets::pages)
         .default_service(web::to(problem::unknown_address));
 }

@@ -106,7 +106,8 @@ fn check_open(event: &Event, poll: &Poll, ballot: &Ballot, now: Millis) -> Resul
 /// The same ballot again always gets the same success, also when the poll was closed between the vote and its answer.
 async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ballot, closed: Error) -> Result<HttpResponse> {
     // When this round ended at the latest.
-    let ended_by = if ballot.round < poll.round { Some(event.updated_at) } else { poll.closed_at };
+    let by_clock = poll.closes_at.filter(|at| now_ms() >= *at);
+    let ended_by = if ballot.round < poll.round { Some(event.updated_at) } else { poll.closed_at.or(by_clock) };
     let Some(ended_by) = ended_by else { return Err(closed) };
     // Unknown, not busy: this ballot may be on its way, and nobody may say that it will not be counted.
     let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Unknown("many ballots are being looked up"))?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::read::{event_unknown, load_event, poll_unknown};
-use super::{Store, is_taken, writing};
+use super::{Store, is_taken, reading, writing};
 use crate::domain::{Choice, Event, EventId, EventState, JoinCode, Kind, Limits, Millis, Poll, PollId, PollState, Question, Slug, Title, Visibility};
 use crate::error::{Error, Result};
 
@@ -68,6 +68,9 @@ pub struct PollEdit {
     pub max: Option<u16>,
     pub change: Option<bool>,
     pub position: Option<u32>,
+    /// `Some(None)` takes the time away.
+    pub opens_at: Option<Option<Millis>>,
+    pub closes_at: Option<Option<Millis>>,
 }
 
 #[derive(Clone, Debug)]
@@ -254,12 +257,15 @@ impl Store {
             edit_event!(&pool, event, stamp, "poll.edit", poll.to_string(), |tx, before| {
                 let now = find(&before, poll)?;
                 let plan = PlannedEdit::of(now, &edit)?;
-                sqlx::query("update poll set question = $2, min_picks = $3, max_picks = $4, change = $5 where id = $1")
+                let (opens_at, closes_at) = planned_times(now, &edit, stamp.at)?;
+                sqlx::query("update poll set question = $2, min_picks = $3, max_picks = $4, change = $5, opens_at = $6, closes_at = $7 where id = $1")
                     .bind(poll.0)
                     .bind(plan.question)
                     .bind(i32::from(plan.limits.min))
                     .bind(i32::from(plan.limits.max))
                     .bind(plan.change)
+                    .bind(opens_at)
+                    .bind(closes_at)
                     .execute(&mut *tx)
                     .await?;
                 if let Some(choices) = &edit.choices {
@@ -334,7 +340,12 @@ impl Store {
                         if before.state == EventState::Ended {
                             return Err(Error::conflict("event_ended", "This event has ended. Make it live again to open a poll."));
                         }
-                        sqlx::query("update poll set state = 'open' where id = $1").bind(poll.0).execute(&mut *tx).await?;
+                        // A time that has passed would close it again at once.
+                        sqlx::query("update poll set state = 'open', closes_at = case when closes_at > $2 then closes_at end where id = $1")
+                            .bind(poll.0)
+                            .bind(stamp.at)
+                            .execute(&mut *tx)
+                            .await?;
                         sqlx::query(
                             "insert into round (poll, round, opened_at) values ($1, $2, $3)
                              on conflict (poll, round) do update set closed_at = null",
@@ -354,6 +365,40 @@ impl Store {
             .ok_or_else(event_unknown)
         })
         .await
+    }
+
+    /// Closes what the clock has closed: voting ended at `closes_at` on every phone and server, and here it is written down, with that time.
+    /// Every web process does this; the first one wins. Says how many this one closed.
+    pub async fn close_by_clock(&self, stamp: impl Fn() -> Stamp) -> Result<usize> {
+        let pool = self.office.clone();
+        let now = stamp().at;
+        let due: Vec<(i64, i64)> = self.owned(async move {
+            Ok(reading!(&pool, db => {
+                sqlx::query_as("select p.event, p.id from poll p join event e on e.id = p.event
+                                where p.state = 'open' and p.closes_at <= $1 and p.deleted_at is null and e.deleted_at is null order by p.closes_at limit 100")
+                    .bind(now).fetch_all(db).await?
+            }))
+        }).await?;
+        let mut done = 0;
+        for (event, poll) in due {
+            let (pool, stamp, poll) = (self.office.clone(), stamp(), PollId(poll));
+            let closed = self.owned(async move {
+                edit_event!(&pool, EventId(event), stamp, "poll.clock", poll.to_string(), |tx, before| {
+                    let now = find(&before, poll)?;
+                    let at = now.closes_at.filter(|at| now.state == PollState::Open && *at <= stamp.at).ok_or_else(already_done)?;
+                    close_round!(tx, now, at);
+                    "open -> closed".to_owned()
+                });
+                Ok(())
+            });
+            match closed.await {
+                Ok(()) => done += 1,
+                // Another process was faster, or it was deleted meanwhile.
+                Err(Error::Conflict(_) | Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
     }
 
     pub async fn set_visibility(&self, event: EventId, poll: PollId, visibility: Option<Visibility>, revealed: Option<bool>, stamp: Stamp) -> Result<Event> {
@@ -403,7 +448,7 @@ impl Store {
                 if now.state == PollState::Open {
                     close_round!(tx, now, stamp.at);
                 }
-                sqlx::query("update poll set round = round + 1, state = 'closed', revealed = $2 where id = $1")
+                sqlx::query("update poll set round = round + 1, state = 'closed', revealed = $2, opens_at = null, closes_at = null where id = $1")
                     .bind(poll.0)
                     .bind(now.visibility.revealed_at_first())
                     .execute(&mut *tx)
@@ -414,6 +459,23 @@ impl Store {
         })
         .await
     }
+}
+
+fn already_done() -> Error {
+    Error::conflict("poll_closed", "This poll is closed already.")
+}
+
+/// A vote accepted before the close must not turn late afterwards: so a poll is never closed for a time that has passed.
+fn planned_times(now: &Poll, edit: &PollEdit, at: Millis) -> Result<(Option<Millis>, Option<Millis>)> {
+    let opens_at = edit.opens_at.unwrap_or(now.opens_at);
+    let closes_at = edit.closes_at.unwrap_or(now.closes_at);
+    if edit.closes_at.flatten().is_some_and(|closes| closes <= at) {
+        return Err(Error::invalid("closes_at_past", "The time at which voting closes has passed already."));
+    }
+    if (edit.opens_at.is_some() || edit.closes_at.is_some()) && opens_at.zip(closes_at).is_some_and(|(opens, closes)| closes <= opens) {
+        return Err(Error::invalid("closes_before_opens", "Voting would close before it opens."));
+    }
+    Ok((opens_at, closes_at))
 }
 
 /// What an edit comes to after the rules have had their say.

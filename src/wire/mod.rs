@@ -4,6 +4,7 @@
 pub mod batch;
 pub mod document;
 pub mod office;
+pub mod shown;
 pub mod vote;
 
 /// A choice id on its way out.

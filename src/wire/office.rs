@@ -52,8 +52,8 @@ pub struct EventPatch {
     state: Option<String>,
 }
 
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::<String>::deserialize(deserializer).map(Some)
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
 }
 
 impl EventPatch {
@@ -104,6 +104,11 @@ pub struct PollPatch {
     max: Option<u16>,
     change: Option<bool>,
     position: Option<u32>,
+    /// `null` takes the time away; leaving it out leaves it as it is.
+    #[serde(default, deserialize_with = "present")]
+    opens_at: Option<Option<Millis>>,
+    #[serde(default, deserialize_with = "present")]
+    closes_at: Option<Option<Millis>>,
 }
 
 #[derive(Deserialize)]
@@ -141,6 +146,8 @@ impl PollPatch {
             max: self.max,
             change: self.change,
             position: self.position,
+            opens_at: self.opens_at,
+            closes_at: self.closes_at,
         })
     }
 }

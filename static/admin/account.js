@@ -1,6 +1,7 @@
 // Making the first account, and signing in.
 
 import { api } from "/assets/shared/api.js";
+import { t } from "/assets/shared/words.js";
 import { clone, onSubmit, required, slot, Wrong } from "/assets/admin/dom.js";
 
 const PASSWORD_LEAST = 12; // characters
@@ -11,7 +12,7 @@ export function setupPage(token, done) {
   onSubmit(form, async (fields) => {
     const email = readEmail(fields);
     const password = String(fields.get("password") ?? "");
-    if (password.length < PASSWORD_LEAST) throw new Wrong("password", `The password needs at least ${PASSWORD_LEAST} characters. This one has ${password.length}.`);
+    if (password.length < PASSWORD_LEAST) throw new Wrong("password", t("password_short", { least: PASSWORD_LEAST, n: password.length }));
     await api("POST", "setup", { token, email, password });
     done();
   });
@@ -26,7 +27,7 @@ export function signInPage(why, done) {
   onSubmit(form, async (fields) => {
     const email = readEmail(fields);
     const password = String(fields.get("password") ?? "");
-    if (!password) throw new Wrong("password", "Type your password.");
+    if (!password) throw new Wrong("password", t("type_password"));
     await api("POST", "session", { email, password });
     done();
   });
@@ -35,7 +36,7 @@ export function signInPage(why, done) {
 
 /** @param {FormData} fields */
 function readEmail(fields) {
-  const email = required(fields, "email", "Type your email address.");
-  if (!/^\S+@\S+$/.test(email)) throw new Wrong("email", "This does not look like an email address: something like name@example.org.");
+  const email = required(fields, "email", t("type_email"));
+  if (!/^\S+@\S+$/.test(email)) throw new Wrong("email", t("email_odd"));
   return email;
 }

@@ -1,6 +1,8 @@
 // The back office: who is there, and which page the address means. Each page is a file beside this one.
 
 import { api } from "/assets/shared/api.js";
+import { learn, t } from "/assets/shared/words.js";
+import { en, others } from "/assets/admin/en.js";
 import { $, clone, oops } from "/assets/admin/dom.js";
 import { setupPage, signInPage } from "/assets/admin/account.js";
 import { eventsPage } from "/assets/admin/events.js";
@@ -41,10 +43,10 @@ async function route() {
   const [, , first, id] = location.pathname.split("/");
   const tools = { go, trouble };
   try {
-    /** @type {{element:Node, leave?:() => void}} */
+    /** @type {{element:Node, leave?:() => void, focus?:string}} `focus`: where one begins to write */
     const page = first === "new" ? newEventPage(tools) : first === "events" && id ? await eventPage(decodeURIComponent(id), tools) : await eventsPage(tools);
     if (mine !== turn) return page.leave?.();
-    put(page.element, true);
+    put(page.element, !page.focus);
     leave = page.leave;
   } catch (error) {
     if (mine !== turn) return;
@@ -66,8 +68,8 @@ async function signedOut(why) {
 function put(page, focus) {
   $("page").replaceChildren(page);
   const heading = $("page").querySelector("h1");
-  document.title = `${heading?.textContent ?? "Events"}: Groundswell`;
-  if (!focus) return $("page").querySelector("input")?.focus();
+  document.title = `${(heading?.querySelector("[data-fill]") ?? heading)?.textContent ?? ""} · Groundswell`;
+  if (!focus) return $("page").querySelector("input")?.focus({ preventScroll: true });
   if (heading && moved) {
     heading.tabIndex = -1;
     heading.focus();
@@ -81,7 +83,7 @@ function trouble(error) {
   if (error.status === 401) {
     leave?.();
     leave = undefined;
-    return void signedOut("You were signed out. Sign in to go on.");
+    return void signedOut(t("signed_out"));
   }
   oops(error);
 }
@@ -103,5 +105,6 @@ document.addEventListener("click", (event) => {
   go(link.getAttribute("href") ?? "/admin");
 });
 
+await learn(en, others);
 addEventListener("popstate", () => { if (place() !== shown) route(); }); // not for the skip link
 route();

@@ -1,5 +1,7 @@
 // Small tools for pages made of templates. Data goes in as text, never as HTML.
 
+import { t } from "/assets/shared/words.js";
+
 /** @type {(id:string) => any} */
 export const $ = (id) => document.getElementById(id);
 
@@ -30,7 +32,7 @@ let alertTimer = 0;
 export function oops(error) {
   const box = $("alert");
   clearTimeout(alertTimer);
-  box.textContent = error.detail ?? `Something in this page went wrong: ${error.message}. Load it again.`;
+  box.textContent = error.detail ?? t("page_broken", { why: error.message ?? "" });
   box.hidden = false;
   box.scrollIntoView?.({ block: "nearest" });
   alertTimer = window.setTimeout(() => { box.hidden = true; }, 12_000);
@@ -38,6 +40,27 @@ export function oops(error) {
 
 /** @param {string} text */
 export const say = (text) => { $("say").textContent = text; };
+
+const UNDO_WITHIN_MS = 10_000;
+let toastTimer = 0;
+/** @type {(() => void)|undefined} */
+let undo;
+
+/** Something was done; it can be taken back for a while. @param {string} text @param {() => void} [back] */
+export function done(text, back) {
+  clearTimeout(toastTimer);
+  undo = back;
+  $("toast-text").textContent = text;
+  $("undo").hidden = !back;
+  $("toast").hidden = false;
+  say(text);
+  toastTimer = window.setTimeout(() => { $("toast").hidden = true; }, UNDO_WITHIN_MS);
+}
+
+$("undo").addEventListener("click", () => {
+  $("toast").hidden = true;
+  undo?.();
+});
 
 /** Asks before what cannot be taken back. @param {string} title @param {string} text @param {string} yes @returns {Promise<boolean>} */
 export function confirm(title, text, yes) {

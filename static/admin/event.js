@@ -2,11 +2,14 @@
 
 import { api } from "/assets/shared/api.js";
 import { Latest } from "/assets/shared/live.js";
-import { follow } from "/assets/shared/stream.js";
-import { grouped, spoken } from "/assets/shared/words.js";
-import { clone, confirm, control, onSubmit, oops, required, say, setText, slot } from "/assets/admin/dom.js";
+import { follow, presenters } from "/assets/shared/stream.js";
+import { grouped, spoken, t } from "/assets/shared/words.js";
+import { clone, confirm, control, done, onSubmit, oops, setText, slot } from "/assets/admin/dom.js";
+import { inPlace } from "/assets/admin/in-place.js";
 import { newPollFields, readNewPoll } from "/assets/admin/poll-fields.js";
 import { pollCard } from "/assets/admin/poll-card.js";
+
+const TITLE_LONGEST = 120; // characters
 
 /** @param {string} id @param {import("/assets/admin/events.js").Tools} tools */
 export async function eventPage(id, { go, trouble }) {
@@ -16,14 +19,15 @@ export async function eventPage(id, { go, trouble }) {
   const cards = new Map();
   let event = await api("GET", `events/${id}`);
 
-  /** Asks for the change, then shows what the server says. @param {() => Promise<unknown>} change @param {string} [done] */
-  async function act(change, done) {
+  /** Asks for the change, then shows what the server says. @type {import("/assets/admin/poll-card.js").Act} */
+  async function act(change, told, back) {
     try {
       await change();
       await reload();
-      if (done) say(done);
+      if (told) done(told, back && (() => act(back, t("undone"))));
     } catch (error) {
       trouble(error);
+      reload().catch(trouble); // a row that was dragged goes back to where it is
     }
   }
 
@@ -34,9 +38,9 @@ export async function eventPage(id, { go, trouble }) {
 
   function draw() {
     setText(slot(element, "title"), event.title);
-    setText(slot(element, "state"), event.state === "ended" ? "Ended" : "Live");
+    setText(slot(element, "state"), t(event.state === "ended" ? "ended" : "live"));
     slot(element, "state").dataset.state = event.state;
-    setText(control(element, "end"), event.state === "ended" ? "Make it live again" : "End the event …");
+    setText(control(element, "end"), t(event.state === "ended" ? "live_again" : "end_event"));
     drawJoin(element, event.code, latest.live?.join_url ?? `${location.origin}/${event.code}`);
     drawPolls();
   }
@@ -44,19 +48,21 @@ export async function eventPage(id, { go, trouble }) {
   function drawPolls() {
     const list = slot(element, "polls");
     const ids = new Set(event.polls.map((/** @type {any} */ poll) => poll.id));
+    const focused = document.activeElement;
     for (const [gone, card] of cards) if (!ids.has(gone)) { card.element.remove(); cards.delete(gone); }
     event.polls.forEach((/** @type {any} */ poll, /** @type {number} */ at) => {
       const card = cards.get(poll.id) ?? pollCard(poll.id, id, act);
       cards.set(poll.id, card);
       if (list.children[at] !== card.element) list.insertBefore(card.element, list.children[at] ?? null);
-      card.draw(poll, { current: event.current === poll.id, first: at === 0, last: at === event.polls.length - 1 });
+      card.draw(poll, { current: event.current === poll.id });
     });
+    if (focused instanceof HTMLElement && focused !== document.activeElement && element.contains(focused)) focused.focus({ preventScroll: true });
     slot(element, "none").hidden = event.polls.length > 0;
   }
 
   let heard = ""; // one reload per change, even if the two never agree
   // The stream moves the numbers; who, what and in which order comes from the event itself.
-  const stop = follow(id, {
+  const stop = follow(presenters(id), {
     document(live) {
       if (!latest.take(live)) return;
       const known = event.polls.map(shape).join() + event.current + event.title;
@@ -71,7 +77,7 @@ export async function eventPage(id, { go, trouble }) {
   });
 
   const addForm = slot(element, "add").querySelector("form");
-  const fields = () => slot(addForm, "poll").replaceChildren(newPollFields("Question"));
+  const fields = () => slot(addForm, "poll").replaceChildren(newPollFields());
   fields();
   onSubmit(addForm, async (given) => {
     await api("POST", `events/${id}/polls`, readNewPoll(given));
@@ -80,23 +86,24 @@ export async function eventPage(id, { go, trouble }) {
     fields();
     slot(element, "add").open = false;
     slot(element, "polls").lastElementChild.querySelector("h3").focus();
-    say("Question added.");
+    done(t("question_added"));
   });
 
-  const rename = slot(element, "rename");
-  rename.elements.title.value = event.title;
-  onSubmit(rename, async (given) => {
-    await api("PATCH", `events/${id}`, { title: required(given, "title", "Give the event a title.") });
-    await reload();
-    say("Saved.");
+  inPlace(slot(element, "title"), control(element, "rename"), {
+    longest: TITLE_LONGEST,
+    save(title) {
+      const was = event.title;
+      const patch = (/** @type {string} */ to) => () => api("PATCH", `events/${id}`, { title: to });
+      act(patch(title), t("saved"), patch(was));
+    },
   });
   control(element, "end").addEventListener("click", async () => {
     const ended = event.state === "ended";
-    if (!ended && !await confirm("End this event?", "Phones then show that it is over. Results stay, and you can make it live again.", "End the event")) return;
-    act(() => api("PATCH", `events/${id}`, { state: ended ? "live" : "ended" }), ended ? "The event is live." : "The event has ended.");
+    if (!ended && !await confirm(t("end_ask"), t("end_ask_text"), t("end_yes"))) return;
+    act(() => api("PATCH", `events/${id}`, { state: ended ? "live" : "ended" }), t(ended ? "is_live" : "has_ended"));
   });
   control(element, "delete-event").addEventListener("click", async () => {
-    if (!await confirm("Delete this event?", `“${event.title}” with all its questions and results will be gone. Download the CSV files first if you need them.`, "Delete for good")) return;
+    if (!await confirm(t("delete_event_ask"), t("delete_event_text", { title: event.title }), t("delete_yes"))) return;
     try {
       await api("DELETE", `events/${id}`);
       go("/admin");
@@ -107,10 +114,10 @@ export async function eventPage(id, { go, trouble }) {
   control(element, "copy").addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(slot(element, "link").href);
-      control(element, "copy").textContent = "Copied";
-      say("Link copied.");
+      setText(control(element, "copy"), t("copied"));
+      done(t("link_copied"));
     } catch {
-      oops({ detail: "This browser does not let the page copy. Select the link and copy it by hand." });
+      oops({ detail: t("copy_refused") });
     }
   });
 
@@ -119,7 +126,7 @@ export async function eventPage(id, { go, trouble }) {
 }
 
 /** What makes a page redraw itself whole. @param {any} poll */
-const shape = (poll) => [poll.id, poll.state, poll.round, poll.revealed, poll.visibility, poll.question, ...poll.choices.map((/** @type {any} */ one) => one.text)].join("|");
+const shape = (poll) => [poll.id, poll.state, poll.round, poll.opens_at, poll.closes_at, poll.revealed, poll.visibility, poll.question, ...poll.choices.map((/** @type {any} */ one) => one.text)].join("|");
 
 /** @param {any} element @param {string} code @param {string} url */
 function drawJoin(element, code, url) {
@@ -129,5 +136,6 @@ function drawJoin(element, code, url) {
   setText(slot(element, "code"), grouped(code));
   const qr = `/api/v1/live/${code}/qr.svg`;
   if (slot(element, "qr").getAttribute("src") !== qr) slot(element, "qr").src = qr;
+  slot(element, "poster").href = `/poster/${code}`;
   slot(element, "present").href = `/present/${location.pathname.split("/")[3]}`;
 }

@@ -1,20 +1,33 @@
-// The list of events.
+// The list of events, and a way to find one.
 
 import { api } from "/assets/shared/api.js";
 import { clone, control, slot } from "/assets/admin/dom.js";
-import { count, grouped } from "/assets/shared/words.js";
+import { day, grouped, t } from "/assets/shared/words.js";
 
 /** @typedef {{go:(path:string) => void, trouble:(error:any) => void}} Tools */
 
-const day = new Intl.DateTimeFormat("en", { dateStyle: "medium" });
+const SEARCH_FROM = 6; // events: fewer are found by looking
 
 /** @param {Tools} tools */
 export async function eventsPage({ go, trouble }) {
   const { events } = await api("GET", "events");
   const element = clone("events-page");
-  slot(element, "list").append(...events.map(row));
-  slot(element, "list").hidden = events.length === 0;
+  const list = slot(element, "list");
+  list.append(...events.map(row));
+  list.hidden = events.length === 0;
   slot(element, "empty").hidden = events.length > 0;
+  slot(element, "search-field").hidden = events.length < SEARCH_FROM;
+  control(element, "search").addEventListener("input", (/** @type {Event} */ { target }) => {
+    const wanted = /** @type {HTMLInputElement} */ (target).value.trim().toLowerCase();
+    let found = 0;
+    events.forEach((/** @type {any} */ event, /** @type {number} */ at) => {
+      const hit = [event.title, event.slug ?? ""].some((text) => text.toLowerCase().includes(wanted)) || (/^[\d\s]+$/.test(wanted) && event.code.includes(wanted.replace(/\D/g, "")));
+      list.children[at].hidden = !hit;
+      found += hit ? 1 : 0;
+    });
+    slot(element, "nothing").hidden = found > 0;
+    slot(element, "nothing").textContent = found ? "" : t("nothing_found", { text: wanted });
+  });
   control(element, "demo").addEventListener("click", async (/** @type {Event} */ { currentTarget }) => {
     const button = /** @type {HTMLButtonElement} */ (currentTarget);
     button.disabled = true;
@@ -36,7 +49,7 @@ function row(event) {
   link.href = `/admin/events/${event.id}`;
   slot(item, "title").textContent = event.title;
   slot(item, "about").textContent = [
-    `code ${grouped(event.code)}`, count(event.polls, "question"), day.format(event.created_at), event.state === "ended" ? "ended" : "",
+    t("code_line", { code: grouped(event.code) }), t("questions", { n: event.polls }), day(event.created_at), event.state === "ended" ? t("ended_small") : "",
   ].filter(Boolean).join(" · ");
   return item;
 }

@@ -1,21 +1,23 @@
-// A new event with its first question, by one form.
+// A new event with its first question, by one form. The title may wait: then the event is called as its question.
 
 import { api } from "/assets/shared/api.js";
-import { clone, onSubmit, required, slot } from "/assets/admin/dom.js";
+import { clone, onSubmit, slot, text } from "/assets/admin/dom.js";
 import { newPollFields, readNewPoll } from "/assets/admin/poll-fields.js";
+
+const TITLE_LONGEST = 120; // characters
 
 /** @param {import("/assets/admin/events.js").Tools} tools */
 export function newEventPage({ go }) {
   const element = clone("new-event-page");
-  slot(element, "poll").append(newPollFields("First question"));
+  slot(element, "poll").append(newPollFields());
   let event = ""; // made already, when only the question was refused: the next try must not make a second one
   onSubmit(element.querySelector("form"), async (fields) => {
-    const title = required(fields, "title", "Give the event a title.");
     const poll = readNewPoll(fields);
+    const title = text(fields, "title") || poll.question.slice(0, TITLE_LONGEST);
     if (event) await api("PATCH", `events/${event}`, { title });
     else event = (await api("POST", "events", { title })).id;
     await api("POST", `events/${event}/polls`, poll);
     go(`/admin/events/${event}`);
   });
-  return { element };
+  return { element, focus: "[name=question]" };
 }

@@ -1,71 +1,90 @@
 // One question in the list of an event: its state at a glance and what can be done with it.
 
 import { api } from "/assets/shared/api.js";
-import { count } from "/assets/shared/words.js";
+import { moment, t } from "/assets/shared/words.js";
 import { clone, confirm, control, setText, slot } from "/assets/admin/dom.js";
+import { inPlace } from "/assets/admin/in-place.js";
 import { fillVisibility } from "/assets/admin/poll-fields.js";
 import { editForm } from "/assets/admin/poll-edit.js";
 import { resultsBox } from "/assets/admin/results.js";
+import { scheduleForm } from "/assets/admin/schedule.js";
+import { sortable } from "/assets/admin/sortable.js";
 
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
+/** @typedef {(change: () => Promise<unknown>, done?: string, back?: () => Promise<unknown>) => Promise<void>} Act `back` takes it back */
 
-/**
- * @param {string} id of the poll @param {string} event
- * @param {(change: () => Promise<unknown>, done?: string) => Promise<void>} act
- */
+const QUESTION_LONGEST = 300; // characters
+
+/** @param {string} id of the poll @param {string} event @param {Act} act */
 export function pollCard(id, event, act) {
   const element = clone("poll-card");
   const results = resultsBox(id, slot(element, "results"), slot(element, "results-body"));
   const edit = editForm(id, slot(element, "edit"), slot(element, "edit-form"), act);
+  const schedule = scheduleForm(id, slot(element, "schedule"), slot(element, "schedule-form"), act);
   /** @type {Poll & {position:number}} */
   let poll;
 
   /** @param {string} name @param {() => unknown} action */
   const on = (name, action) => control(element, name).addEventListener(name === "visibility" ? "change" : "click", action);
+  const put = (/** @type {object} */ what) => api("PUT", `polls/${id}/visibility`, what);
+  const patch = (/** @type {object} */ what) => api("PATCH", `polls/${id}`, what);
 
   on("toggle", () => {
     const open = poll.state === "open";
-    act(() => api("PUT", `polls/${id}/state`, { state: open ? "closed" : "open" }), open ? "Voting is closed." : "Voting is open.");
+    act(() => api("PUT", `polls/${id}/state`, { state: open ? "closed" : "open" }), t(open ? "is_closed" : "is_open"));
   });
-  on("reveal", () => act(() => api("PUT", `polls/${id}/visibility`, { revealed: !poll.revealed }), poll.revealed ? "The bars are hidden." : "The bars are shown."));
-  on("stage", () => act(() => api("PUT", `events/${event}/current`, { poll: id }), "The question is on stage."));
-  on("visibility", () => act(() => api("PUT", `polls/${id}/visibility`, { visibility: control(element, "visibility").value }), "Saved."));
-  on("up", () => act(() => api("PATCH", `polls/${id}`, { position: poll.position - 1 }), "Moved up."));
-  on("down", () => act(() => api("PATCH", `polls/${id}`, { position: poll.position + 1 }), "Moved down."));
+  on("reveal", () => act(() => put({ revealed: !poll.revealed }), t(poll.revealed ? "bars_hidden" : "bars_shown")));
+  on("stage", () => act(() => api("PUT", `events/${event}/current`, { poll: id }), t("on_stage_now")));
+  on("visibility", () => {
+    const was = poll.visibility;
+    act(() => put({ visibility: control(element, "visibility").value }), t("saved"), () => put({ visibility: was }));
+  });
+  on("duplicate", () => act(async () => {
+    const { kind, question, choices, rules, visibility } = poll;
+    const limits = kind === "multiple" ? { min: rules.min, max: rules.max } : {};
+    const copy = await api("POST", `events/${event}/polls`, { kind, question, choices: choices.map((choice) => choice.text), visibility, change: rules.change, ...limits });
+    await api("PATCH", `polls/${copy.id}`, { position: poll.position + 1 });
+  }, t("duplicated")));
   on("round", async () => {
-    const text = `Counting starts again at zero. The votes of round ${poll.round} stay and can still be downloaded.`;
-    if (await confirm("Start a new round?", text, "Start a new round")) act(() => api("POST", `polls/${id}/rounds`), "A new round is ready. It is not open yet.");
+    if (await confirm(t("round_ask"), t("round_text", { n: poll.round }), t("round_yes"))) act(() => api("POST", `polls/${id}/rounds`), t("round_ready"));
   });
   on("delete", async () => {
-    const text = `“${poll.question}” and its votes in every round will be gone. Download the CSV first if you need it.`;
-    if (await confirm("Delete this question?", text, "Delete for good")) act(() => api("DELETE", `polls/${id}`), "The question is deleted.");
+    if (await confirm(t("delete_poll_ask"), t("delete_poll_text", { question: poll.question }), t("delete_yes"))) act(() => api("DELETE", `polls/${id}`), t("poll_deleted"));
+  });
+  sortable(element, control(element, "move"), (from, to) => act(() => patch({ position: to }), t("moved"), () => patch({ position: from })));
+  inPlace(slot(element, "question"), control(element, "reword"), {
+    longest: QUESTION_LONGEST,
+    save(question) {
+      const was = poll.question;
+      act(() => patch({ question }), t("saved"), () => patch({ question: was }));
+    },
   });
 
-  /** @param {Poll & {position:number}} now @param {{current:boolean, first:boolean, last:boolean}} place */
+  /** @param {Poll & {position:number}} now @param {{current:boolean}} place */
   function draw(now, place) {
     poll = now;
     const open = poll.state === "open";
     setText(slot(element, "question"), poll.question);
     element.setAttribute("aria-label", poll.question);
+    control(element, "move").setAttribute("aria-label", t("move_question", { question: poll.question }));
     slot(element, "stage").hidden = !place.current;
     element.classList.toggle("is-current", place.current);
     control(element, "stage").hidden = place.current;
-    setText(control(element, "toggle"), open ? "Close voting" : poll.closed_at ? "Open again" : "Open voting");
-    setText(control(element, "reveal"), poll.revealed ? "Hide the bars" : "Reveal the bars");
+    setText(control(element, "toggle"), t(open ? "close_voting" : poll.closed_at ? "open_again" : "open_voting"));
+    setText(control(element, "reveal"), t(poll.revealed ? "hide" : "reveal"));
     control(element, "round").hidden = poll.state === "draft";
-    control(element, "up").hidden = place.first;
-    control(element, "down").hidden = place.last;
     setText(slot(element, "about"), about(poll));
     const select = control(element, "visibility");
     if (document.activeElement !== select) fillVisibility(select, poll.visibility);
     edit.draw(poll);
+    schedule.draw(poll);
     count_(poll);
   }
 
   /** @param {Poll} now with fresh numbers */
   function count_(now) {
     drawLife(element, now);
-    if (now.results) setText(slot(element, "voters"), now.state === "draft" ? "" : now.results.voters ? count(now.results.voters, "vote") : "No votes yet");
+    if (now.results) setText(slot(element, "voters"), now.state === "draft" ? "" : now.results.voters ? t("votes", { n: now.results.voters }) : t("no_votes"));
     results.draw(now);
   }
 
@@ -76,7 +95,7 @@ export function pollCard(id, event, act) {
 function drawLife(element, poll) {
   const untouched = poll.state === "draft" || (poll.state === "closed" && !poll.closed_at); // a new round starts closed
   const step = untouched ? "draft" : poll.state === "closed" && poll.results?.status === "final" ? "final" : poll.state;
-  setText(element.querySelector(".life li"), poll.state === "closed" && untouched ? "New round" : "Draft");
+  setText(element.querySelector(".life li"), t(poll.state === "closed" && untouched ? "new_round_step" : "draft"));
   for (const item of element.querySelectorAll(".life li")) {
     if (item.dataset.step === step) item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");
@@ -86,6 +105,11 @@ function drawLife(element, poll) {
 /** @param {Poll} poll */
 function about(poll) {
   const { min, max } = poll.rules;
-  const pick = poll.kind === "single" ? "one choice" : min === max ? `exactly ${min}` : `${min} to ${max} choices`;
-  return [pick, `of ${poll.choices.length}`, poll.rules.change ? "" : "no changing", poll.round > 1 ? `round ${poll.round}` : ""].filter(Boolean).join(" · ").replace(" · of", " of");
+  const n = poll.choices.length;
+  const pick = poll.kind === "single" ? t("one_choice", { n }) : t(min === max ? "exactly" : "between", { min, max, n });
+  const ahead = (/** @type {number|null} */ at) => at && at > Date.now();
+  return [
+    pick, poll.rules.change ? "" : t("no_changing"), poll.round > 1 ? t("round", { n: poll.round }) : "",
+    ahead(poll.opens_at) ? t("opens", { time: moment(poll.opens_at ?? 0) }) : "", ahead(poll.closes_at) && poll.state !== "closed" ? t("closes", { time: moment(poll.closes_at ?? 0) }) : "",
+  ].filter(Boolean).join(" · ");
 }

@@ -1,7 +1,9 @@
 // Correcting a question: its words, its choices until the first vote, its limits.
 
 import { api } from "/assets/shared/api.js";
+import { t } from "/assets/shared/words.js";
 import { clone, control, onSubmit, required, slot, Wrong } from "/assets/admin/dom.js";
+import { sortable } from "/assets/admin/sortable.js";
 import { readLimits } from "/assets/admin/poll-fields.js";
 
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
@@ -33,8 +35,12 @@ export function editForm(id, details, form, act) {
     slot(form, "limits").hidden = poll.kind !== "multiple";
     slot(form, "locked").hidden = !locked;
     slot(form, "adding").hidden = locked;
-    for (const remove of list.querySelectorAll("button")) remove.hidden = locked;
-    [...list.querySelectorAll("input")].forEach((input, at) => input.setAttribute("aria-label", `Choice ${at + 1}`));
+    for (const remove of list.querySelectorAll('[data-do="remove-choice"]')) remove.hidden = locked;
+    [...list.querySelectorAll("input")].forEach((input, at) => input.setAttribute("aria-label", t("choice_n", { n: at + 1 })));
+    [...list.children].forEach((row, at) => {
+      control(row, "move-choice").setAttribute("aria-label", t("move_n", { n: at + 1 }));
+      control(row, "remove-choice").setAttribute("aria-label", t("remove_n", { n: at + 1 }));
+    });
   }
 
   /** @param {string} choice its id, or "" for a new one @param {string} text */
@@ -42,6 +48,7 @@ export function editForm(id, details, form, act) {
     const row = clone("edit-choice");
     row.dataset.choice = choice;
     row.querySelector("input").value = text;
+    sortable(row, control(row, "move-choice"), lock);
     control(row, "remove-choice").addEventListener("click", () => {
       row.remove();
       lock();
@@ -58,17 +65,17 @@ export function editForm(id, details, form, act) {
   });
 
   onSubmit(form, async (fields) => {
-    const question = required(fields, "question", "Write the question.");
+    const question = required(fields, "question", t("write_question"));
     const choices = [...list.children].map((/** @type {any} */ row) => ({ id: row.dataset.choice, text: row.querySelector("input").value.trim() }))
       .filter((choice) => choice.text || choice.id);
-    if (choices.some((choice) => !choice.text)) throw new Wrong("", "A choice has no words. Write them, or remove the choice.");
-    if (choices.length < 2) throw new Wrong("", "Keep at least two choices.");
+    if (choices.some((choice) => !choice.text)) throw new Wrong("", t("choice_empty"));
+    if (choices.length < 2) throw new Wrong("", t("choices_keep_two"));
     const limits = poll.kind === "multiple" ? readLimits(fields, choices.length) : {};
     const body = { question, choices: choices.map(({ id: known, text }) => (known ? { id: known, text } : { text })), change: fields.has("change"), ...limits };
     await api("PATCH", `polls/${id}`, body);
     details.open = false;
     details.querySelector("summary")?.focus();
-    await act(async () => {}, "Saved.");
+    await act(async () => {}, t("saved"));
   });
 
   return {

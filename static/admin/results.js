@@ -1,7 +1,7 @@
 // The result of a poll as a table, per round, and its books in words.
 
 import { api } from "/assets/shared/api.js";
-import { count, digits, hue, letter } from "/assets/shared/words.js";
+import { digits, hue, letter, percent, t } from "/assets/shared/words.js";
 import { clone, control, oops, setText, slot } from "/assets/admin/dom.js";
 
 /**
@@ -29,6 +29,8 @@ export function resultsBox(id, details, place) {
       select.replaceChildren(...answer.rounds.map((/** @type {number} */ one) => new Option(String(one), String(one), false, one === answer.round)));
       slot(body, "rounds").hidden = answer.rounds.length < 2;
       slot(body, "csv").href = `/api/v1/polls/${id}/results.csv?round=${answer.round}`;
+      slot(body, "json").href = `/api/v1/polls/${id}/results?round=${answer.round}`;
+      slot(body, "json").download = `poll-${id}-round-${answer.round}.json`;
       show(answer.results, answer.books, answer.choices);
     } catch (error) {
       oops(error);
@@ -39,19 +41,19 @@ export function resultsBox(id, details, place) {
   function show(results, books, choices = poll?.choices ?? []) {
     const voters = results?.voters ?? 0;
     setText(slot(body, "summary"), voters
-      ? `${count(voters, "voter")}, ${results.status === "final" ? "final: everything is counted" : "provisional: still counting or open"}.${poll?.kind === "multiple" ? " Several picks each, so percents may pass 100 together." : ""}`
-      : "No votes yet.");
+      ? `${t("voters", { n: voters })}, ${t(results.status === "final" ? "final" : "provisional")}.${poll?.kind === "multiple" ? ` ${t("several")}` : ""}`
+      : t("no_votes"));
     const rows = body.querySelector("tbody").rows;
-        if (rows.length !== choices.length) body.querySelector("tbody").replaceChildren(...choices.map((_, at) => newRow(at)));
+    if (rows.length !== choices.length) body.querySelector("tbody").replaceChildren(...choices.map((_, at) => newRow(at)));
     choices.forEach((choice, at) => {
       const one = results?.choices.find((other) => other.id === choice.id);
       setText(rows[at].querySelector(".text"), choice.text);
       setText(rows[at].cells[1], digits(one?.votes));
-      setText(rows[at].cells[2], `${digits(one?.percent)}%`);
+      setText(rows[at].cells[2], percent(one?.percent));
       rows[at].style.setProperty("--share", String(Math.min(100, one?.percent || 0) / 100));
     });
     if (!books) return;
-    setText(slot(body, "equation"), `${digits(books.received)} received = ${digits(books.counted)} counted + ${digits(books.superseded)} superseded + ${digits(books.duplicate)} duplicate + ${digits(books.late)} late`);
+    setText(slot(body, "equation"), t("equation", { received: books.received, counted: books.counted, superseded: books.superseded, duplicate: books.duplicate, late: books.late }));
     const [good, words] = verdict(books);
     setText(slot(body, "verdict"), words);
     slot(body, "verdict").className = good ? "good" : "bad";
@@ -74,11 +76,11 @@ function verdict(books) {
   const sum = books.counted + books.superseded + books.duplicate + books.late;
   const missing = books.missing?.length ?? 0;
   const unreported = books.unreported?.length ?? 0;
-  if (missing) return [false, `${count(missing, "batch", "batches")} of votes did not arrive. The server's log names them: keep its data directories, the votes may still be there.`];
-  if (books.in_flight > 0) return [true, `${count(books.in_flight, "vote")} still on the way. Nothing is lost: the books balance when they arrive.`];
-  if (unreported) return [true, `Waiting to hear from ${count(unreported, "server")}. What they hold is counted when they come back.`];
-  if (books.received !== sum) return [false, `The two sides differ by ${digits(Math.abs(books.received - sum))}. Run “groundswell recount” and look at the server's log.`];
-  return [true, books.received ? "The books balance: nothing is on the way and nothing was lost." : "Nothing received yet."];
+  if (missing) return [false, t("batches_missing", { n: missing })];
+  if (books.in_flight > 0) return [true, t("on_the_way", { n: books.in_flight })];
+  if (unreported) return [true, t("unreported", { n: unreported })];
+  if (books.received !== sum) return [false, t("books_differ", { n: Math.abs(books.received - sum) })];
+  return [true, t(books.received ? "books_balance" : "books_empty")];
 }
 
 /** @param {number} at */

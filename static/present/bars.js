@@ -1,34 +1,76 @@
-// The chart and its table twin. Order is the order of the choices: a bar moves, a row never does.
+// The chart and its table twin. Rows stand in the order of the choices; only a key sorts them.
 
-import { count, digits, hue, letter } from "/assets/shared/words.js";
+import { fit } from "/assets/present/fit.js";
+import { fall, rise } from "/assets/present/rising.js";
+import { digits, hue, letter, percent, t } from "/assets/shared/words.js";
 
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
 
+const MOVE_MS = 500;
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+
 /** @type {(id:string) => any} */
 const $ = (id) => document.getElementById(id);
+let fitted = "";
 
-/** @param {Poll} poll */
-export function drawBars(poll) {
+/** @param {Poll} poll @param {{sorted:boolean}} view */
+export function drawBars(poll, view) {
   const list = $("bars");
   const key = `${poll.id}:${poll.round}:${poll.choices.map((choice) => choice.id).join()}`;
   if (list.dataset.key !== key) {
     list.dataset.key = key;
-    list.dataset.many = poll.choices.length > 12 ? "very" : poll.choices.length > 6 ? "yes" : "no";
-    list.style.setProperty("--rows", String(poll.choices.length));
     list.replaceChildren(...poll.choices.map((_, at) => newRow(at)));
   }
   const shown = poll.revealed ? poll.results : null;
   const results = new Map(shown?.choices.map((one) => [one.id, one]));
+  const most = Math.max(0, ...[...results.values()].map((one) => one.votes || 0));
   list.classList.toggle("is-hidden", !shown);
+  list.classList.toggle("is-decided", Boolean(shown && poll.state === "closed" && most));
   poll.choices.forEach((choice, at) => {
     const row = list.children[at];
-    const { votes = 0, percent = 0 } = results.get(choice.id) ?? {};
+    const { votes = 0, percent: share = 0 } = results.get(choice.id) ?? {};
     setText(row, ".text", choice.text);
-    setText(row, ".percent", shown ? `${digits(percent)}%` : "");
-    setText(row, ".votes", shown ? digits(votes) : "");
-    row.style.setProperty("--share", String(Math.min(100, percent || 0) / 100));
+    part(row, ".text").setAttribute("dir", "auto");
+    if (shown) {
+      rise(part(row, ".percent"), share || 0, percent);
+      rise(part(row, ".votes"), votes || 0, digits);
+    } else {
+      // Unseen, but as wide as what will stand there: nothing moves at the reveal.
+      fall(part(row, ".percent"), percent(100));
+      fall(part(row, ".votes"), digits(poll.results?.voters));
+    }
+    row.classList.toggle("is-leading", Boolean(most) && votes === most);
+    row.style.setProperty("--share", String(share ? Math.min(100, share) / 100 : -0.01)); // nothing is not even a line
   });
   drawTwin(poll, results, Boolean(shown));
+  // The number of voters decides how much room the numbers take: fitted again only when it gets longer.
+  const room = JSON.stringify([key, poll.question, poll.choices.map((choice) => choice.text), String(poll.results?.voters ?? 0).length]);
+  if (fitted !== room) {
+    fitted = room;
+    fit(list);
+  }
+  arrange(list, view.sorted && shown ? [...poll.choices.keys()].sort((a, b) => votesOf(poll, results, b) - votesOf(poll, results, a) || a - b) : [...poll.choices.keys()]);
+}
+
+/** @param {Poll} poll @param {Map<string, any>} results @param {number} at */
+const votesOf = (poll, results, at) => results.get(poll.choices[at].id)?.votes ?? 0;
+
+/** After the window, the text size or the numbers changed. */
+export const refit = () => fit($("bars"));
+
+/** Moves rows to their places, so that the eye can follow. @param {HTMLElement} list @param {number[]} order */
+function arrange(list, order) {
+  const rows = /** @type {HTMLElement[]} */ ([...list.children]);
+  if (order.every((row, place) => rows[row].style.order === String(place))) return;
+  const before = rows.map((row) => row.getBoundingClientRect());
+  const first = rows.every((row) => !row.style.order);
+  order.forEach((row, place) => { rows[row].style.order = String(place); });
+  if (first || still.matches) return;
+  rows.forEach((row, at) => {
+    const after = row.getBoundingClientRect();
+    const [x, y] = [before[at].left - after.left, before[at].top - after.top];
+    if (x || y) row.animate([{ transform: `translate(${x}px, ${y}px)` }, { transform: "none" }], { duration: MOVE_MS, easing: "cubic-bezier(0.2, 0.7, 0.2, 1)" });
+  });
 }
 
 /** @param {number} at */
@@ -42,14 +84,13 @@ function newRow(at) {
 /** The same in a table, for whoever listens instead of looking. @param {Poll} poll @param {Map<string, any>} results @param {boolean} shown */
 function drawTwin(poll, results, shown) {
   const table = $("twin");
-  const total = count(poll.results?.voters, "voter");
-  setText(table, "caption", shown ? `${poll.question}: ${total}` : `${poll.question}: ${total}, result hidden`);
+  setText(table, "caption", `${poll.question} ${t("votes", { n: poll.results?.voters ?? 0 })}${shown ? "" : `, ${t("result_hidden")}`}`);
   const body = table.querySelector("tbody");
   while (body.rows.length > poll.choices.length) body.deleteRow(-1);
   poll.choices.forEach((choice, at) => {
     const row = body.rows[at] ?? newTwinRow(body);
     const one = results.get(choice.id);
-    const cells = [`${letter(at)}: ${choice.text}`, shown ? digits(one?.votes) : "hidden", shown ? `${digits(one?.percent)}%` : "hidden"];
+    const cells = [`${letter(at)}: ${choice.text}`, shown ? digits(one?.votes) : t("hidden"), shown ? percent(one?.percent) : t("hidden")];
     cells.forEach((text, cell) => { if (row.cells[cell].textContent !== text) row.cells[cell].textContent = text; });
   });
 }
@@ -65,8 +106,10 @@ function newTwinRow(body) {
   return row;
 }
 
+/** @param {Element} inside @param {string} where */
+const part = (inside, where) => /** @type {Element} */ (inside.querySelector(where));
+
 /** @param {Element} inside @param {string} where @param {string} text */
 function setText(inside, where, text) {
-  const place = /** @type {Element} */ (inside.querySelector(where));
-  if (place.textContent !== text) place.textContent = text;
+  if (part(inside, where).textContent !== text) part(inside, where).textContent = text;
 }

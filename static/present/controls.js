@@ -1,11 +1,14 @@
 // What the presenter can do, by button and by key. No single key destroys anything.
 
 import { api } from "/assets/shared/api.js";
-import { onStage } from "/assets/present/stage.js";
+import { t } from "/assets/shared/words.js";
+import { refit } from "/assets/present/bars.js";
+import { mirror } from "/assets/present/mirror.js";
+import { onStage, phase } from "/assets/present/stage.js";
 
 const IDLE_MS = 3_000;
 const ERROR_MS = 8_000;
-const SIZES = [0.7, 0.8, 0.9, 1, 1.15, 1.3, 1.5, 1.75, 2];
+const SIZES = [0.7, 0.8, 0.9, 1, 1.15, 1.3, 1.5];
 const NUMBERS = ["both", "percent", "count"];
 
 /** @type {(id:string) => any} */
@@ -14,7 +17,7 @@ const $ = (id) => document.getElementById(id);
 /** @type {Record<string, string>} */
 const KEYS = {
   ArrowRight: "next", PageDown: "next", ArrowLeft: "previous", PageUp: "previous", " ": "toggle", Enter: "reveal", r: "reveal",
-  j: "join", t: "timer", "+": "larger", "=": "larger", "-": "smaller", "−": "smaller", "%": "numbers", f: "fullscreen", b: "blank", "?": "help",
+  j: "join", t: "timer", s: "sort", "+": "larger", "=": "larger", "-": "smaller", "−": "smaller", "%": "numbers", f: "fullscreen", b: "blank", w: "window", "?": "help",
 };
 
 /**
@@ -33,6 +36,13 @@ export function controls({ event, latest, view, redraw }) {
   }
 
   const poll = () => (latest.live ? onStage(latest.live) : null);
+  const windows = mirror(event, () => ({ ...view, size, numbers, blank: !$("blank").hidden }), (told) => {
+    Object.assign(view, { lobby: told.lobby, sorted: told.sorted });
+    $("blank").hidden = !told.blank;
+    resize(told.size);
+    emphasise(told.numbers);
+    redraw();
+  });
 
   /** @param {number} by */
   function step(by) {
@@ -42,8 +52,15 @@ export function controls({ event, latest, view, redraw }) {
     const next = live.polls[at < 0 && by < 0 ? -1 : at + by];
     if (!next) return;
     asked = next.id;
-    view.lobby = false;
+    if (view.lobby) look({ lobby: false });
     change(() => api("PUT", `events/${event}/current`, { poll: next.id }));
+  }
+
+  /** What only the windows know. @param {Partial<import("/assets/present/stage.js").View>} what */
+  function look(what) {
+    Object.assign(view, what);
+    redraw();
+    windows.tell();
   }
 
   /** @type {Record<string, () => void>} */
@@ -53,28 +70,31 @@ export function controls({ event, latest, view, redraw }) {
     toggle() {
       const one = poll();
       if (!one) return;
-      change(() => api("PUT", `polls/${one.id}/state`, { state: one.state === "open" ? "closed" : "open" }));
+      change(() => api("PUT", `polls/${one.id}/state`, { state: phase(one, latest.now()) === "open" ? "closed" : "open" }));
     },
     reveal() {
       const one = poll();
       if (!one) return;
       change(() => api("PUT", `polls/${one.id}/visibility`, { revealed: !one.revealed }));
     },
-    join() { view.lobby = !view.lobby; redraw(); },
-    timer() { view.timer = !view.timer; redraw(); },
-    larger() { resize(size + 1); },
-    smaller() { resize(size - 1); },
-    numbers() { emphasise(NUMBERS[(NUMBERS.indexOf(numbers) + 1) % NUMBERS.length]); },
-    fullscreen() { document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen?.().catch(() => complain("This browser does not allow full screen.")); },
-    blank() { $("blank").hidden = !$("blank").hidden; },
+    join: () => look({ lobby: !view.lobby }),
+    sort: () => look({ sorted: !view.sorted }),
+    timer() { if (poll()?.state === "open") $("timer").showModal(); },
+    larger() { resize(size + 1); windows.tell(); },
+    smaller() { resize(size - 1); windows.tell(); },
+    numbers() { emphasise(NUMBERS[(NUMBERS.indexOf(numbers) + 1) % NUMBERS.length]); windows.tell(); },
+    fullscreen() { document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen?.().catch(() => complain(t("no_fullscreen"))); },
+    window() { if (!open(`${location.pathname}${location.search}#screen`, `gs-screen-${event}`, "popup,width=1280,height=720")) complain(t("no_window")); },
+    blank() { $("blank").hidden = !$("blank").hidden; windows.tell(); },
     help() { $("keys").showModal(); },
   };
 
   /** @param {number} to */
   function resize(to) {
-    size = Math.max(0, Math.min(SIZES.length - 1, to));
+    size = Math.max(0, Math.min(SIZES.length - 1, to)) || 0;
     document.documentElement.style.setProperty("--scale", String(SIZES[size]));
     localStorage.setItem("gs:present:size", String(size));
+    refit();
   }
 
   /** @param {string} what */
@@ -82,11 +102,12 @@ export function controls({ event, latest, view, redraw }) {
     numbers = NUMBERS.includes(what) ? what : "both";
     document.body.dataset.numbers = numbers;
     localStorage.setItem("gs:present:numbers", numbers);
+    refit();
   }
 
   document.addEventListener("keydown", (pressed) => {
-    if (pressed.ctrlKey || pressed.metaKey || pressed.altKey || pressed.repeat || $("keys").open) return;
-    if (pressed.key === "Escape") $("blank").hidden = true;
+    if (pressed.ctrlKey || pressed.metaKey || pressed.altKey || pressed.repeat || document.querySelector("dialog[open]")) return;
+    if (pressed.key === "Escape" && !$("blank").hidden) actions.blank();
     const onButton = /** @type {Element} */ (pressed.target).closest("button, a");
     if (onButton && (pressed.key === " " || pressed.key === "Enter")) return; // the button's own press
     const action = KEYS[pressed.key.length === 1 ? pressed.key.toLowerCase() : pressed.key];
@@ -102,6 +123,17 @@ export function controls({ event, latest, view, redraw }) {
     actions[button.dataset.do ?? ""]();
   });
 
+  for (const length of $("lengths").children) {
+    const seconds = Number(length.value);
+    length.textContent = seconds < 60 ? t("seconds", { n: seconds }) : t("minutes", { n: seconds / 60 });
+  }
+  $("timer").addEventListener("close", () => {
+    const [one, picked] = [poll(), $("timer").returnValue];
+    $("timer").returnValue = "";
+    if (!one || !picked) return;
+    change(() => api("PATCH", `polls/${one.id}`, { closes_at: picked === "stop" ? null : Math.round(latest.now()) + 1000 * Number(picked) }));
+  });
+
   resize(size);
   emphasise(numbers);
   fadeWhenIdle();
@@ -112,12 +144,17 @@ export function controls({ event, latest, view, redraw }) {
     const one = poll();
     const polls = latest.live?.polls ?? [];
     const at = polls.findIndex((other) => other === one);
-    const open = one?.state === "open";
+    const next = polls[at + 1];
+    const open = Boolean(one && phase(one, latest.now()) === "open");
     button("previous").disabled = at <= 0;
-    button("next").disabled = at >= polls.length - 1;
+    button("next").disabled = !next;
     button("toggle").disabled = button("reveal").disabled = !one;
-    button("toggle").textContent = open ? "Close voting" : one?.closed_at ? "Open again" : "Open voting";
-    button("reveal").textContent = one?.revealed ? "Hide bars" : "Reveal bars";
+    button("timer").disabled = !open;
+    $("timer-stop").hidden = !one?.closes_at;
+    label("toggle", t(open ? "close_voting" : one?.closed_at ? "open_again" : "open_voting"));
+    label("reveal", t(one?.revealed ? "hide" : "reveal"));
+    const upcoming = next ? t("upcoming", { question: next.question }) : one ? t("last") : "";
+    if ($("upcoming").textContent !== upcoming) $("upcoming").textContent = upcoming;
   }
 
   return { refreshControls };
@@ -125,6 +162,11 @@ export function controls({ event, latest, view, redraw }) {
 
 /** @param {string} what @returns {HTMLButtonElement} */
 const button = (what) => /** @type {any} */ (document.querySelector(`[data-do="${what}"]`));
+
+/** @param {string} what @param {string} text */
+function label(what, text) {
+  if (button(what).textContent !== text) button(what).textContent = text;
+}
 
 let errorTimer = 0;
 

@@ -1,19 +1,26 @@
 // The presenter's page: follows one event and puts it on stage. What the keys do is in controls.js, how it looks in stage.js.
+// With #screen at its end it is the clean page for the projector: no buttons, and it does what the presenter's window does.
 
 import { Latest } from "/assets/shared/live.js";
-import { follow } from "/assets/shared/stream.js";
+import { follow, presenters } from "/assets/shared/stream.js";
+import { learn, t } from "/assets/shared/words.js";
+import { refit } from "/assets/present/bars.js";
 import { controls } from "/assets/present/controls.js";
+import { en, others } from "/assets/present/en.js";
 import { drawAge, drawClock, drawStage, message } from "/assets/present/stage.js";
 
 const event = decodeURIComponent(location.pathname.split("/")[2] ?? "");
 const latest = new Latest();
-const view = { lobby: false, timer: true };
+const view = { lobby: false, timer: true, sorted: false };
 let lostAt = 0;
+
+document.documentElement.classList.toggle("screen", location.hash === "#screen");
+await learn(en, others);
 
 const redraw = () => { if (latest.live) drawStage(latest.live, view, latest.now()); };
 const { refreshControls } = controls({ event, latest, view, redraw });
 
-follow(event, {
+follow(presenters(event), {
   document(live) {
     lostAt = 0;
     drawAge(0);
@@ -24,15 +31,18 @@ follow(event, {
   lost() {
     lostAt ||= Date.now();
     if (latest.live) drawAge(lostAt);
-    else message("No connection yet", "Trying again by itself.");
+    else message(t("no_connection"), t("trying"));
   },
   refused(error) {
     const signedOut = error.status === 401;
-    message(signedOut ? "Please sign in" : "This event is not here", signedOut ? "The presenter's screen is for signed-in people. Sign in, then open it from the event's page." : error.detail, signedOut ? "Sign in" : "All events");
+    message(t(signedOut ? "please_sign_in" : "not_here"), signedOut ? t("sign_in_why") : error.detail, t(signedOut ? "sign_in" : "all_events"));
   },
 });
+
+new ResizeObserver(refit).observe(/** @type {Element} */ (document.getElementById("bars")));
+document.fonts?.ready.then(refit);
 
 setInterval(() => {
   if (lostAt && latest.live) drawAge(lostAt);
   if (latest.live) drawClock(latest.live, view, latest.now());
-}, 500);
+}, 250);

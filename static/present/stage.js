@@ -1,12 +1,17 @@
 // Draws the newest document on the big screen. Changes text in place, keeps the last good result, knows no keys.
 
 import { drawBars } from "/assets/present/bars.js";
-import { age, count, digits, grouped, spoken } from "/assets/shared/words.js";
+import { rise } from "/assets/present/rising.js";
+import { age, clock, grouped, percent, spoken, t } from "/assets/shared/words.js";
 
 const SPEAK_EVERY_MS = 5_000;
 const LONG_QUESTION = 70; // characters
+const VERY_LONG_QUESTION = 160;
+const CROWDED = 8; // choices: then the question makes room for them
+const CROWDED_TEXT = 400; // characters in all choices
+const NEAR_S = 10; // before the close
 
-/** @typedef {{lobby:boolean, timer:boolean}} View */
+/** @typedef {{lobby:boolean, timer:boolean, sorted:boolean}} View */
 /** @typedef {import("/assets/shared/live.js").Live} Live */
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
 
@@ -19,47 +24,55 @@ export const onStage = (live) => live.polls.find((poll) => poll.id === live.curr
 /** @param {Live} live @param {View} view @param {number} now */
 export function drawStage(live, view, now) {
   const poll = onStage(live);
-  document.title = `${live.event.title}: on stage`;
+  document.title = t("on_stage", { title: live.event.title });
   setText("title", live.event.title);
   drawJoin(live);
   show(!poll || view.lobby ? "lobby" : "poll");
-  setText("poll-state", poll ? phaseWords(poll, now) : live.event.state === "ended" ? "Ended" : "Waiting");
-  $("poll-state").dataset.phase = poll?.state ?? "draft";
-  setText("voters", poll ? voters(poll) : "");
+  drawState(live, poll, now);
+  if (poll?.results?.voters) rise($("voters"), poll.results.voters, (n) => t("votes", { n }));
+  else rise($("voters"), 0, () => (poll ? t("no_votes") : ""));
   setText("note", poll ? note(poll) : "");
   drawClock(live, view, now);
-  if (!poll) return speak("Join screen.");
+  if (!poll) return speak(t("join_screen"));
   setText("question", poll.question);
-  $("question").classList.toggle("is-long", poll.question.length > LONG_QUESTION);
-  drawBars(poll);
+  $("question").dir = "auto";
+  const crowded = poll.choices.length > CROWDED || poll.choices.reduce((sum, choice) => sum + choice.text.length, 0) > CROWDED_TEXT;
+  $("question").classList.toggle("is-long", crowded || poll.question.length > LONG_QUESTION);
+  $("question").classList.toggle("is-very-long", poll.question.length > VERY_LONG_QUESTION);
+  drawBars(poll, view);
   speak(spokenResult(poll));
 }
 
-/** @param {Poll} poll */
-function voters(poll) {
-  return poll.results?.voters ? count(poll.results.voters, "vote") : "No votes yet";
+/** @param {Live} live @param {Poll|null} poll @param {number} now */
+function drawState(live, poll, now) {
+  const step = poll ? phase(poll, now) : live.event.state === "ended" ? "ended" : "waiting";
+  setText("poll-state", t(step));
+  $("poll-state").dataset.phase = step === "closed" && poll?.results?.status === "final" ? "final" : step;
 }
 
 /** @param {Poll} poll */
 function note(poll) {
   const parts = [];
-  if (poll.round > 1) parts.push(`round ${poll.round}`);
-  if (poll.results?.voters && poll.state === "closed") parts.push(poll.results.status === "final" ? "final" : "provisional, still counting");
-  if (poll.revealed && poll.kind === "multiple") parts.push("several picks each: shares of voters may pass 100% together");
+  const { voters = 0, status = "provisional", choices = [] } = poll.results ?? {};
+  if (poll.round > 1) parts.push(t("round", { n: poll.round }));
+  if (voters && poll.state === "closed") parts.push(t(status));
+  const most = Math.max(0, ...choices.map((one) => one.votes));
+  if (voters && poll.revealed && poll.state === "closed" && choices.filter((one) => one.votes === most).length > 1) parts.push(t("tie"));
+  if (poll.revealed && poll.kind === "multiple") parts.push(t("several"));
   return parts.join(" · ");
 }
 
 /** @param {Poll} poll @param {number} now */
-function phaseWords(poll, now) {
-  if (poll.state === "open") return poll.opens_at && now < poll.opens_at ? "Opens soon" : poll.closes_at && now >= poll.closes_at ? "Closed" : "Open";
-  return poll.state === "draft" || !poll.closed_at ? "Not open yet" : "Closed";
+export function phase(poll, now) {
+  if (poll.state === "open") return poll.opens_at && now < poll.opens_at ? "opens_soon" : poll.closes_at && now >= poll.closes_at ? "closed" : "open";
+  return poll.state === "draft" || !poll.closed_at ? "not_open" : "closed";
 }
 
 /** @param {Live} live */
 function drawJoin(live) {
-  const host = spoken(live.join_url ?? location.origin).replace(new RegExp(`/${live.event.code}$`), "");
-  for (const place of document.querySelectorAll(".join-host")) place.textContent = host;
-  for (const place of document.querySelectorAll(".join-code")) place.textContent = grouped(live.event.code);
+  const host = spoken(live.join_url ?? location.origin).replace(/\/[^/]*$/, "");
+  for (const place of document.querySelectorAll(".join-host")) if (place.textContent !== host) place.textContent = host;
+  for (const place of document.querySelectorAll(".join-code")) if (place.textContent !== grouped(live.event.code)) place.textContent = grouped(live.event.code);
   const qr = `/api/v1/live/${live.event.code}/qr.svg`;
   for (const image of document.querySelectorAll("img.join-qr")) if (image.getAttribute("src") !== qr) image.setAttribute("src", qr);
 }
@@ -67,15 +80,18 @@ function drawJoin(live) {
 /** @param {Live} live @param {View} view @param {number} now */
 export function drawClock(live, view, now) {
   const poll = onStage(live);
-  const until = poll?.opens_at && now < poll.opens_at ? poll.opens_at : poll?.state === "open" ? poll.closes_at : null;
+  const soon = Boolean(poll?.opens_at && now < poll.opens_at);
+  const until = soon ? poll?.opens_at : poll?.state === "open" ? poll.closes_at : null;
   const left = Math.max(0, Math.ceil(((until ?? 0) - now) / 1000));
-  setText("clock", view.timer && until ? `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}` : "");
+  setText("clock", until ? clock(left) : "");
+  $("clock").toggleAttribute("data-near", Boolean(until && !soon && left <= NEAR_S));
+  if (poll && until && !left) drawState(live, poll, now);
 }
 
 /** @param {number} lostAt 0: there */
 export function drawAge(lostAt) {
   $("lost").hidden = !lostAt;
-  if (lostAt) setText("lost", `No connection. Result from ${age(Date.now() - lostAt)} ago.`);
+  if (lostAt) setText("lost", t("lost", { age: age(Date.now() - lostAt) }));
 }
 
 /** Instead of a stage. @param {string} title @param {string} text @param {string} [link] */
@@ -111,9 +127,10 @@ function speak(text) {
 function spokenResult(poll) {
   const shown = poll.revealed ? (poll.results?.choices ?? []).map((one) => {
     const text = poll.choices.find((choice) => choice.id === one.id)?.text ?? "";
-    return `${text} ${digits(one.percent)}%`;
-  }).join(", ") : "bars hidden";
-  return `${poll.question}: ${poll.state}. ${voters(poll)}. ${shown}.`;
+    return `${text} ${percent(one.percent)}`;
+  }).join(", ") : t("bars_hidden");
+  const voters = poll.results?.voters ? t("votes", { n: poll.results.voters }) : t("no_votes");
+  return `${poll.question} ${t(poll.state === "draft" ? "not_open" : poll.state)}. ${voters}. ${shown}.`;
 }
 
 /** @param {string} id @param {string} text */

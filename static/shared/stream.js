@@ -5,13 +5,16 @@ import { api } from "/assets/shared/api.js";
 const AGAIN_FIRST_MS = 500;
 const AGAIN_LAST_MS = 10_000;
 
+/** Where the presenter's document of an event is. @param {string} event its id */
+export const presenters = (event) => ({ stream: `events/${encodeURIComponent(event)}/stream`, document: `events/${encodeURIComponent(event)}/live` });
+
 /**
- * @param {string} event its id
+ * @param {{stream:string, document:string}} paths below /api/v1/
  * @param {{document: (live: import("/assets/shared/live.js").Live) => void, lost: () => void, refused: (error: import("/assets/shared/api.js").ApiError) => void}} tell
  *   `refused`: the server answers, but not with this event; nothing more will come.
  * @returns {() => void} stop
  */
-export function follow(event, tell) {
+export function follow(paths, tell) {
   /** @type {EventSource|undefined} */
   let source;
   let timer = 0;
@@ -20,7 +23,7 @@ export function follow(event, tell) {
 
   function open() {
     source?.close();
-    source = new EventSource(`/api/v1/events/${encodeURIComponent(event)}/stream`);
+    source = new EventSource(`/api/v1/${paths.stream}`);
     for (const name of ["live", "message"]) source.addEventListener(name, heard);
     source.addEventListener("error", failed);
   }
@@ -43,7 +46,7 @@ export function follow(event, tell) {
   // An EventSource does not say what the server answered, so a plain request does.
   async function again() {
     try {
-      tell.document(await api("GET", `events/${encodeURIComponent(event)}/live`));
+      tell.document(await api("GET", paths.document));
       if (!stopped) open();
     } catch (error) {
       if (stopped) return;

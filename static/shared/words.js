@@ -1,18 +1,71 @@
-// How numbers, codes and letters are written, everywhere the same. Never NaN.
+// How texts, numbers, codes and letters are written, everywhere the same and in the reader's language. Never NaN.
 
-const number = new Intl.NumberFormat("en");
+/** @typedef {string | Partial<Record<Intl.LDMLPluralRule, string>> & {other:string}} Text one wording, or one for each form of plural (by `n`) */
+/** @typedef {Record<string, Text>} Words */
+
+export const LANGUAGES = /** @type {const} */ (["en", "de", "fr", "es", "ar"]);
+const asked = new URLSearchParams(location.search).get("lang"); // for a screen that stands in another country than its computer
+const wished = [...(asked ? [asked] : []), ...(navigator.languages ?? [navigator.language ?? "en"])];
+/** The reader's own tag, such as de-CH: for numbers and dates. */
+export const locale = wished.find((one) => LANGUAGES.some((known) => known === one.slice(0, 2).toLowerCase())) ?? "en";
+export const language = locale.slice(0, 2).toLowerCase();
+
+const number = new Intl.NumberFormat(locale);
+const shares = new Intl.NumberFormat(locale, { style: "percent" });
+const plural = new Intl.PluralRules(locale);
+const days = new Intl.DateTimeFormat(locale, { dateStyle: "medium" });
+const moments = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
+
+/** @type {Words} */
+let words = {};
+
+/**
+ * Learns the texts of a page and says them: `en` are those its code uses, what stands in the page itself is English already.
+ * @param {Words} en @param {Record<string, () => Promise<{default: Words}>>} others
+ */
+export async function learn(en, others) {
+  words = en;
+  const other = await others[language]?.().catch(() => null); // English is better than nothing
+  if (!other) return;
+  words = { ...en, ...other.default };
+  document.documentElement.lang = language;
+  document.documentElement.dir = language === "ar" ? "rtl" : "ltr";
+  say(document);
+}
+
+/** @param {ParentNode} inside */
+function say(inside) {
+  for (const element of inside.querySelectorAll("[data-t]")) element.textContent = t(element.getAttribute("data-t") ?? "");
+  for (const [mark, attribute] of [["data-t-label", "aria-label"], ["data-t-title", "title"], ["data-t-alt", "alt"], ["data-t-hint", "placeholder"]]) {
+    for (const element of inside.querySelectorAll(`[${mark}]`)) element.setAttribute(attribute, t(element.getAttribute(mark) ?? ""));
+  }
+  for (const template of inside.querySelectorAll("template")) say(template.content);
+}
+
+/** @param {string} key @param {Record<string, string|number>} [values] `n` picks the plural; numbers are written as the reader writes them */
+export function t(key, values = {}) {
+  const text = words[key] ?? key;
+  const form = typeof text === "string" ? text : text[plural.select(Number(values.n ?? 0))] ?? text.other;
+  return form.replace(/\{(\w+)\}/g, (_, name) => { const value = values[name]; return typeof value === "number" ? digits(value) : value ?? ""; });
+}
 
 /** @param {number|undefined|null} n */
 export const digits = (n) => number.format(Number.isFinite(n) ? Number(n) : 0);
 
-/** @param {number|undefined|null} n @param {string} one @param {string} [many] */
-export const count = (n, one, many = `${one}s`) => `${digits(n)} ${n === 1 ? one : many}`;
+/** @param {number|undefined|null} n whole percent */
+export const percent = (n) => shares.format((Number.isFinite(n) ? Number(n) : 0) / 100);
+
+/** @param {number} ms */
+export const day = (ms) => days.format(ms);
+
+/** @param {number} ms */
+export const moment = (ms) => moments.format(ms);
 
 /** 482913 as 482 913. @param {string} code */
-export const grouped = (code) => (/^\d{6}$/.test(code) ? `${code.slice(0, 3)} ${code.slice(3)}` : code);
+export const grouped = (code) => (/^\d{6}$/.test(code) ? `${code.slice(0, 3)}\u00a0${code.slice(3)}` : code);
 
-/** The mark of a choice beside its colour. @param {number} at from 0 */
-export const letter = (at) => String.fromCharCode(65 + at);
+/** The mark of a choice beside its colour: A to Z, then AA. @param {number} at from 0 @returns {string} */
+export const letter = (at) => (at < 26 ? "" : letter(Math.floor(at / 26) - 1)) + String.fromCharCode(65 + (at % 26));
 
 /** Eight colours, then from the start. @param {number} at from 0 */
 export const hue = (at) => String((at % 8) + 1);
@@ -20,9 +73,12 @@ export const hue = (at) => String((at % 8) + 1);
 /** @param {number} ms */
 export function age(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
-  if (seconds < 60) return `${seconds} s`;
-  return seconds < 3600 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`;
+  const [n, unit] = seconds < 60 ? [seconds, "second"] : seconds < 3600 ? [Math.floor(seconds / 60), "minute"] : [Math.floor(seconds / 3600), "hour"];
+  return new Intl.NumberFormat(locale, { style: "unit", unit: String(unit), unitDisplay: "short" }).format(Number(n));
 }
+
+/** 75 s as 1:15. @param {number} seconds */
+export const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 
 /** The join link without what nobody types. @param {string} url */
 export const spoken = (url) => url.replace(/^https?:\/\//, "").replace(/\/$/, "");

@@ -20,11 +20,14 @@ const ANSWER_WITHIN_MS = 10_000; // then the outcome is unknown and the same bal
 const RETRY_FIRST_MS = 600;
 const RETRY_LAST_MS = 20_000;
 const KEPT_DOCUMENT_MS = 12 * 3600_000; // a reload without a network may show a document this old
+const LONG_CHOICE = 44; // characters: then the numbers stand below
+const NEAR_S = 10; // before the close
 const NOTICE_MS = 5_000;
+
+const WORDS_WITHIN_MS = 3_000; // then English has to do
 
 /** @type {(id:string) => any} */
 const $ = (id) => document.getElementById(id);
-const number = new Intl.NumberFormat("en");
 
 /** The code or the vanity name in the address. @type {string} */
 let address = "";
@@ -33,6 +36,84 @@ let live = null;
 let liveIsKept = false; // read from this phone, not yet from the server
 let clockOffset = -Infinity; // server clock minus ours: the largest seen, because a cached document is older
 let editing = false;
+
+// ---------------------------------------------------------------------------------------------------- words
+
+/** What this file says, in English; the page itself is English too. Another language is one more file, with both. @type {Record<string, string|Record<string, string>>} */
+const en = {
+  digits_first: "Type the 6 digits first.",
+  digits_six: "A code has 6 digits. This one has {n}.",
+  unknown_code: "We don't know the code {code}. Look at the screen again: it may have changed.",
+  refused: "This vote was not accepted.",
+  earlier: "Your earlier vote stands.",
+  back: "Back online. You can go on.",
+  offline: "No connection. You can still vote: it is saved here and sent later.",
+  no_answer: "No answer yet. Trying again by itself.",
+  soon: "Not open yet",
+  open: "Open",
+  closed: "Closed",
+  your_vote: "Your vote: {step}",
+  sending: "Saved. Sending … no need to refresh.",
+  cleared: "Your vote is cleared.",
+  not_voted: "You did not vote on this question.",
+  no_votes: "No votes yet",
+  voters: { one: "{n} voter", other: "{n} voters" },
+  final: "final",
+  provisional: "provisional",
+  several: "several picks each, so the sum may pass 100%",
+  after_vote: "You see the result once you have voted.",
+  not_shown: "The presenter has not shown the result yet.",
+  after_close: "The result is shown after voting closes.",
+  will_show: "The presenter will show the result.",
+  opens_in: "opens in {time}",
+  left: "{time} left",
+  at_most: "At most {n}. Take one away first.",
+  more: { one: "Pick {n} more, then send.", other: "Pick {n} more, then send." },
+  tap_one: "Tap one. Your tap is your vote.",
+  press_enter: "Press Enter to send.",
+  pick: "Pick {n}",
+  pick_range: "Pick {min} to {n}",
+  pick_any: "Pick as many as you like",
+  pick_up_to: "Pick up to {n}",
+  then_send: "{rule}, then send.",
+  picked: { one: "{rule}. {n} picked.", other: "{rule}. {n} picked." },
+};
+const others = {
+  de: () => import("/assets/vote/de.js"),
+  fr: () => import("/assets/vote/fr.js"),
+  es: () => import("/assets/vote/es.js"),
+  ar: () => import("/assets/vote/ar.js"),
+};
+const locale = navigator.languages.find((one) => /^(en|de|fr|es|ar)\b/i.test(one)) ?? "en";
+const language = locale.slice(0, 2).toLowerCase();
+const number = new Intl.NumberFormat(locale);
+const shares = new Intl.NumberFormat(locale, { style: "percent" });
+const plural = new Intl.PluralRules(locale);
+/** @type {Record<string, string|Record<string, string>>} */
+let words = en;
+let spoken = language === "en";
+
+async function learn() {
+  const other = await Promise.race([/** @type {any} */ (others)[language]?.(), new Promise((give) => setTimeout(give, WORDS_WITHIN_MS))]).catch(() => null);
+  spoken = true;
+  if (other) {
+    words = { ...en, ...other.default };
+    document.documentElement.lang = language;
+    document.documentElement.dir = language === "ar" ? "rtl" : "ltr";
+    for (const place of [document, $("choice").content]) {
+      for (const element of place.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+    }
+    $("steps").setAttribute("aria-label", t("where"));
+  }
+  draw();
+}
+
+/** @param {string} key @param {Record<string, string|number>} [values] `n` picks the plural @returns {string} */
+function t(key, values = {}) {
+  const text = words[key] ?? key;
+  const form = typeof text === "string" ? text : text[plural.select(Number(values.n))] ?? text.other;
+  return form.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? number.format(Number(values[name])) : String(values[name])));
+}
 
 // ---------------------------------------------------------------------------------------------------- join
 
@@ -48,7 +129,7 @@ function start() {
 
 /** Forgives spaces and dashes between digits. @param {string} typed */
 function readCode(typed) {
-  const text = typed.trim().toLowerCase();
+  const text = typed.trim().toLowerCase().replace(/[\u0660-\u0669\u06f0-\u06f9]/g, (digit) => String(digit.charCodeAt(0) & 15)); // Arabic digits
   return /^[\d\s-]+$/.test(text) ? text.replace(/\D/g, "") : text.replace(/\s+/g, "-");
 }
 
@@ -56,8 +137,8 @@ $("join").addEventListener("submit", (/** @type {Event} */ event) => {
   event.preventDefault();
   const typed = readCode($("code").value);
   const digits = /^\d*$/.test(typed);
-  if (!typed) return complain("Type the 6 digits first.");
-  if (digits && typed.length !== 6) return complain(`A code has 6 digits. This one has ${typed.length}.`);
+  if (!typed) return complain(t("digits_first"));
+  if (digits && typed.length !== 6) return complain(t("digits_six", { n: typed.length }));
   complain("");
   history.pushState(null, "", `/${encodeURIComponent(typed)}`);
   live = null;
@@ -120,7 +201,7 @@ function turnAway() {
   [live, address] = [null, ""];
   draw();
   $("code").value = code;
-  complain(`We don't know the code ${code}. Look at the screen again: it may have changed.`);
+  complain(t("unknown_code", { code: `\u2068${code}\u2069` })); // the marks keep it whole in a text from right to left
 }
 
 const serverNow = () => Date.now() + (clockOffset === -Infinity ? 0 : clockOffset);
@@ -203,7 +284,7 @@ async function empty() {
     else if (needsNewPass(answer) && !renewed) {
       keep.drop(`gs:pass:${live?.event.code}`);
       renewed = true;
-    } else if (isFinal(answer)) await refused(key, mine, answer.body.detail);
+    } else if (isFinal(answer)) await refused(key, mine, answer.body);
     else throw new Later(answer.retryAfterMs);
     draw();
   }
@@ -229,8 +310,8 @@ function accepted(key, mine, body) {
   markCounted();
 }
 
-/** Not accepted, will not be counted: go back to what was. @param {string} key @param {Saved} mine @param {string} detail */
-async function refused(key, mine, detail) {
+/** Not accepted, will not be counted: go back to what was. @param {string} key @param {Saved} mine @param {{code:string, detail?:string}} why */
+async function refused(key, mine, why) {
   /** @type {Sent} */
   let back = mine.before ?? { ballot: null, picks: [], state: "none", accepted_at: null };
   if (mine.unsure) {
@@ -240,7 +321,8 @@ async function refused(key, mine, detail) {
   }
   const kept = keep.get(key);
   if (kept.ballot === mine.ballot) keep.set(key, { ...kept, ...sent(back), before: null, unsure: false });
-  showRefusal(`${detail || "This vote was not accepted."}${back.picks.length ? " Your earlier vote stands." : ""}`);
+  const said = words[`code_${why.code}`] ?? (language === "en" && why.detail);
+  showRefusal(`${said || t("refused")}${back.picks.length ? ` ${t("earlier")}` : ""}`);
   refresh();
 }
 
@@ -307,9 +389,7 @@ function connected(there) {
   clearTimeout(connectionTimer);
   const box = $("connection");
   box.hidden = false;
-  box.textContent = there
-    ? "Back online. You can go on."
-    : live ? "No connection. You can still vote: it is saved here and sent later." : "No answer yet. Trying again by itself.";
+  box.textContent = t(there ? "back" : live ? "offline" : "no_answer");
   if (there) connectionTimer = window.setTimeout(() => { box.hidden = true; }, NOTICE_MS);
 }
 
@@ -328,6 +408,7 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden) wake
 // ------------------------------------------------------------------------------------------------ on the screen
 
 function draw() {
+  if (!spoken) return;
   const poll = live?.polls.find((one) => one.id === live?.current);
   $("title").textContent = document.title = live?.event.title || "Groundswell";
   if (!live) return show(address ? "loading" : "join");
@@ -342,6 +423,7 @@ function show(name) {
   for (const section of document.querySelectorAll("main > section")) {
     /** @type {HTMLElement} */ (section).hidden = section.id !== `screen-${name}`;
   }
+  $("dock").hidden = name !== "poll";
   if (name === "join" && document.activeElement === document.body) $("code").focus();
 }
 
@@ -369,7 +451,7 @@ function drawPoll(poll) {
   }
   $("ballot").dataset.kind = poll.kind;
   setText("question", poll.question);
-  setText("poll-state", { soon: "Not open yet", open: "Open", closed: "Closed" }[now]);
+  setText("poll-state", t(now));
   $("poll-state").dataset.phase = now;
   setText("hint", voting ? told || howMany(poll) : "");
   $("choices-set").disabled = !voting;
@@ -396,6 +478,7 @@ function drawChoices(poll) {
     label.dataset.hue = String((at % 8) + 1);
     label.querySelector(".letter").textContent = letter(at);
     label.querySelector(".text").textContent = choice.text;
+    label.classList.toggle("is-long", choice.text.length > LONG_CHOICE);
     rows.set(choice.id, { label, input: label.querySelector("input") });
   });
   for (const gone of there.values()) gone.remove();
@@ -420,14 +503,16 @@ function drawActions(poll, now, mine, voting) {
   $("send").hidden = !(voting && (poll.kind === "multiple" || $("ballot").dataset.arrows));
   $("change").hidden = $("clear").hidden = !mayChange;
   $("keep").hidden = !editing;
+  // Without a vote and without a button there is nothing to show at the thumb.
+  $("dock").hidden = $("send").hidden && $("keep").hidden && !mine && !(now === "closed");
 }
 
 /** @param {string} now @param {Saved|null} mine @param {boolean} samePoll */
 function drawReceipt(now, mine, samePoll) {
   const step = mine?.state ?? "none";
-  const words = { none: "", saved: "Saved on this phone", received: "Received", counted: "Counted" }[step];
   const order = ["saved", "received", "counted"];
-  $("steps").classList.toggle("is-empty", step === "none");
+  $("receipt").hidden = step === "none" && now !== "closed";
+  $("steps").hidden = step === "none";
   for (const item of $("steps").children) {
     const at = order.indexOf(item.dataset.step) - order.indexOf(step);
     item.classList.toggle("is-done", at <= 0);
@@ -436,10 +521,8 @@ function drawReceipt(now, mine, samePoll) {
   }
   const cleared = step !== "none" && !mine?.picks.length;
   setText("receipt-note",
-    step === "saved" && failures ? "Saved. Sending … no need to refresh."
-      : cleared ? "Your vote is cleared."
-      : now === "closed" && step === "none" ? "You did not vote on this question." : "");
-  if (samePoll && drawn.step !== step && words) setText("say", (cleared ? "Vote cleared. " : "Your vote: ") + words);
+    step === "saved" && failures ? t("sending") : cleared ? t("cleared") : now === "closed" && step === "none" ? t("not_voted") : "");
+  if (samePoll && drawn.step !== step && step !== "none") setText("say", cleared ? t("cleared") : t("your_vote", { step: part($("steps"), `[data-step="${step}"]`).textContent ?? "" }));
 }
 
 /** @param {Poll} poll @param {Map<string, Row>} rows @param {boolean} mayShow */
@@ -449,18 +532,14 @@ function drawResults(poll, rows, mayShow) {
   for (const [id, { label }] of rows) {
     const votes = counts.get(id)?.votes || 0;
     const percent = counts.get(id)?.percent || 0;
-    part(label, ".percent").textContent = results ? `${percent}%` : "";
-    part(label, ".votes").textContent = results ? count(votes, "vote") : "";
+    part(label, ".percent").textContent = results ? shares.format(percent / 100) : "";
+    part(label, ".votes").textContent = results ? number.format(votes) : "";
     label.style.setProperty("--share", String(results ? Math.min(percent, 100) / 100 : 0));
   }
   const closed = phase(poll) === "closed";
   setText("voters", results
-    ? (results.voters ? `${count(results.voters, "voter")} · ${results.status === "final" ? "final" : "provisional"}`
-      + (poll.kind === "multiple" ? " · several picks each, so the sum may pass 100%" : "") : "No votes yet")
-    : poll.visibility === "after_vote" ? "You see the result once you have voted."
-    : closed ? "The presenter has not shown the result yet."
-    : poll.visibility === "after_close" ? "The result is shown after voting closes."
-    : "The presenter will show the result.");
+    ? (results.voters ? [t("voters", { n: results.voters }), t(results.status), ...(poll.kind === "multiple" ? [t("several")] : [])].join(" · ") : t("no_votes"))
+    : t(poll.visibility === "after_vote" ? "after_vote" : closed ? "not_shown" : poll.visibility === "after_close" ? "after_close" : "will_show"));
 }
 
 let clockTimer = 0;
@@ -471,9 +550,13 @@ function drawClock() {
   const poll = live?.polls.find((one) => one.id === live?.current);
   const now = poll && phase(poll);
   const until = now === "soon" ? poll?.opens_at : now === "open" ? poll?.closes_at : null;
-  if (!until) return setText("clock", "");
+  if (!until) {
+    $("clock").removeAttribute("data-near");
+    return setText("clock", "");
+  }
   const left = Math.max(0, Math.ceil((until - serverNow()) / 1000));
-  setText("clock", `${now === "soon" ? "opens in " : ""}${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}${now === "open" ? " left" : ""}`);
+  setText("clock", t(now === "soon" ? "opens_in" : "left", { time: `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}` }));
+  $("clock").toggleAttribute("data-near", now === "open" && left <= NEAR_S);
   clockTimer = window.setTimeout(() => (until <= serverNow() ? draw() : drawClock()), 250);
 }
 
@@ -503,7 +586,7 @@ $("choices").addEventListener("click", (/** @type {Event} */ event) => {
 function tick(poll, input, event) {
   if (input.checked && picked().length > poll.rules.max) {
     event.preventDefault();
-    return tell(`At most ${poll.rules.max}. Take one away first.`);
+    return tell(t("at_most", { n: poll.rules.max }));
   }
   const key = ballotKey(poll);
   try { sessionStorage.setItem(`gs:draft:${key}`, JSON.stringify(picked())); } catch { /* then it lives in the page only */ }
@@ -520,8 +603,8 @@ $("ballot").addEventListener("submit", (/** @type {Event} */ event) => {
 function send(poll, picks) {
   const { min, max } = poll.rules;
   if (phase(poll) !== "open") return draw();
-  if (picks.length < Math.max(1, min)) return tell(`Pick ${Math.max(1, min) - picks.length} more, then send.`);
-  if (picks.length > max) return tell(`At most ${max}. Take ${picks.length - max} away first.`);
+  if (picks.length < Math.max(1, min)) return tell(t("more", { n: Math.max(1, min) - picks.length }));
+  if (picks.length > max) return tell(t("at_most", { n: max }));
   const mine = keep.get(ballotKey(poll));
   const same = mine?.picks.length && [...mine.picks].sort().join() === [...picks].sort().join();
   delete $("ballot").dataset.arrows;
@@ -560,9 +643,9 @@ function tell(text) {
 function howMany(poll) {
   const { min, max } = poll.rules;
   const ticked = picked().length;
-  if (poll.kind === "single") return $("ballot").dataset.arrows ? "Press Enter to send." : "Tap one. Your tap is your vote.";
-  const range = min === max ? `Pick ${max}` : min > 1 ? `Pick ${min} to ${max}` : max >= poll.choices.length ? "Pick as many as you like" : `Pick up to ${max}`;
-  return ticked ? `${range}. ${ticked} picked.` : `${range}, then send.`;
+  if (poll.kind === "single") return t($("ballot").dataset.arrows ? "press_enter" : "tap_one");
+  const rule = min === max ? t("pick", { n: max }) : min > 1 ? t("pick_range", { min, n: max }) : max >= poll.choices.length ? t("pick_any") : t("pick_up_to", { n: max });
+  return ticked ? t("picked", { rule, n: ticked }) : t("then_send", { rule });
 }
 
 /** @param {string} detail */
@@ -617,11 +700,8 @@ function setText(id, text) {
   if ($(id).textContent !== text) $(id).textContent = text;
 }
 
-/** @param {number} at */
-const letter = (at) => String.fromCharCode(65 + at);
-
-/** @param {number} n @param {string} word */
-const count = (n, word) => `${number.format(n || 0)} ${word}${n === 1 ? "" : "s"}`;
+/** A to Z, then AA. @param {number} at @returns {string} */
+const letter = (at) => (at < 26 ? "" : letter(Math.floor(at / 26) - 1)) + String.fromCharCode(65 + (at % 26));
 
 /** @param {string} code */
 const grouped = (code) => (/^\d{6}$/.test(code) ? `${code.slice(0, 3)} ${code.slice(3)}` : code);
@@ -636,3 +716,4 @@ function uuid() {
 }
 
 start();
+learn();

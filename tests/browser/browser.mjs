@@ -9,7 +9,10 @@ import { assert } from "./report.mjs";
 
 const WAIT_MS = 15_000; // for one thing to appear; two cores may be compiling beside us
 const ARGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const SIZES = { phone: { width: 390, height: 844 }, small: { width: 320, height: 568 }, laptop: { width: 1280, height: 800 }, projector: { width: 1920, height: 1080 } };
+export const SIZES = {
+  small: { width: 320, height: 568 }, phone: { width: 360, height: 740 }, tablet: { width: 820, height: 1180 },
+  laptop: { width: 1280, height: 800 }, projector: { width: 1920, height: 1080 }, cinema: { width: 3840, height: 2160 },
+};
 
 /** @typedef {keyof typeof SIZES} Size */
 
@@ -28,9 +31,7 @@ export class People {
 
   /** @param {import("./app.mjs").App} app @param {string} shots */
   static async arrive(app, shots) {
-    // Playwright puts its own headless flag in front; ours is the one that says which.
-    const browser = await chromium.launch({ executablePath: findBrowser(), args: ARGS, chromiumSandbox: false });
-    return new People(browser, app, shots);
+    return new People(await launch(), app, shots);
   }
 
   /**
@@ -97,6 +98,9 @@ export class People {
     if (before) await page.setViewportSize(before);
   }
 }
+
+// Playwright puts its own headless flag in front; ours is the one that says which.
+export const launch = () => chromium.launch({ executablePath: findBrowser(), args: ARGS, chromiumSandbox: false });
 
 /** @param {import("playwright-core").Page} page @param {string} what fails on what keeps somebody out */
 export async function accessible(page, what) {

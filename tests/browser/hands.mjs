@@ -89,3 +89,12 @@ export const admin = {
     return polls.find((/** @type {any} */ poll) => poll.question === question).id;
   },
 };
+
+/** Tab, as often as it takes, and not for ever. @param {Page} page @param {string} selector */
+export async function tabTo(page, selector) {
+  for (let presses = 0; presses < 60; presses += 1) {
+    await page.keyboard.press("Tab");
+    if (await page.evaluate((wanted) => document.activeElement?.matches(wanted), selector)) return;
+  }
+  throw new Error(`the keyboard does not reach ${selector}`);
+}

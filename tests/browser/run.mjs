@@ -5,7 +5,9 @@
 import { parseArgs } from "node:util";
 import { App } from "./app.mjs";
 import { accessible, fitsInWidth, People } from "./browser.mjs";
-import { admin, mine, phone, stage } from "./hands.mjs";
+import { desk } from "./desk.mjs";
+import { admin, mine, phone, stage, tabTo } from "./hands.mjs";
+import { looks } from "./looks.mjs";
 import { assert, CannotGoOn, check, close, equal, eventually, failures, need } from "./report.mjs";
 
 const ACCOUNT = { email: "ada@example.org", password: "correct horse battery" };
@@ -26,6 +28,14 @@ try {
   });
   people = await People.arrive(app, shots);
   await evening(app, people);
+  await desk(app, people, ACCOUNT);
+  await check("no page complained: no error, no refused request, nothing against the content security policy", async () => {
+    equal([...people.complaints], [], "complaints");
+  });
+  await check("the server ran to the end, but for the time it was killed", async () => {
+    assert(!app.died, app.died);
+  });
+  await looks(people.browser);
 } catch (error) {
   if (!(error instanceof CannotGoOn)) await check("the test runs to its end", async () => { throw error; });
 } finally {
@@ -185,6 +195,37 @@ async function evening(app, people) {
     await accessible(screen, "the presenter's screen");
   });
 
+  await check("a clean window for the projector follows: the poll from the server, the join screen and the blank from the presenter's keys", async () => {
+    const [clean] = await Promise.all([screen.waitForEvent("popup"), screen.keyboard.press("w")]);
+    await clean.getByTestId("question").filter({ hasText: "Which ending?" }).waitFor();
+    assert(await clean.getByTestId("controls").isHidden(), "there are buttons on it");
+    await screen.keyboard.press("j");
+    await clean.getByTestId("lobby-code").waitFor();
+    await screen.keyboard.press("b");
+    await clean.getByTestId("blank").waitFor();
+    await screen.keyboard.press("Escape");
+    await screen.keyboard.press("j");
+    await clean.getByTestId("question").waitFor();
+    assert(await clean.getByTestId("blank").isHidden(), "it stays blank");
+    await clean.close();
+  });
+
+  await check("S sorts the bars and S puts them back; percent, count and both by one key; ? lists the keys", async () => {
+    const order = () => screen.locator("#bars .row").evaluateAll((rows) => rows.map((row) => ({ text: row.querySelector(".text")?.textContent, top: row.getBoundingClientRect().top })).sort((a, b) => a.top - b.top).map((row) => row.text));
+    await screen.keyboard.press("s");
+    await eventually("the most votes stand first", async () => (await order())[0] === "Pirates");
+    await screen.keyboard.press("s");
+    await eventually("the order of the choices is back", async () => JSON.stringify(await order()) === JSON.stringify(["Cowboys", "Pirates", "Robots"]));
+    await screen.keyboard.press("%");
+    assert(await screen.locator("#bars .votes").first().isHidden(), "counts are still there");
+    await screen.keyboard.press("%");
+    await screen.keyboard.press("%");
+    assert(await screen.locator("#bars .votes").first().isVisible(), "counts do not come back");
+    await screen.keyboard.press("?");
+    await screen.getByTestId("keys").filter({ hasText: "No key deletes anything" }).waitFor();
+    await screen.keyboard.press("Escape");
+  });
+
   await check("a changed vote moves, and does not add", async () => {
     await alice.getByTestId("change").tap();
     await phone.vote(alice, "Robots");
@@ -326,6 +367,21 @@ async function evening(app, people) {
     await people.photograph(alice, "several-closed", "phone");
   });
 
+  await check("a countdown is on the screen and on the phone, warns near the end, and closes the voting by itself", async () => {
+    await screen.keyboard.press("Space");
+    await screen.getByTestId("poll-state").filter({ hasText: "Open" }).waitFor();
+    await screen.keyboard.press("t");
+    await screen.getByTestId("timer-dialog").getByRole("button", { name: "15 seconds" }).press("Enter");
+    await screen.getByTestId("clock").filter({ hasText: /^0:1\d$/ }).waitFor();
+    await alice.getByTestId("clock").filter({ hasText: /0:1\d left/ }).waitFor();
+    await screen.locator("#clock[data-near]").waitFor();
+    await people.photograph(screen, "countdown", "projector");
+    await alice.getByTestId("poll-state").filter({ hasText: "Closed" }).waitFor();
+    await screen.getByTestId("poll-state").filter({ hasText: "Closed" }).waitFor();
+    await eventually("the server has written it down", async () => (await (await fetch(new URL(`/api/v1/live/${event.code}`, home))).json()).polls.at(-1).state === "closed");
+    await screen.getByTestId("toggle").filter({ hasText: "Open again" }).waitFor();
+  });
+
   // ------------------------------------------------------------------------------------------------ the power goes
 
   await need("the first question is opened again, on stage", async () => {
@@ -425,23 +481,6 @@ async function evening(app, people) {
     await eve.getByTestId("sign-out").click();
     await eve.getByTestId("sign-in-form").waitFor();
   });
-
-  await check("no page complained: no error, no refused request, nothing against the content security policy", async () => {
-    equal([...people.complaints], [], "complaints");
-  });
-
-  await check("the server ran to the end, but for the time it was killed", async () => {
-    assert(!app.died, app.died);
-  });
-}
-
-/** Tab, as often as it takes, and not for ever. @param {import("playwright-core").Page} page @param {string} selector */
-async function tabTo(page, selector) {
-  for (let presses = 0; presses < 30; presses += 1) {
-    await page.keyboard.press("Tab");
-    if (await page.evaluate((wanted) => document.activeElement?.matches(wanted), selector)) return;
-  }
-  throw new Error(`the keyboard does not reach ${selector}`);
 }
 
 /** @param {import("playwright-core").Download} download */

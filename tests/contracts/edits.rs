@@ -24,6 +24,8 @@ on_both![
     the_first_opening_puts_a_poll_on_stage,
     a_draft_is_neither_closed_nor_reset,
     closing_twice_keeps_the_first_time,
+    the_clock_closes_a_poll_once_and_with_its_own_time,
+    a_time_to_close_is_never_in_the_past,
     a_ballot_locks_choices_and_rules_but_not_texts,
     a_removed_choice_is_hidden_and_its_number_never_used_again,
     an_edit_cannot_take_a_choice_away_by_naming_another_twice,
@@ -233,6 +235,46 @@ fn closing_twice_keeps_the_first_time(backend: Backend) {
             let closed = store.set_poll_state(event.id, poll, PollState::Closed, stamp_at(at)).await.unwrap();
             assert_eq!(closed.polls[0].closed_at, Some(NOON), "or late ballots would count after all");
         }
+    });
+}
+
+fn closing_at(at: i64) -> PollEdit {
+    PollEdit { closes_at: Some(Some(at)), ..PollEdit::default() }
+}
+
+fn the_clock_closes_a_poll_once_and_with_its_own_time(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (event, poll) = event_with_poll(&store).await;
+        let (_, other) = event_with_poll(&store).await;
+        let timed = store.edit_poll(event.id, poll, closing_at(NOON + 1_000), stamp_at(NOON)).await.unwrap();
+        assert_eq!(timed.polls[0].closes_at, Some(NOON + 1_000));
+        assert_eq!(store.close_by_clock(|| stamp_at(NOON + 999)).await.unwrap(), 0, "not yet");
+        assert_eq!(store.close_by_clock(|| stamp_at(NOON + 5_000)).await.unwrap(), 1);
+        let closed = store.event(event.id).await.unwrap();
+        assert_eq!((closed.polls[0].state, closed.polls[0].closed_at), (PollState::Closed, Some(NOON + 1_000)), "its own time, not that of whoever noticed");
+        let before = edition(&store).await;
+        assert_eq!(store.close_by_clock(|| stamp_at(NOON + 9_000)).await.unwrap(), 0, "once");
+        assert_eq!(edition(&store).await, before, "nothing to do is no edit");
+        assert_eq!(store.event_of_poll(other).await.unwrap().is_some(), true);
+        let again = store.set_poll_state(event.id, poll, PollState::Open, stamp_at(NOON + 10_000)).await.unwrap();
+        assert_eq!((again.polls[0].closes_at, again.polls[0].closed_at), (None, None), "or it would close again at once");
+        assert_eq!(store.close_by_clock(|| stamp_at(NOON + 11_000)).await.unwrap(), 0);
+    });
+}
+
+fn a_time_to_close_is_never_in_the_past(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (event, poll) = event_with_poll(&store).await;
+        let refused = store.edit_poll(event.id, poll, closing_at(NOON), stamp_at(NOON)).await;
+        assert_eq!(refusal(refused), "closes_at_past", "a vote counted in time would turn late");
+        let backwards = PollEdit { opens_at: Some(Some(NOON + 2_000)), ..closing_at(NOON + 1_000) };
+        assert_eq!(refusal(store.edit_poll(event.id, poll, backwards, stamp_at(NOON)).await), "closes_before_opens");
+        store.edit_poll(event.id, poll, closing_at(NOON + 1_000), stamp_at(NOON)).await.unwrap();
+        let texts_only = PollEdit { question: Some(Question::parse("Still?").unwrap()), ..PollEdit::default() };
+        let edited = store.edit_poll(event.id, poll, texts_only, stamp_at(NOON + 3_000)).await.unwrap();
+        assert_eq!(edited.polls[0].closes_at, Some(NOON + 1_000), "left out is left as it is");
+        let taken_away = PollEdit { closes_at: Some(None), ..PollEdit::default() };
+        assert_eq!(store.edit_poll(event.id, poll, taken_away, stamp_at(NOON + 3_000)).await.unwrap().polls[0].closes_at, None);
     });
 }
 

@@ -8,7 +8,15 @@ use crate::client::Line;
 use crate::hall::Hall;
 use crate::support::Backend;
 
-const PAGES: [(&str, &str); 5] = [("/", "vote"), ("/482913", "vote"), ("/admin", "admin"), ("/admin/events/x", "admin"), ("/present/x", "present")];
+const PAGES: [(&str, &str); 7] = [
+    ("/", "vote"),
+    ("/482913", "vote"),
+    ("/admin", "admin"),
+    ("/admin/events/x", "admin"),
+    ("/present/x", "present"),
+    ("/overlay/x", "overlay"),
+    ("/embed/x", "overlay"),
+];
 
 #[test]
 fn a_file_is_named_by_its_content_and_comes_in_every_coding() {
@@ -77,7 +85,10 @@ fn a_page_is_the_same_bytes_for_every_code() {
 fn everything_a_page_asks_for_exists_and_is_ours() {
     let hall = Hall::open(Backend::Embedded);
     let known: BTreeMap<&str, &Asset> = assets().iter().map(|a| (a.url, a)).collect();
-    let mut wanted: Vec<(String, String)> = PAGES.iter().map(|(path, _)| ((*path).to_owned(), hall.get(path).expect(200).body)).collect();
+    let event = hall.event();
+    let drawn = [format!("/results/{}", event.code), format!("/poster/{}", event.code)];
+    let paths = PAGES.iter().map(|(path, _)| (*path).to_owned()).chain(drawn);
+    let mut wanted: Vec<(String, String)> = paths.map(|path| (path.clone(), hall.get(&path).expect(200).body)).collect();
     let mut seen = BTreeSet::new();
     while let Some((from, text)) = wanted.pop() {
         for outside in ["src=\"http", "src=\"//", "href=\"http", "href=\"//", "@import url(http", "url(http", "from \"http", "import(\"http"] {
@@ -106,9 +117,11 @@ fn everything_a_page_asks_for_exists_and_is_ours() {
 }
 
 #[test]
-fn the_audience_app_is_small() {
+fn the_audience_app_is_small_in_every_language() {
     const BYTES_MAX: usize = 15_000;
     const REQUESTS_MAX: usize = 4;
+    /// English is in the app itself; each other language is one more file, and a phone asks for one.
+    const LANGUAGES: [&str; 4] = ["de", "fr", "es", "ar"];
     let hall = Hall::open(Backend::Embedded);
     let known: BTreeMap<&str, &Asset> = assets().iter().map(|a| (a.url, a)).collect();
     let mut files: BTreeSet<&str> = BTreeSet::from(["/vote/index.html"]);
@@ -120,6 +133,11 @@ fn the_audience_app_is_small() {
             }
         }
     }
-    let bytes: usize = files.iter().map(|url| known[url].brotli.len()).sum();
-    assert!(bytes <= BYTES_MAX && files.len() <= REQUESTS_MAX, "{bytes} bytes in {files:?}");
+    let language_of = |url: &str| LANGUAGES.into_iter().find(|l| url.starts_with(&format!("/assets/vote/{l}.")));
+    assert_eq!(files.iter().filter_map(|url| language_of(url)).collect::<BTreeSet<_>>(), BTreeSet::from(LANGUAGES), "all are there");
+    for language in LANGUAGES {
+        let asked: Vec<&str> = files.iter().copied().filter(|url| language_of(url).is_none_or(|l| l == language)).collect();
+        let bytes: usize = asked.iter().map(|url| known[url].brotli.len()).sum();
+        assert!(bytes <= BYTES_MAX && asked.len() <= REQUESTS_MAX, "{language}: {bytes} bytes in {asked:?}");
+    }
 }

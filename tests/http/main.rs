@@ -13,6 +13,7 @@ mod live;
 mod main_job;
 mod office;
 mod operations;
+mod pages;
 mod process;
 mod rehearsal;
 mod routes;

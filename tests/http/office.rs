@@ -13,6 +13,7 @@ on_both![
     what_a_poll_cannot_be_is_refused,
     after_the_first_vote_choices_are_locked,
     a_poll_is_opened_closed_and_put_on_stage,
+    a_countdown_ends_the_voting_by_itself,
     a_demo_event_can_be_tried_at_once,
     text_is_kept_as_typed_and_never_dangerous,
     text_without_end_is_refused,
@@ -228,6 +229,27 @@ fn a_poll_is_opened_closed_and_put_on_stage(backend: Backend) {
     assert_eq!(current(), json!(null), "what is deleted is not on stage");
     let qr = hall.get(&format!("/api/v1/live/{}/qr.svg", event.code)).expect(200);
     assert!(qr.header("content-type") == Some("image/svg+xml") && qr.body.starts_with("<svg") && !qr.body.contains("<script"), "{}", &qr.body[..80]);
+}
+
+fn a_countdown_ends_the_voting_by_itself(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    let (early, late) = (event.voter(&hall), event.voter(&hall));
+    early.vote(&hall, &poll, 1, 1, &[1]).expect(202);
+    let patch = |body: Value| office(&hall, "PATCH", &format!("/api/v1/polls/{poll}"), body);
+    assert_eq!(patch(json!({"closes_at": 1})).expect(422).code(), "closes_at_past");
+    let closes_at = event.live(&hall)["now"].as_i64().unwrap() + 1_000;
+    assert_eq!(patch(json!({"closes_at": closes_at})).expect(200).json()["closes_at"], closes_at, "also after the first vote");
+    assert_eq!(event.live(&hall)["polls"][0]["closes_at"], closes_at, "phones count down by it");
+    until("the clock closes the poll", || event.live(&hall)["polls"][0]["state"] == "closed");
+    assert_eq!(event.live(&hall)["polls"][0]["closed_at"], closes_at);
+    assert_eq!(late.vote(&hall, &poll, 2, 1, &[1]).expect(409).code(), "poll_closed");
+    early.vote(&hall, &poll, 1, 1, &[1]).expect(202);
+    let reopened = set_state(&hall, &poll, "open");
+    assert_eq!((&reopened["state"], &reopened["closes_at"]), (&json!("open"), &json!(null)));
+    assert_eq!(patch(json!({"closes_at": closes_at + 60_000, "opens_at": null})).expect(200).json()["state"], "open");
+    assert_eq!(patch(json!({"closes_at": null})).expect(200).json()["closes_at"], json!(null));
 }
 
 fn a_demo_event_can_be_tried_at_once(backend: Backend) {

@@ -1,0 +1,68 @@
+//! The public document read back: for pages and pictures of it. What the audience may not see is not in the document, so it cannot be here.
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub struct Shown {
+    pub event: ShownEvent,
+    pub polls: Vec<ShownPoll>,
+}
+
+#[derive(Deserialize)]
+pub struct ShownEvent {
+    pub code: String,
+    pub title: String,
+}
+
+#[derive(Deserialize)]
+pub struct ShownPoll {
+    pub id: String,
+    pub kind: String,
+    pub question: String,
+    pub state: String,
+    pub visibility: String,
+    pub revealed: bool,
+    pub choices: Vec<ShownChoice>,
+    results: Option<ShownResults>,
+}
+
+#[derive(Deserialize)]
+pub struct ShownChoice {
+    pub id: String,
+    pub text: String,
+}
+
+#[derive(Deserialize)]
+pub struct ShownResults {
+    pub voters: u64,
+    pub status: String,
+    choices: Vec<ShownCount>,
+}
+
+#[derive(Deserialize)]
+struct ShownCount {
+    id: String,
+    votes: u64,
+    percent: u32,
+}
+
+impl Shown {
+    pub fn read(document: &[u8]) -> Shown {
+        serde_json::from_slice(document).expect("we wrote the document")
+    }
+}
+
+impl ShownPoll {
+    /// Results for somebody who has not voted: those of `after_vote` are in the document for phones that have.
+    pub fn results(&self) -> Option<&ShownResults> {
+        let waits_for_the_vote = self.visibility == "after_vote" && self.state == "open" && !self.revealed;
+        self.results.as_ref().filter(|_| !waits_for_the_vote)
+    }
+}
+
+impl ShownResults {
+    /// Votes and whole percent of a choice.
+    pub fn of(&self, choice: &str) -> (u64, u32) {
+        self.choices.iter().find(|c| c.id == choice).map_or((0, 0), |c| (c.votes, c.percent))
+    }
+}

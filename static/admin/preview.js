@@ -1,0 +1,23 @@
+// What a phone will show of a question that is being written.
+
+import { hue, letter, t } from "/assets/shared/words.js";
+import { clone } from "/assets/admin/dom.js";
+
+const SHOWN_MOST = 8; // the rest is counted
+
+/** @param {HTMLElement} place @param {string} question @param {string[]} choices */
+export function drawPreview(place, question, choices) {
+  const title = Object.assign(document.createElement("p"), { className: "preview-question", textContent: question || t("preview_question"), dir: "auto" });
+  const list = document.createElement("ol");
+  const texts = choices.length ? choices : [t("preview_choice"), t("preview_choice")];
+  list.append(...texts.slice(0, SHOWN_MOST).map((text, at) => {
+    const row = clone("preview-choice");
+    row.dataset.hue = hue(at);
+    row.querySelector(".letter").textContent = letter(at);
+    row.querySelector(".text").textContent = text;
+    return row;
+  }));
+  place.classList.toggle("is-empty", !question && !choices.length);
+  place.replaceChildren(title, list);
+  if (texts.length > SHOWN_MOST) place.append(Object.assign(document.createElement("p"), { className: "quiet", textContent: `+ ${texts.length - SHOWN_MOST}` }));
+}

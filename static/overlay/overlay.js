@@ -1,0 +1,127 @@
+// A result over a picture or inside another page. It shows what the audience may see, follows by itself and has no buttons;
+// H holds the numbers and releases them.
+//   ?layout=lower|full|versus  poll=<id>  colors=0b8a9a,d04a02  ink=ffffff  ground=10191fcc  scale=1.2  safe=5  numbers=percent|count  theme=dark|light  join=no  hold
+
+import { Latest } from "/assets/shared/live.js";
+import { follow } from "/assets/shared/stream.js";
+import { digits, hue, learn, letter, percent, spoken, t } from "/assets/shared/words.js";
+import { en, others } from "/assets/overlay/en.js";
+
+const CROWDED = 8; // choices
+const LONG_QUESTION = 90; // characters
+const SCALE = [0.4, 4];
+const SAFE_MOST = 20; // percent of the frame, on each side
+
+/** @type {(id:string) => any} */
+const $ = (id) => document.getElementById(id);
+const [, place, code = ""] = location.pathname.split("/");
+const embedded = place === "embed";
+const wishes = new URLSearchParams(location.search);
+const latest = new Latest();
+let held = wishes.has("hold");
+
+const root = document.documentElement;
+root.classList.add(embedded ? "embedded" : "over");
+await learn(en, others);
+dress();
+
+follow({ stream: `live/${encodeURIComponent(code)}/stream`, document: `live/${encodeURIComponent(code)}` }, {
+  document(live) {
+    if (latest.take(live) && !(held && drawn)) draw(live);
+  },
+  lost() {}, // the last result stays: a picture on air must not talk about its connection
+  refused() { $("gone").hidden = !embedded; },
+});
+
+addEventListener("keydown", (pressed) => {
+  if (pressed.key.toLowerCase() !== "h" || pressed.ctrlKey || pressed.metaKey || pressed.altKey) return;
+  held = !held;
+  root.toggleAttribute("data-held", held);
+  if (!held && latest.live) draw(latest.live);
+});
+
+/** What was asked for in the address. A value that cannot be right is left out. */
+function dress() {
+  const layout = wishes.get("layout") ?? "";
+  const wanted = ["lower", "full", "versus"].includes(layout) ? layout : embedded ? "full" : "lower";
+  $("frame").dataset.layout = wanted;
+  $("frame").dataset.numbers = wishes.get("numbers") ?? "both";
+  const set = (/** @type {string} */ name, /** @type {string|null} */ value) => { if (value !== null) root.style.setProperty(name, value); };
+  set("--scale", bounded("scale", SCALE[0], SCALE[1]));
+  set("--safe", bounded("safe", 0, SAFE_MOST) ?? (embedded ? "0" : null));
+  set("--ink", colour(wishes.get("ink")));
+  set("--ground", colour(wishes.get("ground")));
+  if (["dark", "light"].includes(wishes.get("theme") ?? "")) root.dataset.theme = wishes.get("theme") ?? "";
+  $("join").hidden = wishes.get("join") === "no";
+}
+
+/** @param {string} name @param {number} least @param {number} most */
+function bounded(name, least, most) {
+  const value = Number.parseFloat(wishes.get(name) ?? "");
+  return Number.isFinite(value) ? String(Math.min(most, Math.max(least, value))) : null;
+}
+
+/** @param {string|null|undefined} text hexadecimal, 3 to 8 digits */
+function colour(text) {
+  return text && /^#?([\da-f]{3,4}|[\da-f]{6}|[\da-f]{8})$/i.test(text) ? `#${text.replace("#", "")}` : null;
+}
+
+let drawn = "";
+
+/** @param {import("/assets/shared/live.js").Live} live */
+function draw(live) {
+  const wanted = wishes.get("poll") ?? live.current ?? drawn.split(":")[0];
+  const poll = live.polls.find((one) => one.id === wanted);
+  $("gone").hidden = true;
+  $("frame").hidden = !poll;
+  if (!poll) return;
+  const key = `${poll.id}:${poll.round}:${poll.choices.map((choice) => choice.id)}`;
+  if (drawn !== key) $("rows").replaceChildren(...poll.choices.map((_, at) => newRow(at)));
+  drawn = key;
+  // What is meant for phones that have voted is not for everybody.
+  const waits = poll.visibility === "after_vote" && poll.state === "open" && !poll.revealed;
+  const results = waits ? null : poll.results;
+  const counts = new Map(results?.choices.map((one) => [one.id, one]));
+  document.title = poll.question;
+  setText($("question"), poll.question);
+  $("frame").classList.toggle("is-long", poll.question.length > LONG_QUESTION);
+  $("frame").classList.toggle("is-hidden", !results);
+  $("frame").toggleAttribute("data-crowded", poll.choices.length > CROWDED);
+  poll.choices.forEach((choice, at) => {
+    const row = $("rows").children[at];
+    const { votes = 0, percent: share = 0 } = counts.get(choice.id) ?? {};
+    setText(row.querySelector(".text"), choice.text);
+    setText(row.querySelector(".percent"), results ? percent(share) : "");
+    setText(row.querySelector(".votes"), results ? digits(votes) : "");
+    row.style.setProperty("--share", String(share ? Math.min(100, share) / 100 : -0.01));
+    row.style.setProperty("--weight", String(results?.voters ? Math.max(1, share) : 1));
+  });
+  setText($("voters"), results ? (results.voters ? t("votes", { n: results.voters }) + (poll.state === "closed" ? ` · ${t(results.status)}` : "") : t("no_votes")) : "");
+  $("join").href = `/${live.event.code}`;
+  setText($("host"), spoken(`${location.host}/${live.event.code}`));
+}
+
+/** @param {number} at */
+function newRow(at) {
+  const row = $("row").content.firstElementChild.cloneNode(true);
+  const own = colour((wishes.get("colors") ?? "").split(",")[at]);
+  row.dataset.hue = hue(at);
+  if (own) {
+    row.style.setProperty("--hue", own);
+    row.style.setProperty("--on-hue", isLight(own) ? "#0a161c" : "#ffffff");
+  }
+  row.querySelector(".letter").textContent = letter(at);
+  return row;
+}
+
+/** Which letter can be read on it? @param {string} own #rgb to #rrggbbaa */
+function isLight(own) {
+  const hex = own.length < 7 ? own.slice(1, 4).replace(/./g, "$&$&") : own.slice(1, 7);
+  const [r, g, b] = [0, 2, 4].map((at) => (parseInt(hex.slice(at, at + 2), 16) / 255) ** 2.2);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18; // there black and white are equally far
+}
+
+/** @param {Element} element @param {string} text */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}

@@ -1,0 +1,23 @@
+/** @type {import("/assets/shared/words.js").Words} */
+export default {
+  votes: { zero: "لا أصوات", one: "صوت واحد", two: "صوتان", few: "{n} أصوات", many: "{n} صوتًا", other: "{n} صوت" }, no_votes: "لا أصوات بعد", round: "الجولة {n}", final: "نهائي", provisional: "مؤقت، العدّ مستمر",
+  tie: "تعادل", several: "عدة اختيارات لكل شخص: قد يتجاوز المجموع 100٪", opens_soon: "يُفتح قريبًا", open: "مفتوح", closed: "مغلق",
+  not_open: "لم يُفتح بعد", ended: "انتهى", waiting: "في الانتظار", on_stage: "{title}: على الشاشة", join_screen: "شاشة الانضمام.", bars_hidden: "الأعمدة مخفية",
+  result_hidden: "النتيجة مخفية", hidden: "مخفي", lost: "لا يوجد اتصال. النتيجة قبل {age}.", no_connection: "لا اتصال بعد", trying: "تتكرر المحاولة تلقائيًا.",
+  sign_in: "تسجيل الدخول", please_sign_in: "سجّل الدخول من فضلك", sign_in_why: "هذه الشاشة لمن سجّل الدخول. سجّل الدخول ثم افتحها من صفحة الفعالية.",
+  not_here: "هذه الفعالية ليست هنا", all_events: "كل الفعاليات", open_voting: "فتح التصويت", open_again: "فتح من جديد", close_voting: "إغلاق التصويت",
+  reveal: "إظهار الأعمدة", hide: "إخفاء الأعمدة", upcoming: "التالي: {question}", last: "السؤال الأخير", no_fullscreen: "هذا المتصفح لا يسمح بملء الشاشة.",
+  no_window: "لم يفتح المتصفح نافذة. اسمح بالنوافذ لهذه الصفحة ثم اضغط W مرة أخرى.",
+  seconds: { one: "ثانية واحدة", two: "ثانيتان", few: "{n} ثوانٍ", many: "{n} ثانية", other: "{n} ثانية" }, minutes: { one: "دقيقة واحدة", two: "دقيقتان", few: "{n} دقائق", many: "{n} دقيقة", other: "{n} دقيقة" },
+  vote_at: "صوّت على", with_code: "بالرمز", qr: "رمز QR لرابط الانضمام", one_moment: "لحظة واحدة …", fetching: "جارٍ جلب الفعالية.", how_to_join: "كيف تشارك",
+  scan_or_go_to: "امسح للتصويت، أو افتح", and_type: "واكتب", choice: "الاختيار", votes_head: "الأصوات", percent_head: "نسبة المصوّتين",
+  presenter: "العرض", previous: "السابق", next: "التالي", timer: "مؤقّت", join: "الانضمام", window: "شاشة العرض", fullscreen: "ملء الشاشة", help: "المفاتيح والمساعدة",
+  previous_key: "السؤال السابق (←)", toggle_key: "فتح التصويت أو إغلاقه (المسافة)", reveal_key: "إظهار الأعمدة أو إخفاؤها (Enter)", next_key: "السؤال التالي (→)",
+  timer_key: "مؤقّت (T)", join_key: "شاشة الانضمام (J)", window_key: "شاشة نظيفة لجهاز العرض (W)", fullscreen_key: "ملء الشاشة (F)", help_key: "المفاتيح (?)",
+  blank_now: "الشاشة سوداء. اضغط B للعودة.", keys: "المفاتيح", space: "المسافة", key_next: "السؤال التالي", key_previous: "السؤال السابق",
+  key_toggle: "فتح التصويت أو إغلاقه", key_reveal: "إظهار الأعمدة أو إخفاؤها", key_join: "شاشة الانضمام بالحجم الكامل", key_timer: "عدّ تنازلي ثم يُغلق التصويت",
+  key_sort: "ترتيب حسب الأصوات، أو بترتيب الاختيارات", key_size: "نص أكبر أو أصغر", key_numbers: "نسبة أو عدد أو كلاهما", key_fullscreen: "ملء الشاشة",
+  key_window: "شاشة نظيفة لجهاز العرض", key_blank: "تسويد الشاشة", key_help: "هذه القائمة",
+  keys_note: "تختفي الأزرار حين لا يتحرك شيء. الفأرة أو Tab تعيدها. لا مفتاح يمحو شيئًا.", close: "إغلاق",
+  timer_title: "إغلاق التصويت بعد", timer_note: "تظهر على الهواتف أيضًا. عند 0 لا يستطيع أحد التصويت.", timer_stop: "بلا مؤقّت", cancel: "إلغاء",
+};

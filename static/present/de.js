@@ -1,0 +1,23 @@
+/** @type {import("/assets/shared/words.js").Words} */
+export default {
+  votes: { one: "{n} Stimme", other: "{n} Stimmen" }, no_votes: "Noch keine Stimmen", round: "Runde {n}", final: "endgültig", provisional: "vorläufig, wird noch gezählt",
+  tie: "Gleichstand", several: "mehrere Antworten pro Person: zusammen können es mehr als 100 % sein", opens_soon: "Öffnet bald", open: "Offen", closed: "Geschlossen",
+  not_open: "Noch nicht offen", ended: "Beendet", waiting: "Wartet", on_stage: "{title}: auf der Bühne", join_screen: "Beitrittsseite.", bars_hidden: "Balken verborgen",
+  result_hidden: "Ergebnis verborgen", hidden: "verborgen", lost: "Keine Verbindung. Stand von vor {age}.", no_connection: "Noch keine Verbindung", trying: "Es wird von selbst weiter versucht.",
+  sign_in: "Anmelden", please_sign_in: "Bitte anmelden", sign_in_why: "Diese Seite ist für Angemeldete. Melde dich an und öffne sie dann von der Seite der Veranstaltung aus.",
+  not_here: "Diese Veranstaltung ist nicht hier", all_events: "Alle Veranstaltungen", open_voting: "Öffnen", open_again: "Wieder öffnen", close_voting: "Schließen",
+  reveal: "Balken zeigen", hide: "Balken verbergen", upcoming: "Danach: {question}", last: "Letzte Frage", no_fullscreen: "Dieser Browser erlaubt kein Vollbild.",
+  no_window: "Dieser Browser hat kein Fenster geöffnet. Erlaube Fenster für diese Seite und drücke noch einmal W.",
+  seconds: { one: "{n} Sekunde", other: "{n} Sekunden" }, minutes: { one: "{n} Minute", other: "{n} Minuten" },
+  vote_at: "Abstimmen auf", with_code: "mit Code", qr: "QR-Code des Beitrittslinks", one_moment: "Einen Moment …", fetching: "Die Veranstaltung wird geholt.", how_to_join: "So machst du mit",
+  scan_or_go_to: "Scannen zum Abstimmen, oder öffne", and_type: "und gib ein", choice: "Antwort", votes_head: "Stimmen", percent_head: "Prozent der Abstimmenden",
+  presenter: "Präsentieren", previous: "Zurück", next: "Weiter", timer: "Countdown", join: "Beitritt", window: "Leinwand", fullscreen: "Vollbild", help: "Tasten und Hilfe",
+  previous_key: "Vorige Frage (←)", toggle_key: "Abstimmung öffnen oder schließen (Leertaste)", reveal_key: "Balken zeigen oder verbergen (Enter)", next_key: "Nächste Frage (→)",
+  timer_key: "Countdown (T)", join_key: "Beitrittsseite (J)", window_key: "Eine leere Leinwand für den Beamer (W)", fullscreen_key: "Vollbild (F)", help_key: "Tasten (?)",
+  blank_now: "Der Bildschirm ist schwarz. B bringt ihn zurück.", keys: "Tasten", space: "Leertaste", key_next: "nächste Frage", key_previous: "vorige Frage",
+  key_toggle: "Abstimmung öffnen oder schließen", key_reveal: "Balken zeigen oder verbergen", key_join: "Beitrittsseite, ganz groß", key_timer: "Countdown, dann wird geschlossen",
+  key_sort: "nach Stimmen sortieren, oder in der Reihenfolge der Antworten", key_size: "größere oder kleinere Schrift", key_numbers: "Prozent, Anzahl oder beides", key_fullscreen: "Vollbild",
+  key_window: "eine leere Leinwand für den Beamer", key_blank: "Bildschirm schwarz", key_help: "diese Liste",
+  keys_note: "Die Knöpfe verschwinden, wenn sich nichts bewegt. Maus oder Tab bringt sie zurück. Keine Taste löscht etwas.", close: "Schließen",
+  timer_title: "Mit Countdown schließen", timer_note: "Die Handys zeigen ihn auch. Bei 0 kann niemand mehr abstimmen.", timer_stop: "Kein Countdown", cancel: "Abbrechen",
+};

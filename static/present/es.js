@@ -1,0 +1,23 @@
+/** @type {import("/assets/shared/words.js").Words} */
+export default {
+  votes: { one: "{n} voto", other: "{n} votos" }, no_votes: "Aún no hay votos", round: "ronda {n}", final: "definitivo", provisional: "provisional, aún se cuenta",
+  tie: "empate", several: "varias respuestas por persona: el total puede pasar del 100 %", opens_soon: "Abre pronto", open: "Abierta", closed: "Cerrada",
+  not_open: "Aún no está abierta", ended: "Terminado", waiting: "En espera", on_stage: "{title}: en pantalla", join_screen: "Pantalla de acceso.", bars_hidden: "barras ocultas",
+  result_hidden: "resultado oculto", hidden: "oculto", lost: "Sin conexión. Resultado de hace {age}.", no_connection: "Aún sin conexión", trying: "Se vuelve a intentar solo.",
+  sign_in: "Entrar", please_sign_in: "Entra, por favor", sign_in_why: "Esta pantalla es para quien ha entrado. Entra y ábrela desde la página del evento.",
+  not_here: "Este evento no está aquí", all_events: "Todos los eventos", open_voting: "Abrir votación", open_again: "Abrir de nuevo", close_voting: "Cerrar votación",
+  reveal: "Mostrar barras", hide: "Ocultar barras", upcoming: "Después: {question}", last: "Última pregunta", no_fullscreen: "Este navegador no permite pantalla completa.",
+  no_window: "Este navegador no abrió la ventana. Permite ventanas en esta página y pulsa W otra vez.",
+  seconds: { one: "{n} segundo", other: "{n} segundos" }, minutes: { one: "{n} minuto", other: "{n} minutos" },
+  vote_at: "Vota en", with_code: "con el código", qr: "Código QR del enlace", one_moment: "Un momento …", fetching: "Llega el evento.", how_to_join: "Cómo participar",
+  scan_or_go_to: "Escanea para votar, o entra en", and_type: "y escribe", choice: "Respuesta", votes_head: "Votos", percent_head: "Por ciento de votantes",
+  presenter: "Presentación", previous: "Anterior", next: "Siguiente", timer: "Cuenta atrás", join: "Acceso", window: "Proyector", fullscreen: "Pantalla completa", help: "Teclas y ayuda",
+  previous_key: "Pregunta anterior (←)", toggle_key: "Abrir o cerrar la votación (Espacio)", reveal_key: "Mostrar u ocultar las barras (Intro)", next_key: "Pregunta siguiente (→)",
+  timer_key: "Cuenta atrás (T)", join_key: "Pantalla de acceso (J)", window_key: "Una pantalla limpia para el proyector (W)", fullscreen_key: "Pantalla completa (F)", help_key: "Teclas (?)",
+  blank_now: "La pantalla está en negro. Pulsa B para volver.", keys: "Teclas", space: "Espacio", key_next: "pregunta siguiente", key_previous: "pregunta anterior",
+  key_toggle: "abrir o cerrar la votación", key_reveal: "mostrar u ocultar las barras", key_join: "pantalla de acceso, en grande", key_timer: "cuenta atrás, y se cierra la votación",
+  key_sort: "ordenar por votos, o en el orden de las respuestas", key_size: "texto más grande o más pequeño", key_numbers: "por ciento, número o ambos", key_fullscreen: "pantalla completa",
+  key_window: "una pantalla limpia para el proyector", key_blank: "pantalla en negro", key_help: "esta lista",
+  keys_note: "Los botones se desvanecen si nada se mueve. El ratón o Tab los trae de vuelta. Ninguna tecla borra nada.", close: "Cerrar",
+  timer_title: "Cerrar la votación en", timer_note: "Los teléfonos también la muestran. A 0 ya nadie puede votar.", timer_stop: "Sin cuenta atrás", cancel: "Cancelar",
+};

@@ -1,0 +1,69 @@
+// Makes a chart fit its place: the layout and the size at which all rows are seen without scrolling, as large as that allows.
+
+const PHONE = matchMedia("(max-width: 640px)"); // there the page scrolls
+const STEPS = 8; // of halving the size: less than a pixel at the end
+const SMALLEST_REM = 0.5;
+const THICK_ROWS = 6; // more rows have thinner bars, so that names and bars stay pairs
+const TRACK_LEAST = 0.3; // of the width: a bar must be long enough to be compared
+
+/**
+ * Names beside the bars are compared best, so they win as long as they are not much smaller.
+ * @type {{layout:"side"|"above", columns:number, largest_rem:number, from:number, to:number, worth:number}[]}
+ */
+const LAYOUTS = [
+  { layout: "side", columns: 1, largest_rem: 2.9, from: 1, to: 12, worth: 1.25 },
+  { layout: "above", columns: 1, largest_rem: 2.6, from: 1, to: 10, worth: 1 },
+  { layout: "above", columns: 2, largest_rem: 2.1, from: 7, to: 40, worth: 0.86 },
+  { layout: "above", columns: 3, largest_rem: 1.8, from: 16, to: 100, worth: 0.7 },
+  { layout: "above", columns: 4, largest_rem: 1.6, from: 30, to: 100, worth: 0.6 },
+];
+
+/** @param {HTMLElement} list */
+export function fit(list) {
+  const rows = list.children.length;
+  if (!rows || !list.clientHeight) return;
+  if (PHONE.matches) {
+    set(list, { layout: "above", columns: 1 }, 0);
+    return;
+  }
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  let best = { layout: LAYOUTS[2], size: SMALLEST_REM * rem, worth: 0 };
+  for (const layout of LAYOUTS) {
+    if (rows < layout.from || rows > layout.to) continue;
+    const size = largest(list, layout, rem);
+    if (size && size * layout.worth > best.worth) best = { layout, size, worth: size * layout.worth };
+  }
+  set(list, best.layout, best.size);
+}
+
+/** @param {HTMLElement} list @param {typeof LAYOUTS[0]} layout @param {number} rem @returns {number} in px; 0 when it does not fit at all */
+function largest(list, layout, rem) {
+  let [low, high] = [SMALLEST_REM * rem, layout.largest_rem * rem];
+  set(list, layout, high);
+  if (fits(list, layout)) return high;
+  let found = 0;
+  for (let step = 0; step < STEPS; step += 1) {
+    const middle = (low + high) / 2;
+    set(list, layout, middle);
+    if (fits(list, layout)) found = low = middle;
+    else high = middle;
+  }
+  return found;
+}
+
+/** @param {HTMLElement} list @param {{layout:string, columns:number}} layout @param {number} size */
+function set(list, layout, size) {
+  list.dataset.layout = layout.layout;
+  const rows = Math.ceil(list.children.length / layout.columns);
+  list.style.setProperty("--rows", String(rows));
+  list.style.setProperty("--bar", rows > THICK_ROWS ? "0.75em" : "1.5em");
+  if (size) list.style.setProperty("--size", `${size}px`);
+  else list.style.removeProperty("--size");
+}
+
+/** @param {HTMLElement} list @param {{layout:string}} layout */
+function fits(list, layout) {
+  if (list.scrollHeight > list.clientHeight + 1 || list.scrollWidth > list.clientWidth + 1) return false;
+  const track = list.querySelector(".track")?.clientWidth ?? 0;
+  return layout.layout === "above" || track >= list.clientWidth * TRACK_LEAST;
+}

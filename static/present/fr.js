@@ -1,0 +1,23 @@
+/** @type {import("/assets/shared/words.js").Words} */
+export default {
+  votes: { one: "{n} vote", other: "{n} votes" }, no_votes: "Pas encore de vote", round: "tour {n}", final: "définitif", provisional: "provisoire, décompte en cours",
+  tie: "égalité", several: "plusieurs choix par personne : le total peut dépasser 100 %", opens_soon: "Ouvre bientôt", open: "Ouvert", closed: "Fermé",
+  not_open: "Pas encore ouvert", ended: "Terminé", waiting: "En attente", on_stage: "{title} : à l’écran", join_screen: "Écran de participation.", bars_hidden: "barres masquées",
+  result_hidden: "résultat masqué", hidden: "masqué", lost: "Pas de connexion. Résultat d’il y a {age}.", no_connection: "Pas encore de connexion", trying: "Nouvel essai automatique.",
+  sign_in: "Se connecter", please_sign_in: "Veuillez vous connecter", sign_in_why: "Cet écran est réservé aux personnes connectées. Connectez-vous, puis ouvrez-le depuis la page de l’événement.",
+  not_here: "Cet événement n’est pas ici", all_events: "Tous les événements", open_voting: "Ouvrir le vote", open_again: "Rouvrir", close_voting: "Fermer le vote",
+  reveal: "Montrer les barres", hide: "Masquer les barres", upcoming: "Ensuite : {question}", last: "Dernière question", no_fullscreen: "Ce navigateur ne permet pas le plein écran.",
+  no_window: "Ce navigateur n’a pas ouvert de fenêtre. Autorisez les fenêtres pour cette page, puis appuyez encore sur W.",
+  seconds: { one: "{n} seconde", other: "{n} secondes" }, minutes: { one: "{n} minute", other: "{n} minutes" },
+  vote_at: "Votez sur", with_code: "avec le code", qr: "Code QR du lien de participation", one_moment: "Un instant …", fetching: "L’événement arrive.", how_to_join: "Comment participer",
+  scan_or_go_to: "Scannez pour voter, ou allez sur", and_type: "et saisissez", choice: "Réponse", votes_head: "Votes", percent_head: "Pour cent des votants",
+  presenter: "Présentation", previous: "Précédent", next: "Suivant", timer: "Minuteur", join: "Participer", window: "Projecteur", fullscreen: "Plein écran", help: "Touches et aide",
+  previous_key: "Question précédente (←)", toggle_key: "Ouvrir ou fermer le vote (Espace)", reveal_key: "Montrer ou masquer les barres (Entrée)", next_key: "Question suivante (→)",
+  timer_key: "Minuteur (T)", join_key: "Écran de participation (J)", window_key: "Un écran net pour le projecteur (W)", fullscreen_key: "Plein écran (F)", help_key: "Touches (?)",
+  blank_now: "L’écran est noir. Appuyez sur B pour revenir.", keys: "Touches", space: "Espace", key_next: "question suivante", key_previous: "question précédente",
+  key_toggle: "ouvrir ou fermer le vote", key_reveal: "montrer ou masquer les barres", key_join: "écran de participation, en grand", key_timer: "minuteur, puis le vote se ferme",
+  key_sort: "trier par votes, ou dans l’ordre des réponses", key_size: "texte plus grand ou plus petit", key_numbers: "pour cent, nombre ou les deux", key_fullscreen: "plein écran",
+  key_window: "un écran net pour le projecteur", key_blank: "écran noir", key_help: "cette liste",
+  keys_note: "Les boutons s’effacent quand rien ne bouge. La souris ou Tab les ramène. Aucune touche n’efface quoi que ce soit.", close: "Fermer",
+  timer_title: "Fermer le vote au bout de", timer_note: "Les téléphones l’affichent aussi. À 0, plus personne ne peut voter.", timer_stop: "Pas de minuteur", cancel: "Annuler",
+};

@@ -1,0 +1,48 @@
+// Every text of the screens in every language: nothing missing, nothing left over, the same places for the same values.
+
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { assert } from "./report.mjs";
+
+const STATIC = fileURLToPath(new URL("../../static/", import.meta.url));
+const LANGUAGES = ["de", "fr", "es", "ar"];
+const FORMS = { de: ["one", "other"], fr: ["one", "other"], es: ["one", "other"], ar: ["one", "two", "few", "many", "other"] };
+
+/** @param {string} app a folder of static/ @returns {Promise<string>} how many texts */
+export async function catalogueIsComplete(app) {
+  const pages = readdirSync(STATIC + app).filter((file) => file.endsWith(".html")).map((file) => readFileSync(`${STATIC}${app}/${file}`, "utf8"));
+  const inPages = pages.flatMap((page) => [...page.matchAll(/data-t(?:-\w+)?="(\w+)"/g)].map(([, key]) => key));
+  const inCode = await english(app);
+  const wanted = new Set([...inPages, ...Object.keys(inCode)]);
+  const used = readdirSync(STATIC + app).filter((file) => file.endsWith(".js")).map((file) => readFileSync(`${STATIC}${app}/${file}`, "utf8")).join("\n");
+  // As a word in quotes, or as t(`see_${…}`) puts it together.
+  const composed = [...used.matchAll(/t\(`([^`]+)`/g)].map(([, text]) => new RegExp(`^${text.replace(/\$\{[^}]+\}/g, "\\w+")}$`));
+  for (const key of Object.keys(inCode)) assert(used.includes(`"${key}"`) || composed.some((pattern) => pattern.test(key)), `${app}: “${key}” is said nowhere`);
+  for (const language of LANGUAGES) {
+    const words = (await import(`${STATIC}${app}/${language}.js`)).default;
+    const missing = [...wanted].filter((key) => !words[key]);
+    const extra = Object.keys(words).filter((key) => !wanted.has(key) && !key.startsWith("code_"));
+    assert(!missing.length && !extra.length, `${app}/${language}.js: missing ${missing.join(", ") || "nothing"}; left over ${extra.join(", ") || "nothing"}`);
+    for (const [key, text] of Object.entries(words)) {
+      const forms = typeof text === "string" ? [text] : Object.values(text);
+      const places = new Set(typeof inCode[key] === "string" ? holes(inCode[key]) : inCode[key] ? holes(inCode[key].other) : []);
+      for (const form of forms) assert(holes(form).every((hole) => places.has(hole)), `${app}/${language}.js: ${key} has a place that English has not: ${form}`);
+      const whole = typeof text === "string" ? text : text.other;
+      assert([...places].every((hole) => holes(whole).includes(hole)), `${app}/${language}.js: ${key} leaves out ${[...places]}: ${whole}`);
+      if (typeof text !== "string") assert(text.other && Object.keys(text).every((form) => [...FORMS[/** @type {keyof typeof FORMS} */ (language)], "zero"].includes(form)), `${app}/${language}.js: forms of ${key}`);
+    }
+  }
+  return `${wanted.size} texts`;
+}
+
+/** What the code says, read from where it stands. @param {string} app @returns {Promise<Record<string, any>>} */
+async function english(app) {
+  const file = app === "vote" ? "vote.js" : "en.js";
+  const source = readFileSync(`${STATIC}${app}/${file}`, "utf8");
+  const table = source.match(/const en = (\{[\s\S]*?\n\});/)?.[1];
+  assert(table, `${app}/${file} has no table of English texts`);
+  return (await import(`data:text/javascript,${encodeURIComponent(`export default ${table}`)}`)).default;
+}
+
+/** @param {string} text */
+const holes = (text) => [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);

@@ -1,0 +1,154 @@
+// A morning at the desk: an admin who prepares, with the clock running, by mouse and by keyboard alone.
+
+import { fitsInWidth } from "./browser.mjs";
+import { admin, tabTo } from "./hands.mjs";
+import { assert, check, equal, eventually, need } from "./report.mjs";
+
+// The keystroke-level model of Card, Moran and Newell: what an average typist needs, and a hand that goes to the mouse.
+const KEY_S = 0.28;
+const CLICK_S = 1.3;
+const THINK_S = 1.35; // before each field
+const READY_WITHIN_S = 30;
+
+/** @param {import("./app.mjs").App} app @param {import("./browser.mjs").People} people @param {{email:string, password:string}} account */
+export async function desk(app, people, account) {
+  const home = new URL("/admin", app.join).href;
+  const ada = await people.newPerson("the admin at the desk", { expects: (url, status) => status === 401 && url.pathname === "/api/v1/session" });
+  const questions = () => ada.getByTestId("poll-question").allInnerTexts();
+
+  await need("the admin signs in by keyboard alone", async () => {
+    await ada.goto(home);
+    await ada.getByTestId("sign-in-form").waitFor();
+    await ada.keyboard.type(account.email);
+    await ada.keyboard.press("Tab");
+    await ada.keyboard.type(account.password);
+    await ada.keyboard.press("Enter");
+    await ada.getByTestId("new-event").waitFor();
+  });
+
+  await need(`a poll takes less than ${READY_WITHIN_S} s from the list of events`, async () => {
+    await ada.evaluate(() => {
+      const effort = { keys: 0, clicks: 0, fields: 0 };
+      Object.assign(window, { effort });
+      addEventListener("keydown", (event) => { if (event.isTrusted) effort.keys += 1; }, true);
+      addEventListener("click", (event) => { if (event.isTrusted && event.detail) effort.clicks += 1; }, true);
+      addEventListener("focusin", () => { effort.fields += 1; }, true);
+    });
+    await ada.getByTestId("new-event").click();
+    await ada.keyboard.type("Which ending?"); // the field is waiting
+    await ada.keyboard.press("Tab");
+    await ada.keyboard.press("Control"); // as in Ctrl+V
+    await ada.keyboard.insertText("- Cowboys\n- Pirates\n- Robots");
+    await ada.getByTestId("submit").click();
+    await ada.getByTestId("poll").waitFor();
+    const { keys, clicks, fields } = await ada.evaluate(() => /** @type {any} */ (window).effort);
+    const seconds = keys * KEY_S + clicks * CLICK_S + fields * THINK_S;
+    assert(clicks === 2 && seconds < READY_WITHIN_S, `${keys} keys, ${clicks} clicks: ${seconds.toFixed(1)} s`);
+    equal(await ada.getByTestId("event-title").innerText(), "Which ending?", "the title nobody wrote");
+    const { polls } = await (await ada.request.get(new URL(`/api/v1/events/${(await admin.event(ada)).id}`, home).href)).json();
+    equal(polls[0].choices.map((/** @type {any} */ one) => one.text), ["Cowboys", "Pirates", "Robots"], "the bullets of the list are no part of the choices");
+    return `${keys} keys and ${clicks} clicks, ${seconds.toFixed(1)} s`;
+  });
+
+  await check("a template fills the form, the preview shows what a phone will, and its question is there", async () => {
+    await ada.getByTestId("add-poll").locator("summary").click();
+    const form = ada.getByTestId("poll-form");
+    await form.getByTestId("template-yes_no").click();
+    equal(await form.getByTestId("preview").locator(".text").allInnerTexts(), ["Yes", "No"], "the preview");
+    await ada.keyboard.type("Ship it?");
+    await form.getByTestId("preview").getByText("Ship it?").waitFor();
+    await people.photograph(ada, "template", "laptop", "phone");
+    await form.getByTestId("submit").click();
+    await admin.poll(ada, "Ship it?").waitFor();
+  });
+
+  await check("words are corrected where they stand, and the correction can be taken back", async () => {
+    await ada.getByTestId("reword").first().click();
+    await ada.getByTestId("in-place").fill("Which of these endings?");
+    await ada.keyboard.press("Enter");
+    await admin.poll(ada, "Which of these endings?").waitFor();
+    await ada.getByTestId("undo").click();
+    await eventually("the old words are back", async () => (await questions())[0] === "Which ending?");
+    await ada.getByTestId("reword").first().click();
+    await ada.getByTestId("in-place").fill("Never mind");
+    await ada.keyboard.press("Escape");
+    equal((await questions())[0], "Which ending?", "after Escape");
+    await ada.getByTestId("rename").click();
+    await ada.getByTestId("in-place").fill("Monday meeting");
+    await ada.keyboard.press("Enter");
+    await ada.getByTestId("event-title").filter({ hasText: "Monday meeting" }).waitFor();
+  });
+
+  await check("a copy stands below its original", async () => {
+    const card = admin.poll(ada, "Which ending?");
+    await card.locator("summary", { hasText: "More" }).click();
+    await card.getByTestId("duplicate").click();
+    await eventually("there are three", async () => JSON.stringify(await questions()) === JSON.stringify(["Which ending?", "Which ending?", "Ship it?"]));
+  });
+
+  await check("questions are put in order by dragging, and taken back", async () => {
+    await ada.setViewportSize({ width: 1280, height: 1700 });
+    const handle = await ada.getByTestId("move").nth(2).boundingBox();
+    const first = await ada.getByTestId("poll").first().boundingBox();
+    assert(handle && first, "no handle");
+    await ada.mouse.move(handle.x + 10, handle.y + 10);
+    await ada.mouse.down();
+    await ada.mouse.move(handle.x + 10, first.y + 60, { steps: 12 });
+    await ada.mouse.move(handle.x + 10, first.y + 5, { steps: 4 });
+    await ada.mouse.up();
+    await ada.getByTestId("toast").filter({ hasText: "Moved" }).waitFor();
+    await ada.reload();
+    await eventually("the last is the first", async () => JSON.stringify(await questions()) === JSON.stringify(["Ship it?", "Which ending?", "Which ending?"]));
+  });
+
+  await check("and by the arrow keys, with the focus staying on the handle", async () => {
+    await tabTo(ada, '[data-testid="move"]');
+    await ada.keyboard.press("ArrowDown");
+    await eventually("it went down by one", async () => JSON.stringify(await questions()) === JSON.stringify(["Which ending?", "Ship it?", "Which ending?"]));
+    await ada.getByTestId("toast").filter({ hasText: "Moved" }).waitFor();
+    equal(await ada.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Move “Ship it?”: arrow keys, or drag", "the focus");
+    const { polls } = await (await ada.request.get(new URL(`/api/v1/events/${(await admin.event(ada)).id}`, home).href)).json();
+    equal(polls.map((/** @type {any} */ poll) => poll.question), ["Which ending?", "Ship it?", "Which ending?"], "on the server");
+  });
+
+  await check("choices are moved by keys in the form, and stay so", async () => {
+    const card = ada.getByTestId("poll").first();
+    await card.getByTestId("edit").locator("summary").click();
+    await card.locator('[data-do="move-choice"]').first().focus();
+    await ada.keyboard.press("ArrowDown");
+    await card.getByTestId("save").click();
+    await eventually("the server has the new order", async () => {
+      const { polls } = await (await ada.request.get(new URL(`/api/v1/events/${(await admin.event(ada)).id}`, home).href)).json();
+      return polls[0].choices[0].text === "Pirates";
+    });
+  });
+
+  await check("a poll is set to open by the clock, in the time of the place", async () => {
+    const card = admin.poll(ada, "Ship it?");
+    await card.getByTestId("schedule").locator("summary").click();
+    await card.getByTestId("opens").fill("2099-01-02T10:00");
+    await card.getByTestId("closes").fill("2099-01-02T09:00");
+    await card.getByTestId("save-schedule").click();
+    await card.getByTestId("schedule").getByTestId("form-error").filter({ hasText: "before it opens" }).waitFor();
+    await card.getByTestId("closes").fill("2099-01-02T11:00");
+    await card.getByTestId("save-schedule").click();
+    await card.getByText(/opens .*2099/).waitFor();
+    const { polls } = await (await ada.request.get(new URL(`/api/v1/events/${(await admin.event(ada)).id}`, home).href)).json();
+    equal(polls.find((/** @type {any} */ poll) => poll.question === "Ship it?").opens_at, await ada.evaluate(() => new Date("2099-01-02T10:00").getTime()), "when it opens");
+  });
+
+  await check("among many events the one is found by a word or by its code", async () => {
+    for (let made = 0; made < 5; made += 1) {
+      const answer = await ada.request.post(new URL("/api/v1/events", home).href, { data: { title: `Class ${made}` }, headers: { "sec-fetch-site": "same-origin", origin: new URL(home).origin } });
+      equal(answer.status(), 201, "an event is made");
+    }
+    await ada.goto(home);
+    await ada.getByTestId("search").fill("class 3");
+    await eventually("one is left", async () => (await ada.getByTestId("event-link").filter({ visible: true }).count()) === 1);
+    await ada.getByTestId("search").fill("nothing like it");
+    await ada.getByText("No event has").waitFor();
+    await ada.setViewportSize({ width: 320, height: 568 });
+    await fitsInWidth(ada);
+  });
+  await ada.context().close();
+}

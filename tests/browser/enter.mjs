@@ -1,0 +1,23 @@
+// A person walks into a scene: the page in a context of its own, at a size, in a theme, ready to be looked at.
+
+import { SIZES } from "./browser.mjs";
+
+/**
+ * @param {import("playwright-core").Browser} browser @param {import("./theatre.mjs").Theatre} theatre
+ * @param {import("./scenes.mjs").Scene} scene @param {{size:keyof typeof SIZES, colorScheme:"light"|"dark"}} look
+ */
+export async function enter(browser, theatre, scene, { size, colorScheme }) {
+  theatre.api = scene.api;
+  const context = await browser.newContext({ viewport: SIZES[size], colorScheme, locale: scene.lang ?? "en-GB", hasTouch: size === "phone", deviceScaleFactor: 1, serviceWorkers: "block" });
+  await context.addInitScript((kept) => {
+    for (const [key, value] of Object.entries(kept)) if (!localStorage.getItem(key)) localStorage.setItem(key, JSON.stringify(value));
+  }, scene.keep ?? {});
+  const page = await context.newPage();
+  page.setDefaultTimeout(8_000);
+  await page.goto(theatre.home + scene.path);
+  if (scene.ready) await page.locator(scene.ready).first().waitFor({ state: "attached" });
+  if (scene.hands) await scene.hands(page, theatre);
+  await page.evaluate(() => document.fonts.ready);
+  await page.waitForTimeout(scene.after_ms ?? 350); // what moves has arrived
+  return page;
+}

@@ -1,0 +1,227 @@
+// Every screen in every state that matters, for looking at and for axe. A scene is an address, what the API says, and a few hands.
+
+/** @typedef {import("./theatre.mjs").Api} Api */
+/** @typedef {import("playwright-core").Page} Page */
+/** @typedef {"phone"|"small"|"tablet"|"laptop"|"projector"|"cinema"} Size */
+/**
+ * @typedef {{name:string, path:string, sizes:Size[], api:Api, keep?:Record<string, unknown>, lang?:string, hands?:(page:Page, theatre:import("./theatre.mjs").Theatre) => Promise<unknown>,
+ *   ready?:string, after_ms?:number, full?:boolean}} Scene
+ */
+
+const CODE = "482913";
+const EVENT = "8f3k2m9qx1c70";
+const NOW = () => Date.now();
+
+const SHORT = ["Cowboys", "Pirates", "Robots", "Detectives", "Astronauts", "Ghosts", "Penguins", "Wizards", "Gardeners", "Lighthouse keepers", "Bakers", "Cellists",
+  "Smugglers", "Weavers", "Divers", "Juggling accountants", "Painters", "Cartographers", "Otters", "Nobody at all"];
+const LONG = [
+  "We keep the release date and cut the three features that nobody asked for in the last survey, then ship what is left with proper documentation",
+  "We move the release by four weeks, keep every feature, and tell the customers this Friday before they read it somewhere else on the internet",
+  "We ship the core on the planned date and deliver the remaining features one by one in the autumn, each with its own small announcement",
+  "We ask the ten largest customers first, wait for their answers, and decide next week in a smaller group with the figures on the table",
+  "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft",
+  "👩‍🚀 We take everybody along 🚀 even if it takes longer 🐢",
+];
+const longs = (/** @type {number} */ n) => Array.from({ length: n }, (_, at) => (at < LONG.length ? LONG[at] : `${at + 1}. ${LONG[at % 4]}`).slice(0, 140));
+const ARABIC = ["رعاة البقر", "القراصنة", "الروبوتات", "المحققون في المدينة القديمة"];
+
+/** @param {string[]} texts @param {number[]|null} votes @param {object} [more] */
+function poll(texts, votes, more = {}) {
+  const id = /** @type {any} */ (more).id ?? "8f3k2m9qx1c7v";
+  const kind = /** @type {any} */ (more).kind ?? "single";
+  const voters = /** @type {any} */ (more).voters ?? (votes ? votes.reduce((sum, one) => sum + one, 0) : 0);
+  const choices = texts.map((text, at) => ({ id: `${id}-${at + 1}`, text }));
+  const exact = (votes ?? []).map((one) => (voters ? (100 * one) / voters : 0));
+  const percents = kind === "multiple" ? exact.map(Math.round) : largestRemainder(exact);
+  return {
+    id, kind, question: "Which ending?", state: "open", round: 1, opens_at: null, closes_at: null, closed_at: null, visibility: "live", revealed: true, position: 0, event: EVENT,
+    rules: { min: 1, max: kind === "multiple" ? 3 : 1, change: true }, locked: Boolean(voters), choices,
+    results: votes && { voters, status: "provisional", choices: choices.map((choice, at) => ({ id: choice.id, votes: votes[at] ?? 0, percent: percents[at] ?? 0 })) },
+    books: { received: voters, counted: voters, superseded: 0, duplicate: 0, late: 0, status: "provisional" },
+    ...more,
+  };
+}
+
+/** @param {number[]} exact */
+function largestRemainder(exact) {
+  const floors = exact.map(Math.floor);
+  let left = Math.round(exact.reduce((sum, one) => sum + one, 0)) - floors.reduce((sum, one) => sum + one, 0);
+  for (const at of exact.map((one, at) => [one % 1, at]).sort((a, b) => b[0] - a[0]).map(([, at]) => at)) if (left-- > 0) floors[at] += 1;
+  return floors;
+}
+
+/** @param {any[]} polls @param {object} [more] */
+const live = (polls, more = {}) => ({
+  event: { code: CODE, slug: null, title: "Friday all-hands", state: "live" }, now: NOW(), version: 1042, counted_through: NOW() - 200, refresh_ms: 1000,
+  current: polls[0]?.id ?? null, join_url: "https://vote.example.org/482913", polls, ...more,
+});
+
+const falling = (/** @type {number} */ n, /** @type {number} */ top) => Array.from({ length: n }, (_, at) => Math.round((top * (1 + ((at * 7) % 5))) / (1 + (at % 9))));
+
+/** A picture of the right size and weight; what it says does not matter here. */
+const QR = (() => {
+  let modules = "";
+  let seed = 7;
+  for (let y = 0; y < 29; y += 1) for (let x = 0; x < 29; x += 1) {
+    seed = (seed * 1103515245 + 12345) % 2147483648;
+    const [cx, cy] = [x < 8 ? x : x > 20 ? 28 - x : -1, y < 8 ? y : y > 20 ? 28 - y : -1];
+    const finder = cx >= 0 && cy >= 0 && !(x > 20 && y > 20);
+    const dark = finder ? Math.max(Math.abs(cx - 3), Math.abs(cy - 3)) !== 2 && Math.max(Math.abs(cx - 3), Math.abs(cy - 3)) < 4 : (seed >> 12) % 2;
+    if (dark) modules += `M${x + 4} ${y + 4}h1v1h-1z`;
+  }
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 37 37"><path fill="#fff" d="M0 0h37v37H0z"/><path d="${modules}"/></svg>`;
+})();
+
+/** @param {() => any} document @returns {Api} */
+const audience = (document) => ({ method, path }) => {
+  if (path === `live/${CODE}`) return { json: document() };
+  if (path.endsWith("qr.svg")) return { svg: QR };
+  if (path.endsWith("/passes")) return { status: 201, json: { pass: "p", voter: "v", level: "open" } };
+  if (path.endsWith("/ballots") && method === "POST") return { status: 202, json: { ballot: "b", accepted_at: NOW(), status: "counted" } };
+  return undefined;
+};
+
+/** @param {() => any} document @returns {Api} */
+const stage = (document) => ({ method, path }) => {
+  if (path === `events/${EVENT}/live`) return { json: document() };
+  if (path === `events/${EVENT}/stream`) return { stream: document() };
+  if (path.endsWith("qr.svg")) return { svg: QR };
+  if (method === "PUT") return { json: {} };
+  return undefined;
+};
+
+/** What a phone keeps of a vote. @param {any} one @param {number[]} picks @param {"saved"|"received"|"counted"} state */
+const voted = (one, picks, state) => ({
+  [`gs:ballot:${CODE}:${one.id}:${one.round}`]: { poll: one.id, round: one.round, ballot: "b", revision: 1, picks: picks.map((at) => one.choices[at].id), state, accepted_at: NOW() - 60_000, before: null, unsure: false },
+  [`gs:pass:${CODE}`]: { pass: "p", voter: "v", level: "open" },
+});
+
+/** @type {Scene[]} */
+const phones = [];
+/** @param {string} name @param {any[]} polls @param {Partial<Scene> & {more?:object}} [about] */
+function phone(name, polls, { more = {}, ...about } = {}) {
+  phones.push({ name: `vote-${name}`, path: `/${CODE}`, sizes: ["phone"], api: audience(() => live(polls, { ...more, now: NOW(), counted_through: NOW() - 200 })), ready: "main > section:not([hidden]):not(#screen-loading)", ...about });
+}
+const closed = { state: "closed", closed_at: NOW() - 60_000 };
+const final = (/** @type {any} */ one) => ({ ...one, ...closed, results: { ...one.results, status: "final" } });
+
+phones.push({ name: "vote-join", path: "/", sizes: ["phone", "small", "laptop"], api: () => undefined, ready: "#screen-join" });
+phones.push({ name: "vote-wrong-code", path: "/111111", sizes: ["phone"], api: () => undefined, ready: "#join-error:not(:empty)" });
+phones.push({ name: "vote-no-answer", path: `/${CODE}`, sizes: ["phone"], api: () => ({ hang: true }), ready: "#screen-loading", after_ms: 4000 });
+phone("waiting", [], { sizes: ["phone", "laptop"] });
+phone("ended", [], { more: { event: { code: CODE, slug: null, title: "Friday all-hands", state: "ended" } } });
+phone("soon", [poll(SHORT.slice(0, 3), [0, 0, 0], { opens_at: NOW() + 90_000 })]);
+phone("two", [poll(["Yes", "No"], [0, 0])], { sizes: ["phone", "small", "tablet"] });
+phone("question", [poll(SHORT.slice(0, 4), [0, 0, 0, 0])], { sizes: ["phone", "small", "laptop"] });
+phone("six-long", [poll(longs(6), [12, 30, 7, 0, 3, 9])], { sizes: ["phone", "small"], full: true });
+phone("twenty", [poll(SHORT, falling(20, 50))], { full: true });
+{
+  const twenty = poll(SHORT, falling(20, 50));
+  phone("twenty-counted", [twenty], { keep: voted(twenty, [14], "counted") });
+  const four = poll(SHORT.slice(0, 4), [412_000, 345_678, 200_321, 42_001]);
+  phone("million", [four], { keep: voted(four, [1], "counted"), sizes: ["phone", "small", "laptop"] });
+  const saved = poll(SHORT.slice(0, 4), [40, 30, 20, 10]);
+  phone("saved", [saved], { keep: voted(saved, [1], "saved"), api: ({ path }) => (path === `live/${CODE}` ? { json: live([saved]) } : { hang: true }), after_ms: 1500 });
+  phone("received", [saved], { keep: { ...voted(saved, [1], "received"), [`gs:ballot:${CODE}:${saved.id}:1`]: { ...Object.values(voted(saved, [1], "received"))[0], accepted_at: NOW() + 600_000 } } });
+  phone("changing", [saved], { keep: voted(saved, [1], "counted"), hands: (page) => page.getByTestId("change").click() });
+  phone("closed", [final(saved)], { keep: voted(saved, [1], "counted") });
+  phone("closed-not-voted", [final(saved)]);
+  const hidden = { ...poll(SHORT.slice(0, 4), null, { visibility: "hidden", revealed: false }), results: null };
+  phone("hidden-counted", [hidden], { keep: voted(hidden, [0], "counted") });
+  phone("offline", [saved], { keep: voted(saved, [1], "counted"), hands: async (page) => { await page.context().setOffline(true); await page.getByTestId("connection").waitFor(); } });
+  const many = poll(SHORT.slice(0, 6), null, { kind: "multiple", visibility: "after_close", results: null });
+  phone("several", [many], { sizes: ["phone", "small"], hands: async (page) => { for (const at of [0, 2]) await page.locator("#choices input").nth(at).click({ force: true }); } });
+  const manyDone = poll(SHORT.slice(0, 6), [70, 20, 61, 5, 0, 44], { kind: "multiple", voters: 90 });
+  phone("several-closed", [final(manyDone)], { keep: voted(manyDone, [0, 2], "counted") });
+  const countdown = poll(SHORT.slice(0, 3), [3, 4, 5], { closes_at: NOW() + 600_000 });
+  phone("countdown", [countdown]);
+  const arabic = poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" });
+  phone("arabic", [arabic], { lang: "ar", keep: voted(arabic, [1], "counted"), sizes: ["phone", "small"] });
+  phone("german", [saved], { lang: "de", keep: voted(saved, [1], "counted"), sizes: ["phone", "small"] });
+}
+
+/** @type {Scene[]} */
+const stages = [];
+/** @param {string} name @param {any[]} polls @param {Partial<Scene> & {more?:object}} [about] */
+function big(name, polls, { more = {}, ...about } = {}) {
+  stages.push({ name: `present-${name}`, path: `/present/${EVENT}`, sizes: ["projector"], api: stage(() => live(polls, { ...more, now: NOW() })), ready: polls.length ? "#bars .row" : "#lobby:not([hidden])", after_ms: 1100, ...about });
+}
+big("lobby", [], { sizes: ["projector", "laptop", "phone"] });
+big("two", [poll(["Yes, ship it", "No, wait"], [731, 473])], { sizes: ["projector", "laptop", "cinema", "phone"] });
+big("three", [poll(SHORT.slice(0, 3), [17, 83, 0])]);
+big("six", [poll(SHORT.slice(0, 6), [612, 88, 340, 15, 0, 149])], { sizes: ["projector", "laptop", "tablet"] });
+big("six-long", [poll(longs(6), [61, 8, 34, 15, 0, 14], { question: "What should we do about the release that was planned for the end of the month, given everything we heard this week?" })], { sizes: ["projector", "laptop", "phone"] });
+big("twelve", [poll(SHORT.slice(0, 12), falling(12, 80))]);
+big("twenty", [poll(SHORT, falling(20, 80))], { sizes: ["projector", "laptop"] });
+big("twenty-long", [poll(longs(20), falling(20, 80))], { sizes: ["projector", "laptop", "cinema"] });
+big("none", [poll(SHORT.slice(0, 4), [0, 0, 0, 0])]);
+big("million", [poll(SHORT.slice(0, 4), [412_000, 345_678, 200_321, 42_001])], { sizes: ["projector", "cinema"] });
+big("hidden", [poll(SHORT.slice(0, 4), [412, 345, 200, 42], { revealed: false, visibility: "after_close" })]);
+big("draft", [poll(SHORT.slice(0, 4), [0, 0, 0, 0], { state: "draft", revealed: false, results: { voters: 0, status: "provisional", choices: [] } })]);
+big("closed-hidden", [{ ...poll(SHORT.slice(0, 4), [412, 345, 200, 42], { revealed: false }), ...closed }]);
+big("final", [final(poll(SHORT.slice(0, 4), [412, 345, 200, 42]))], { sizes: ["projector", "laptop"] });
+big("tie", [final(poll(SHORT.slice(0, 3), [200, 200, 42]))]);
+big("several", [final(poll(SHORT.slice(0, 5), [70, 20, 61, 5, 0], { kind: "multiple", voters: 90, question: "Which snacks?" }))]);
+big("countdown", [poll(SHORT.slice(0, 3), [17, 83, 0], { closes_at: NOW() + 600_000 })]);
+big("arabic", [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })], { lang: "ar", sizes: ["projector", "laptop"] });
+big("join", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("j"), sizes: ["projector", "laptop", "cinema"] });
+big("keys", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("?"), sizes: ["laptop", "phone"] });
+big("lost", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: async (page) => { await page.context().setOffline(true); await page.getByTestId("lost").waitFor(); } });
+stages.push({ name: "present-signed-out", path: `/present/${EVENT}`, sizes: ["laptop"], api: () => ({ status: 401, json: { code: "not_signed_in", detail: "Sign in first." } }), ready: "#message-link:not([hidden])" });
+
+// ---------------------------------------------------------------------------- the back office
+
+/** @param {any[]} polls @param {any[]} [events] @returns {Api} */
+const office = (polls, events = []) => ({ path, method }) => {
+  if (path === "session") return { json: { user: { id: "u", email: "ada@example.org", role: "owner" } } };
+  if (path === "setup") return { json: { needed: false } };
+  if (path === "events" && method === "GET") return { json: { events } };
+  if (path === `events/${EVENT}`) return { json: { id: EVENT, code: CODE, slug: null, title: "Friday all-hands", state: "live", current: polls[0]?.id ?? null, created_at: NOW(), updated_at: NOW(), polls } };
+  if (path.endsWith("/results")) return { json: { poll: polls[0].id, round: 1, rounds: [1], question: polls[0].question, choices: polls[0].choices, results: polls[0].results, books: { ...polls[0].books, in_flight: 0, missing: [], unreported: [] } } };
+  return stage(() => live(polls, { now: NOW() }))({ path, method, body: null });
+};
+/** @type {Scene[]} */
+const desks = [];
+/** @param {string} name @param {string} path @param {Api} api @param {Partial<Scene>} [about] */
+const desk = (name, path, api, about = {}) => desks.push({ name: `admin-${name}`, path, api, sizes: ["laptop", "phone"], ready: "#page > :not(h1.quiet)", full: true, ...about });
+const nobody = (/** @type {boolean} */ needed) => (/** @type {{path:string}} */ { path }) => (path === "setup" ? { json: { needed } } : { status: 401, json: { code: "not_signed_in", detail: "Sign in first." } });
+const first = final(poll(SHORT.slice(0, 4), [412, 345, 200, 42]));
+const second = poll(longs(6), [12, 30, 7, 0, 3, 9], { id: "8f3k2m9qx1c7w", kind: "multiple", question: "What should we do about the release?", position: 1 });
+const third = poll(["Yes", "No"], [0, 0], { id: "8f3k2m9qx1c7x", question: "Shall we do it?", state: "draft", position: 2, closes_at: NOW() + 86_400_000, results: { voters: 0, status: "provisional", choices: [] } });
+const open = (/** @type {string} */ testid) => (/** @type {Page} */ page) => page.getByTestId(testid).first().locator("summary").click();
+const many = Array.from({ length: 8 }, (_, at) => ({ id: `e${at}`, code: String(482913 + at), slug: null, title: ["Friday all-hands", "Board meeting", "Town hall spring", "أمسية الفيلم", "Retrospective of a very long project with a very long name that goes on", "Quiz night", "Class 7b", "The final"][at], state: at > 5 ? "ended" : "live", polls: at, created_at: NOW() - at * 86_400_000, updated_at: NOW() }));
+desk("setup", "/admin#setup=x", nobody(true), { ready: "[data-testid=setup-form]" });
+desk("sign-in", "/admin", nobody(false), { ready: "[data-testid=sign-in-form]" });
+desk("no-account", "/admin", nobody(true), { sizes: ["laptop"], ready: ".narrow" });
+desk("no-events", "/admin", office([]), { ready: ".how" });
+desk("events", "/admin", office([], many), { ready: ".events li" });
+desk("found-nothing", "/admin", office([], many), { sizes: ["laptop"], hands: (page) => page.getByTestId("search").fill("xyz") });
+desk("new-event", "/admin/new", office([]), { ready: "[data-testid=event-form]" });
+desk("new-event-filled", "/admin/new", office([]), { ready: "[data-testid=event-form]", hands: (page) => page.getByTestId("template-ice").click() });
+desk("event-empty", `/admin/events/${EVENT}`, office([]), { ready: ".join", hands: open("add-poll") });
+desk("event", `/admin/events/${EVENT}`, office([first, second, third]), { ready: "[data-testid=poll]" });
+desk("results", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", hands: open("results") });
+desk("edit", `/admin/events/${EVENT}`, office([third, second]), { ready: "[data-testid=poll]", hands: open("edit") });
+desk("schedule", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: open("schedule") });
+desk("in-place", `/admin/events/${EVENT}`, office([first]), { sizes: ["laptop"], ready: "[data-testid=poll]", hands: (page) => page.getByTestId("reword").click() });
+desk("confirm", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", full: false, hands: async (page) => { await open("event-settings")(page); await page.getByTestId("end-event").click(); } });
+desk("gone", "/admin/events/nothing", ({ path }) => (path === "session" ? { json: { user: { id: "u", email: "ada@example.org", role: "owner" } } } : undefined), { sizes: ["laptop"], ready: ".narrow" });
+desk("arabic", `/admin/events/${EVENT}`, office([poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" }), third]), { lang: "ar", ready: "[data-testid=poll]" });
+desk("german", "/admin/new", office([]), { lang: "de", sizes: ["laptop"], ready: "[data-testid=event-form]" });
+
+// ---------------------------------------------------------------------------- on other people's pages and pictures
+
+/** @type {Scene[]} */
+const frames = [];
+/** @param {string} name @param {string} path @param {any[]} polls @param {Partial<Scene>} [about] */
+const frame = (name, path, polls, about = {}) => frames.push({ name, path, sizes: ["projector"], api: ({ path: asked }) => (asked.endsWith("/stream") ? { stream: live(polls) } : asked === `live/${CODE}` ? { json: live(polls) } : undefined), ready: "#rows li", after_ms: 1000, ...about });
+frame("overlay-lower", `/overlay/${CODE}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])]);
+frame("overlay-versus", `/overlay/${CODE}?layout=versus&colors=8b1e3f,1d3b8b`, [poll(["Home", "Guests"], [412_345, 345_678])]);
+frame("overlay-full", `/overlay/${CODE}?layout=full&safe=8`, [poll(SHORT.slice(0, 6), [612, 88, 340, 15, 0, 149])]);
+frame("overlay-twenty", `/overlay/${CODE}?layout=full`, [poll(SHORT, falling(20, 80))]);
+frame("embed", `/embed/${CODE}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { sizes: ["laptop", "phone"] });
+frame("embed-hidden", `/embed/${CODE}`, [{ ...poll(SHORT.slice(0, 4), null, { visibility: "hidden", revealed: false }), results: null }], { sizes: ["laptop"] });
+frame("embed-arabic", `/embed/${CODE}`, [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })], { lang: "ar", sizes: ["laptop"] });
+
+export const scenes = [...phones, ...stages, ...desks, ...frames];
+export const kit = { CODE, EVENT, NOW, SHORT, LONG, longs, ARABIC, poll, live, falling, audience, stage, voted, final, closed, QR };

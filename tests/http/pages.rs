@@ -1,0 +1,90 @@
+//! Pages that the server draws, and those that other sites may frame: they say what the audience may see, and text stays text.
+
+use serde_json::{Value, json};
+
+use crate::hall::{Hall, drained, set_state};
+use crate::on_both;
+use crate::support::{Backend, until};
+
+on_both![
+    results_are_readable_without_javascript,
+    what_is_hidden_is_on_no_page,
+    a_page_is_in_the_language_that_was_asked_for,
+    a_pasted_link_becomes_a_frame,
+    a_page_of_nothing_is_not_found,
+];
+
+const NASTY: &str = "<img src=x onerror=alert(1)> & \"quotes\"";
+
+fn results_are_readable_without_javascript(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({"question": NASTY, "choices": [NASTY, "Plain", "Other"]}));
+    event.voter(&hall).vote(&hall, &poll, 1, 1, &[1]).expect(202);
+    drained(&hall, &poll, 1);
+    until("the page shows the vote", || hall.get(&format!("/results/{}", event.code)).expect(200).body.contains("value=\"100\""));
+    let page = hall.get(&format!("/results/{}", event.code)).expect(200);
+    let picture = hall.get(&format!("/results/{}/{poll}.svg", event.code)).expect(200);
+    for (what, body) in [("page", &page.body), ("picture", &picture.body)] {
+        assert!(body.contains("Plain") && body.contains("100%"), "{what}: {body}");
+        for dangerous in ["<img src=x", "<script", "onerror=alert(1)>", "style=\"", "javascript:"] {
+            assert!(!body.contains(dangerous), "{what} has {dangerous}");
+        }
+    }
+    assert_eq!(picture.header("content-type"), Some("image/svg+xml"));
+    assert!(picture.body.trim_end().ends_with("</svg>"));
+    let poster = hall.get(&format!("/poster/{}", event.code)).expect(200).body;
+    assert!(poster.contains(&format!("{}\u{a0}{}", &event.code[..3], &event.code[3..])) && poster.contains("/qr.svg"), "{poster}");
+}
+
+fn what_is_hidden_is_on_no_page(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    for visibility in ["hidden", "after_close", "after_vote"] {
+        let poll = event.poll(&hall, json!({"visibility": visibility}));
+        hall.office("PUT", &format!("/api/v1/polls/{poll}/visibility"), json!({"revealed": false})).expect(200);
+        event.voter(&hall).vote(&hall, &poll, 1, 1, &[1]).expect(202);
+        drained(&hall, &poll, 1);
+        let page = hall.get(&format!("/results/{}", event.code)).expect(200).body;
+        assert!(page.contains("not been shown") && !page.contains("100%"), "{visibility}: {page}");
+        let picture = hall.get(&format!("/results/{}/{poll}.svg", event.code)).expect(200).body;
+        assert!(!picture.contains("100%") && picture.contains("not been shown"), "{visibility}: {picture}");
+        set_state(&hall, &poll, "closed");
+        hall.office("DELETE", &format!("/api/v1/polls/{poll}"), Value::Null).expect(204);
+    }
+    let draft = event.draft(&hall, json!({"question": "A secret plan?"}));
+    assert!(!hall.get(&format!("/results/{}", event.code)).expect(200).body.contains("secret plan"));
+    assert_eq!(hall.get(&format!("/results/{}/{draft}.svg", event.code)).expect(404).code(), "poll_unknown");
+}
+
+fn a_page_is_in_the_language_that_was_asked_for(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    for (query, opening) in
+        [("", "<html lang=\"en\" dir=\"ltr\">"), ("?lang=ar", "<html lang=\"ar\" dir=\"rtl\">"), ("?lang=xx", "<html lang=\"en\" dir=\"ltr\">")]
+    {
+        for page in ["results", "poster"] {
+            let body = hall.get(&format!("/{page}/{}{query}", event.code)).expect(200).body;
+            assert!(body.contains(opening), "{page}{query}: {body}");
+        }
+    }
+}
+
+fn a_pasted_link_becomes_a_frame(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let join = hall.office("GET", &format!("/api/v1/events/{}/live", event.id), Value::Null).expect(200).json()["join_url"].as_str().unwrap().to_owned();
+    let answer = hall.get(&format!("/oembed?url={}&maxwidth=600", join.replace(':', "%3A").replace('/', "%2F"))).expect(200).json();
+    assert_eq!((&answer["type"], &answer["version"], &answer["width"]), (&json!("rich"), &json!("1.0"), &json!(600)));
+    assert!(answer["html"].as_str().is_some_and(|html| html.contains(&format!("/embed/{}\"", event.code))), "{answer}");
+    for foreign in ["https%3A%2F%2Fexample.org%2F482913", "x", ""] {
+        assert_eq!(hall.get(&format!("/oembed?url={foreign}")).expect(404).code(), "event_unknown", "{foreign}");
+    }
+}
+
+fn a_page_of_nothing_is_not_found(backend: Backend) {
+    let hall = Hall::open(backend);
+    for path in ["/results/999999", "/poster/999999", "/results/999999/x.svg"] {
+        assert_eq!(hall.get(path).expect(404).header("cache-control"), Some("no-store"), "{path}");
+    }
+}
