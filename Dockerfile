@@ -20,7 +20,7 @@ COPY --from=build --chown=10001:10001 /out/data /data
 USER 10001:10001
 WORKDIR /
 ENV HOST=0.0.0.0 PORT=8080 METRICS_HOST=0.0.0.0 METRICS_PORT=9090 DATA_DIR=/data
-# The embedded database, when DATABASE_URL names no other: keep it on a disk that stays.
+# The embedded database, or the votes a web process keeps while the broker is away: keep it on a disk that stays.
 VOLUME /data
 EXPOSE 8080 9090
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["groundswell", "healthcheck"]

@@ -22,16 +22,20 @@ use crate::error::Error;
 use crate::http::{self, Budget, Limits, PassKey, Shared, Site, SiteSettings};
 use crate::intake::{BEAT_EVERY, Intake};
 use crate::live::Live;
-use crate::queue::{Memory, Queue, Rabbit, RabbitSettings};
+use crate::queue::{Memory, Queue, Rabbit, RabbitSettings, Spill, SpillSettings};
 use crate::store::{Stamp, Store};
 use crate::tally::Worker;
 
 /// Viewers get this long to hear that the server stops.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+/// For the last beats.
+const LAST_BEAT_TIMEOUT: Duration = Duration::from_secs(2);
 /// What is in the lanes of this process gets this long to be counted.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// How soon the end of a countdown is written down.
 const CLOCK_EVERY: Duration = Duration::from_millis(500);
+/// For telling the database what the broker cannot be told.
+const SIGN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Histograms of the metrics grow until somebody asks them to settle.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Connections the kernel holds for us while a crowd arrives; it may hold fewer (`net.core.somaxconn`).
@@ -41,14 +45,19 @@ const BACKLOG: u32 = 8_192;
 pub struct Application {
     store: Store,
     queue: Queue,
+    spill: Option<Spill>,
     intake: Option<Intake>,
     web: Option<Web>,
     metrics: Server,
     metrics_address: SocketAddr,
-    workers: JoinSet<()>,
+    workers: JoinSet<Result<(), Error>>,
     tasks: JoinSet<()>,
+    /// Somebody wants this process to end.
+    leaving: CancellationToken,
+    /// After the delay that was asked for: everything ends.
     stop: CancellationToken,
     tally_stop: CancellationToken,
+    shutdown_delay: Duration,
     shared: Option<Arc<Shared>>,
     announcement: Announcement,
     /// Held while the process lives: one process on one data directory.
@@ -77,7 +86,7 @@ impl Application {
             Command::Tally => (false, true),
             _ => (true, true),
         };
-        let lock = lock_data_directory(config)?;
+        let lock = lock_data_directory(config, runs_web)?;
         let metrics_handle = recorder();
         let store = Store::open(&config.database_url, u32::from(config.tally_workers) + 1).await.map_err(in_its_own_words)?;
         let lanes = agreed_lanes(&store, config).await?;
@@ -95,11 +104,14 @@ impl Application {
             metrics_address,
             store: store.clone(),
             queue: queue.clone(),
+            spill: None,
             intake: None,
             web: None,
             workers: JoinSet::new(),
+            leaving: CancellationToken::new(),
             stop: stop.clone(),
             tally_stop: tally_stop.clone(),
+            shutdown_delay: config.shutdown_delay,
             shared: None,
             tasks: JoinSet::new(),
             _lock: lock,
@@ -136,11 +148,16 @@ impl Application {
         let instance = InstanceId(Uuid::now_v7());
         if self.queue.is_in_process() {
             store.end_other_instances(instance).await?;
+        } else {
+            // Before the database knows the instance: who dies in between is known to whoever comes next in this directory.
+            let settings = SpillSettings { directory: config.data_dir.clone(), bytes_max: config.spill_bytes_max, free_bytes_min: config.spill_free_bytes_min };
+            self.spill = Some(Spill::open(settings, instance)?);
         }
         // Before the first vote: what is counted is only said of instances that are known.
         // Nothing is accepted yet; what will be, later in this very millisecond, is not counted yet.
-        store.register_instance(instance, lanes, now_ms() - 1).await?;
-        let intake = Intake::new(self.queue.clone(), instance, lanes);
+        let born = now_ms() - 1;
+        store.register_instance(instance, lanes, born).await?;
+        let intake = Intake::with_spill(self.queue.clone(), self.spill.clone(), instance, lanes, born);
 
         let listener = listen(config.host, config.port, "PORT")?;
         let address = listener.local_addr()?;
@@ -162,7 +179,7 @@ impl Application {
             setup_token,
             in_process: self.queue.is_in_process(),
         };
-        let shared = Shared::new(settings, store, live.clone(), passes, limits.clone(), stop.clone());
+        let shared = Shared::new(settings, store.clone(), live.clone(), passes, limits.clone(), self.leaving.clone(), stop.clone());
         let (for_workers, for_desks) = (shared.clone(), intake.clone());
         // Runs once on each web thread: the desk stays on it.
         let site = move || Site::new(for_workers.clone(), for_desks.desk());
@@ -170,8 +187,13 @@ impl Application {
         self.web = Some(Web { server, address });
 
         tasks.spawn(live.clone().run(stop.clone()));
-        tasks.spawn(beat_until(intake.clone(), stop.clone()));
         tasks.spawn(close_by_clock(self.store.clone(), live.clone(), stop.clone()));
+        let (probing, replaying) = (intake.clone(), intake.clone());
+        let (no_more_probes, no_more_replay) = (stop.clone(), stop.clone());
+        tasks.spawn(async move { probing.probe_until(no_more_probes).await });
+        tasks.spawn(async move { replaying.replay_until(no_more_replay).await });
+        let signs = (!self.queue.is_in_process()).then_some(store);
+        tasks.spawn(beat_until(intake.clone(), signs, stop.clone()));
         let guarded = shared.clone();
         tasks.spawn(every(http::SWEEP_EVERY, stop.clone(), move || guarded.guard.sweep()));
         tasks.spawn(end_old_sessions_until(shared.clone(), stop));
@@ -200,7 +222,7 @@ impl Application {
 
     /// Ends the run in good order.
     pub fn stop_token(&self) -> CancellationToken {
-        self.stop.clone()
+        self.leaving.clone()
     }
 
     /// Runs until the stop token, then stops from the front to the back: requests, batches, counting, database.
@@ -208,13 +230,35 @@ impl Application {
         let metrics = Running::start(self.metrics);
         let web = self.web.take().map(|w| Running::start(w.server));
         let counts = !self.workers.is_empty();
-        let worker_lost = tokio::select! {
-            () = self.stop.cancelled() => false,
-            // Workers end when told to; one that ends by itself has met a bug, and its lanes would stand still unseen.
-            _ = self.workers.join_next(), if counts => !self.stop.is_cancelled(),
+        let delay = async {
+            self.leaving.cancelled().await;
+            // A load balancer takes a while to see that this process is not ready; until then it sends people here.
+            tracing::info!(delay = ?self.shutdown_delay, "told to stop");
+            tokio::time::sleep(self.shutdown_delay).await;
         };
+        let spill = self.spill.clone();
+        let disk_failed = async {
+            match &spill {
+                Some(spill) => spill.until_failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let end = tokio::select! {
+            () = delay => End::Wanted,
+            () = disk_failed => End::SpillFailed,
+            // Workers end when told to; one that ends by itself has met a bug or a disk that fails, and its lanes would stand still unseen.
+            ended = self.workers.join_next(), if counts => match ended {
+                Some(Ok(Err(why))) => End::CountingFailed(why),
+                _ => End::WorkerLost,
+            },
+        };
+        self.leaving.cancel();
         self.stop.cancel();
         tracing::info!("stopping");
+        if !matches!(end, End::Wanted) {
+            // Whoever waits for a vote to be safe hears now that its fate is unknown.
+            self.queue.give_up();
+        }
         if let Some(shared) = &self.shared {
             shared.limits.viewers_gone(FAREWELL_TIMEOUT).await;
         }
@@ -223,7 +267,7 @@ impl Application {
         }
         if let Some(intake) = &self.intake {
             // Nothing more will come from this instance: the books need not wait for it.
-            let _ = tokio::time::timeout(Duration::from_secs(3), intake.beat(true)).await;
+            let _ = tokio::time::timeout(LAST_BEAT_TIMEOUT, intake.end()).await;
         }
         self.queue.close().await;
         if !self.queue.is_in_process() {
@@ -241,9 +285,28 @@ impl Application {
         if tokio::time::timeout(DRAIN_TIMEOUT, self.store.close()).await.is_err() {
             tracing::warn!("the database did not say goodbye in time");
         }
-        anyhow::ensure!(!worker_lost, "a counting worker ended by itself; what it had not acknowledged is delivered again at the next start");
-        Ok(())
+        if let Some(spill) = &self.spill {
+            spill.close().await;
+        }
+        match end {
+            End::Wanted => Ok(()),
+            End::WorkerLost => bail!("a counting worker ended by itself; what it had not acknowledged is delivered again at the next start"),
+            End::CountingFailed(why) => {
+                bail!("the disk of the database failed ({why}); nothing that was not on it was called safe. Look at the disk, then start again.")
+            }
+            End::SpillFailed => bail!(
+                "DATA_DIR: the disk that keeps votes while the broker is away failed; nothing that was not on it was called safe. Look at the disk, then start again."
+            ),
+        }
     }
+}
+
+/// Why a run ends.
+enum End {
+    Wanted,
+    WorkerLost,
+    CountingFailed(Error),
+    SpillFailed,
 }
 
 /// A server on its way, and how to stop it.
@@ -263,7 +326,9 @@ impl Running {
     }
 }
 
-async fn beat_until(intake: Intake, stop: CancellationToken) {
+/// Beats once a second. What the broker cannot be told the database is told directly (`signs`): that this process lives, and how many
+/// batches it has given out. So that nobody takes it for gone, and no result for final, while votes lie in its spill.
+async fn beat_until(intake: Intake, signs: Option<Store>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -271,7 +336,12 @@ async fn beat_until(intake: Intake, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = intake.beat(false) => {}
+            unheard = intake.beat() => if let (Some(store), false) = (&signs, unheard.is_empty()) {
+                let signed = tokio::time::timeout(SIGN_TIMEOUT, store.apply(0, &unheard, now_ms())).await;
+                if !matches!(signed, Ok(Ok(_))) {
+                    tracing::debug!("neither broker nor database hear this process");
+                }
+            }
         }
         metrics::gauge!("groundswell_ballots_waiting").set(intake.waiting() as f64);
     }
@@ -377,9 +447,13 @@ fn local(host: IpAddr) -> IpAddr {
     if host.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { host }
 }
 
-fn lock_data_directory(config: &Config) -> anyhow::Result<Option<File>> {
-    let Some(database) = Store::sqlite_path(&config.database_url) else { return Ok(None) };
-    let directory = database.parent().filter(|d| !d.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), PathBuf::from);
+fn lock_data_directory(config: &Config, runs_web: bool) -> anyhow::Result<Option<File>> {
+    let directory = match Store::sqlite_path(&config.database_url) {
+        Some(database) => database.parent().filter(|d| !d.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), PathBuf::from),
+        // The spill of this process, and of those before it.
+        None if runs_web && config.amqp_url.is_some() => config.data_dir.clone(),
+        None => return Ok(None),
+    };
     std::fs::create_dir_all(&directory).with_context(|| format!("DATA_DIR: cannot make {}", directory.display()))?;
     let path = directory.join("groundswell.lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(|| format!("DATA_DIR: cannot write {}", path.display()))?;

@@ -6,6 +6,7 @@ mod rehearse;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -39,6 +40,11 @@ pub enum Command {
     Recount,
     /// Votes as an audience would, up to millions within a second, and checks that every answer was kept
     Rehearse(Box<Rehearse>),
+    /// Says that a web process will not come back, nor its disk: results wait no longer for votes it may hold
+    Forget {
+        /// As the books of a poll list it under "unreported"
+        instance: uuid::Uuid,
+    },
     /// Asks a running server on this machine whether it lives (for containers)
     Healthcheck,
 }
@@ -75,9 +81,18 @@ struct Settings {
     /// Address for /metrics
     #[arg(long, env = "METRICS_HOST", global = true, default_value = "127.0.0.1")]
     metrics_host: IpAddr,
-    /// Directory for the embedded database; one process at a time
+    /// Directory for the embedded database, and for votes that the broker cannot take at the moment; one process at a time
     #[arg(long, env = "DATA_DIR", global = true, default_value = "./data")]
     data_dir: PathBuf,
+    /// Most bytes of votes kept in DATA_DIR while the broker is away; beyond, votes are refused
+    #[arg(long, env = "SPILL_BYTES_MAX", global = true, default_value_t = 4 << 30, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1 << 16..))]
+    spill_bytes_max: u64,
+    /// Nothing is kept that would leave less than this free on the disk of DATA_DIR
+    #[arg(long, env = "SPILL_FREE_BYTES_MIN", global = true, default_value_t = 512 << 20, value_name = "BYTES")]
+    spill_free_bytes_min: u64,
+    /// Seconds to go on serving after SIGTERM while /readyz says no; about 10 behind a load balancer
+    #[arg(long, env = "SHUTDOWN_DELAY", global = true, default_value_t = 0, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=300))]
+    shutdown_delay: u64,
     /// The address people type, e.g. https://vote.example.org [default: this machine's address and PORT]
     #[arg(long, env = "PUBLIC_URL", global = true, value_name = "URL")]
     public_url: Option<String>,
@@ -129,6 +144,9 @@ pub struct Config {
     pub metrics_host: IpAddr,
     pub metrics_port: u16,
     pub data_dir: PathBuf,
+    pub spill_bytes_max: u64,
+    pub spill_free_bytes_min: u64,
+    pub shutdown_delay: Duration,
     pub public_url: Option<String>,
     pub trusted_proxies: TrustedProxies,
     pub limits: Wanted,
@@ -215,6 +233,9 @@ impl Config {
             metrics_host: s.metrics_host,
             metrics_port: s.metrics_port,
             data_dir: s.data_dir,
+            spill_bytes_max: s.spill_bytes_max,
+            spill_free_bytes_min: s.spill_free_bytes_min,
+            shutdown_delay: Duration::from_secs(s.shutdown_delay),
             public_url: s.public_url.map(|url| public_url(&url)).transpose()?,
             trusted_proxies: TrustedProxies::parse(&s.trusted_proxies)
                 .map_err(|item| format!("TRUSTED_PROXIES: {item} is neither an address nor a CIDR block."))?,

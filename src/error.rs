@@ -32,6 +32,9 @@ pub enum Error {
     /// Neither safe nor refused: the same ballot must be sent again.
     #[error("outcome unknown: {0}")]
     Unknown(&'static str),
+    /// The disk under the database failed: what of the file is on it nobody knows any more, and the process must end.
+    #[error("the disk failed: {0}")]
+    Disk(#[source] anyhow::Error),
     /// Ours. Logged once, at the boundary; never shown.
     #[error("internal: {0}")]
     Internal(#[source] anyhow::Error),

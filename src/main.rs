@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use groundswell::app::{Application, in_its_own_words};
 use groundswell::config::{Command, Config};
+use groundswell::domain::InstanceId;
 use groundswell::rehearsal::{self, Moment, terminal};
 use groundswell::store::Store;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         }
         Command::Recount => return recount(&config).await,
         Command::Rehearse(_) => return rehearse(config).await,
+        Command::Forget { instance } => return forget(&config, InstanceId(instance)).await,
         Command::Serve | Command::Web | Command::Tally => serve(config).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -119,6 +121,18 @@ async fn rehearse(config: Config) -> anyhow::Result<ExitCode> {
         println!("{}", directory.join("report.html").display());
     }
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn forget(config: &Config, instance: InstanceId) -> anyhow::Result<ExitCode> {
+    let store = Store::open(&config.database_url, 1).await.map_err(in_its_own_words)?;
+    let known = store.forget_instance(instance).await?;
+    store.close().await;
+    if known {
+        println!("Results no longer wait for votes that {} may hold. Should it come back with any, they are counted all the same.", instance.0);
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("No process of that name is waited for.");
+    Ok(ExitCode::FAILURE)
 }
 
 fn listen_for_stop() -> impl Future<Output = ()> {

@@ -125,6 +125,9 @@ pub struct Beat {
     pub void: Vec<(u64, u64)>,
     /// The last beat of an instance that stops in good order: nothing more will come.
     pub ended: bool,
+    /// Said in the name of an instance that died, by the process that took over its directory, after everything that lay there: what
+    /// has not come by now was never called safe.
+    pub abandoned: bool,
 }
 
 /// What `collapse` left out.

@@ -104,6 +104,14 @@ impl Mark {
                 let _already_applied = !self.note(number);
             }
         }
+        if beat.abandoned {
+            // A lane is a line: whatever was called safe has gone by before this.
+            let known = self.ahead.last().map_or(self.through, |(_, to)| *to);
+            self.through = known.max(self.last).max(beat.last);
+            self.last = self.through;
+            self.ahead.clear();
+            self.ended = true;
+        }
         if beat.clock >= self.clock {
             self.clock = beat.clock;
             self.last = self.last.max(beat.last);
@@ -139,7 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn beat(clock: Millis, last: u64) -> Beat {
-        Beat { clock, last, void: Vec::new(), ended: false }
+        Beat { clock, last, void: Vec::new(), ended: false, abandoned: false }
     }
 
     #[test]
@@ -160,6 +168,17 @@ mod tests {
         mark.beat(&Beat { void: vec![(2, 4)], ..beat(10, 5) });
         assert_eq!((mark.through(), mark.counted_to()), (5, 10));
         assert!(!mark.note(3), "should it arrive after all, it is skipped: nobody was told that it is safe");
+    }
+
+    #[test]
+    fn what_a_dead_instance_never_called_safe_is_no_gap_once_its_heir_has_said_so() {
+        let mut mark = Mark::born(0);
+        assert!(mark.note(1) && mark.note(4));
+        mark.beat(&beat(20, 6));
+        assert_eq!(mark.missing(), [(2, 3), (5, 6)]);
+        // By another process, whose clock may be behind.
+        mark.beat(&Beat { abandoned: true, ended: true, ..beat(10, 0) });
+        assert_eq!((mark.through(), mark.missing().len(), mark.ended(), mark.ahead().as_str()), (6, 0, true, ""));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::line::Line;
 use super::site::Site;
 
 /// Requests that are being answered get this long when the server stops.
-const SHUTDOWN_TIMEOUT_S: u64 = 20;
+const SHUTDOWN_TIMEOUT_S: u64 = 10;
 /// A head that takes longer is given up.
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);

@@ -143,7 +143,7 @@ async fn report(site: &Site, poll: &str, round: Option<u32>) -> Result<Report> {
     poll.choices = history.choices.into_iter().filter(|(choice, removed)| was_there(*removed, choice.number)).map(|(choice, _)| choice).collect();
     let rounds = (1..=poll.round).collect();
     poll.round = round;
-    let counted = counted_of(&poll, &tally, closed_at, standing.counted_through);
+    let counted = counted_of(&poll, &tally, closed_at, standing.settled_through);
     Ok(Report { poll, rounds, counted, standing })
 }
 

@@ -20,7 +20,7 @@ pub async fn livez() -> HttpResponse {
 /// Can a vote be made durable now? With a broker, the database has no part in that.
 #[route("/readyz", method = "GET", method = "HEAD")]
 pub async fn readyz(site: Data<Site>) -> HttpResponse {
-    let ready = site.desk.is_ready() && !site.stop.is_cancelled();
+    let ready = site.desk.is_ready() && !site.leaving.is_cancelled();
     let (mut answer, word) = if ready { (HttpResponse::Ok(), "ready\n") } else { (HttpResponse::ServiceUnavailable(), "not ready\n") };
     answer.insert_header(("Cache-Control", NO_STORE)).content_type("text/plain; charset=utf-8").body(word)
 }

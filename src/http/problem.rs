@@ -31,7 +31,7 @@ impl ResponseError for Error {
             Error::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Error::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Unknown(_) => StatusCode::GATEWAY_TIMEOUT,
+            Error::Unknown(_) | Error::Disk(_) => StatusCode::GATEWAY_TIMEOUT,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -47,7 +47,7 @@ impl ResponseError for Error {
             | Error::Unsupported(reason) => *reason,
             Error::TooMany => reason("too_many_requests", "That was too often. Wait a moment and try again."),
             Error::Busy(_) => reason("busy", "Too much at once. Nothing was changed; it will work in a moment."),
-            Error::Unknown(_) => reason("unknown", "It is not known yet whether this arrived. Send the same again."),
+            Error::Unknown(_) | Error::Disk(_) => reason("unknown", "It is not known yet whether this arrived. Send the same again."),
             Error::Internal(cause) => {
                 tracing::error!(?cause, "a request failed");
                 reason("internal", "Something went wrong on our side. It has been noted; please try again.")

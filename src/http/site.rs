@@ -42,6 +42,8 @@ pub struct Shared {
     pub recent: Recent,
     pub guard: Guard,
     pub limits: Arc<Limits>,
+    /// The process is about to end: it goes on serving, and says that it is not ready.
+    pub leaving: tokio_util::sync::CancellationToken,
     pub stop: tokio_util::sync::CancellationToken,
 }
 
@@ -52,9 +54,10 @@ impl Shared {
         live: Live,
         passes: PassKey,
         limits: Arc<Limits>,
+        leaving: tokio_util::sync::CancellationToken,
         stop: tokio_util::sync::CancellationToken,
     ) -> Arc<Shared> {
-        Arc::new(Shared { settings, store, live, passes, recent: Recent::default(), guard: Guard::default(), limits, stop })
+        Arc::new(Shared { settings, store, live, passes, recent: Recent::default(), guard: Guard::default(), limits, leaving, stop })
     }
 }
 

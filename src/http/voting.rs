@@ -120,7 +120,7 @@ async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ba
     // It may have been accepted by another process, or by this one a moment ago, and still be on its way. Once all that was accepted
     // in time is counted, there is no doubt left. With lanes in this process, nothing is on its way once nobody waits.
     let may_be_on_its_way = !site.settings.in_process || site.desk.waiting() > 0;
-    if may_be_on_its_way && site.live.counted_through() < ended_by + CLOSE_GRACE_MS {
+    if may_be_on_its_way && site.live.settled_through() < ended_by + CLOSE_GRACE_MS {
         return Err(Error::Unknown("the last votes are being counted"));
     }
     Err(closed)

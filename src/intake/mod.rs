@@ -1,13 +1,19 @@
-//! Micro-batches: ballots of one lane become one message, and each waiter is answered when its batch is safe.
+//! Micro-batches: ballots of one lane become one message, and each waiter is answered when its batch is safe: with the broker, or on
+//! the local disk while the broker is away.
 //!
 //! HTTP is the only cost per vote; broker, disk and database see batches. A batch closes when an earlier one of its lane
 //! has come back, so that an idle system adds almost no delay and a busy one forms large batches by itself. No rules of voting,
 //! no database, no HTTP.
 
+mod circuit;
 mod desk;
+mod lane;
 mod line;
+mod replay;
 
+pub use circuit::Circuit;
 pub use desk::Desk;
+pub use lane::{Lane, Ticket, worse};
 pub use line::Receipt;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,11 +21,13 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
 use crate::domain::{Ballot, Batch, Beat, InstanceId, Millis};
 use crate::error::Error;
-use crate::queue::{NotSafe, Queue, Safe};
+use crate::queue::{NotSafe, Queue, Safe, Spill};
 use line::Line;
 
 /// Ballots waiting in this process to become safe; about 300 bytes each. More are refused with 503.
@@ -30,6 +38,10 @@ pub const BATCH_BALLOTS_MAX: usize = 4_096;
 const SAFE_WITHIN: Duration = Duration::from_secs(8);
 /// How often every lane hears how far this process has got.
 pub const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// Probes of all lanes together are not closer than this.
+const PROBE_PAUSE_MIN_MS: Millis = 20;
+/// A clock that was set back must not put them off.
+const PROBE_PAUSE_MAX_MS: Millis = 3_000;
 
 /// What all desks of a process share. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +51,8 @@ pub struct Intake {
 
 struct Shared {
     queue: Queue,
+    /// Where batches go while the broker does not take them; none where lanes are in this process.
+    spill: Option<Spill>,
     instance: InstanceId,
     lanes: Vec<LaneEnd>,
     /// Where batches are carried, whichever thread their ballots came from.
@@ -46,14 +60,15 @@ struct Shared {
     /// One per desk: who waits there.
     waiting: RwLock<Vec<Arc<Waiting>>>,
     desks: AtomicUsize,
+    /// A circuit opened: somebody has to probe.
+    opened: Notify,
 }
 
 /// The near end of a lane.
-#[derive(Default)]
 struct LaneEnd {
     line: Line,
     /// Locked once per batch, and once a second for the beat.
-    numbers: Mutex<Numbers>,
+    lane: Mutex<Lane>,
 }
 
 /// Ballots that wait at one desk. On a cache line of its own: its thread writes it with each vote.
@@ -76,33 +91,26 @@ impl Waiting {
     }
 }
 
-#[derive(Default)]
-struct Numbers {
-    last: u64,
-    /// Time of the last beat: what is accepted later is stamped later.
-    beat_clock: Millis,
-    /// Numbers (first, last) of batches that were refused or whose fate is unknown: the next beat says so, or their absence would look
-    /// like a loss.
-    void: Vec<(u64, u64)>,
-}
-
-/// Ranges of void numbers kept per lane; beyond, the books show a gap, which is the honest thing to show.
-const VOID_RANGES_MAX: usize = 10_000;
-
 impl Intake {
     /// Batches are carried on the runtime this is called in.
     pub fn new(queue: Queue, instance: InstanceId, lanes: u16) -> Intake {
-        let lanes = (0..lanes).map(|_| LaneEnd::default()).collect();
-        let shared = Shared { queue, instance, lanes, runtime: Handle::current(), waiting: RwLock::default(), desks: AtomicUsize::new(0) };
-        Intake { shared: Arc::new(shared) }
+        Intake::with_spill(queue, None, instance, lanes, now_ms())
+    }
+
+    /// `born` is when the database was told of this instance.
+    pub fn with_spill(queue: Queue, spill: Option<Spill>, instance: InstanceId, lanes: u16, born: Millis) -> Intake {
+        let lanes = (0..lanes).map(|_| LaneEnd { line: Line::default(), lane: Mutex::new(Lane::born(born)) }).collect();
+        let (waiting, desks, opened) = (RwLock::default(), AtomicUsize::new(0), Notify::new());
+        Intake { shared: Arc::new(Shared { queue, spill, instance, lanes, runtime: Handle::current(), waiting, desks, opened }) }
     }
 
     pub fn lanes(&self) -> u16 {
         self.shared.lanes.len() as u16
     }
 
+    /// Could a batch be made safe now? Two loads; asked for every vote.
     pub fn is_ready(&self) -> bool {
-        self.shared.queue.is_ready()
+        self.shared.queue.is_ready() || self.shared.spill.as_ref().is_some_and(Spill::is_writable)
     }
 
     /// Ballots that wait to become safe.
@@ -138,46 +146,110 @@ impl Intake {
         &self.shared.lanes[usize::from(lane)].line
     }
 
-    /// Tells every lane how far this process has got, and which numbers will never come.
-    pub async fn beat(&self, ended: bool) {
-        let beats = (0..self.lanes()).map(|lane| self.beat_lane(lane, ended));
-        futures_util::future::join_all(beats).await;
+    /// Tells every lane how far this process has got, and which numbers will never come. What comes back are beats that nobody may have
+    /// heard: without a broker the database can be told directly. They name no void numbers; the next ones do.
+    pub async fn beat(&self) -> Vec<Batch> {
+        let lanes = (0..self.lanes()).map(|lane| self.beat_lane(lane, false));
+        let unheard: Vec<Batch> = futures_util::future::join_all(lanes).await.into_iter().filter_map(Result::err).collect();
+        self.show();
+        unheard
     }
 
-    async fn beat_lane(&self, lane: u16, ended: bool) {
-        let beat = {
-            let mut numbers = self.numbers(lane);
-            numbers.beat_clock = now_ms().max(numbers.beat_clock);
-            Beat { clock: numbers.beat_clock, last: numbers.last, void: std::mem::take(&mut numbers.void), ended }
+    /// The last beat. Only said when nothing of this process lies in the spill; else whoever comes next in its directory says it.
+    pub async fn end(&self) {
+        if let Some(spill) = &self.shared.spill
+            && spill.holding().by_instance.get(&self.shared.instance).is_some_and(|held| *held > 0)
+        {
+            tracing::warn!(ballots = spill.holding().ballots, "votes stay in the spill; the next process in this directory passes them on");
+            return;
+        }
+        let lanes = (0..self.lanes()).map(|lane| self.beat_lane(lane, true));
+        let all_heard = futures_util::future::join_all(lanes).await.iter().all(Result::is_ok);
+        if let (true, Some(spill)) = (all_heard, &self.shared.spill) {
+            let _ = spill.strike(self.shared.instance).await;
+        }
+    }
+
+    async fn beat_lane(&self, lane: u16, ended: bool) -> Result<(), Batch> {
+        let (beat, is_closed) = {
+            let mut end = self.lane(lane);
+            (end.beat(now_ms(), ended), end.circuit().is_closed())
         };
+        // An open circuit is probed at a pace of its own.
+        if is_closed {
+            if self.publish_beat(lane, &beat).await.is_ok() {
+                return Ok(());
+            }
+            self.open(lane);
+        }
+        self.lane(lane).beat_lost(&beat);
+        let clock = beat.clock;
+        Err(self.batch(lane, 0, clock, Vec::new(), Some(Beat { void: Vec::new(), ended: false, ..beat })))
+    }
+
+    async fn publish_beat(&self, lane: u16, beat: &Beat) -> Result<(), ()> {
         let message = Arc::new(self.batch(lane, 0, beat.clock, Vec::new(), Some(beat.clone())));
         let publish = tokio::time::timeout(SAFE_WITHIN, self.shared.queue.publish(message));
-        if !matches!(publish.await, Ok(Ok(_))) {
-            // The next beat says it again; a clock needs no repeating, void numbers do.
-            for (from, to) in beat.void {
-                self.void(lane, from, to);
+        if matches!(publish.await, Ok(Ok(_))) { Ok(()) } else { Err(()) }
+    }
+
+    /// Probes the lanes whose circuit is open, until told to stop. A probe is a beat that comes early.
+    pub async fn probe_until(&self, stop: CancellationToken) {
+        if self.shared.spill.is_none() {
+            return;
+        }
+        loop {
+            let due = (0..self.lanes()).filter_map(|lane| self.lane(lane).circuit().probe_at()).min();
+            let wait = async {
+                match due {
+                    // Not more often than this, whatever the lanes say.
+                    Some(at) => {
+                        tokio::time::sleep(Duration::from_millis(at.saturating_sub(now_ms()).clamp(PROBE_PAUSE_MIN_MS, PROBE_PAUSE_MAX_MS) as u64)).await
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = wait => {}
+                // Another one is due sooner, perhaps.
+                () = self.shared.opened.notified() => continue,
             }
+            let now = now_ms();
+            let due: Vec<u16> = (0..self.lanes()).filter(|lane| self.lane(*lane).circuit().take_probe(now)).collect();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = futures_util::future::join_all(due.into_iter().map(|lane| self.probe(lane))) => {}
+            }
+        }
+    }
+
+    async fn probe(&self, lane: u16) {
+        let beat = self.lane(lane).beat(now_ms(), false);
+        let heard = self.publish_beat(lane, &beat).await.is_ok();
+        let mut end = self.lane(lane);
+        if !heard {
+            end.beat_lost(&beat);
+        }
+        if end.circuit().probed(heard, now_ms(), fastrand::f64()) {
+            drop(end);
+            tracing::info!(lane, "the broker takes votes again");
         }
     }
 
     /// Numbers the batch, stamps it, and waits until it is safe.
     async fn send(&self, lane: u16, ballots: Vec<Ballot>) -> Result<Receipt, Error> {
-        if !self.shared.queue.is_ready() {
+        if !self.is_ready() {
             // Before a number is given: during an outage every phone tries again and again.
             metrics::counter!("groundswell_ballots_refused_total").increment(ballots.len() as u64);
             return Err(Error::Busy("no vote can be made safe at the moment"));
         }
-        let (number, accepted_at) = {
-            let mut numbers = self.numbers(lane);
-            numbers.last += 1;
-            // Later than the last beat, which spoke for everything up to its clock.
-            (numbers.last, now_ms().max(numbers.beat_clock + 1))
-        };
+        let Ticket { number, accepted_at, to_spill } = self.lane(lane).begin(now_ms(), self.shared.spill.is_some());
         let count = ballots.len();
         let batch = Arc::new(self.batch(lane, number, accepted_at, ballots, None));
         let started = std::time::Instant::now();
-        let publish = tokio::time::timeout(SAFE_WITHIN, self.shared.queue.publish(batch));
-        let outcome = publish.await.unwrap_or(Err(NotSafe::Unknown("nothing was heard of the batch")));
+        let safe = tokio::time::timeout(SAFE_WITHIN, self.make_safe(batch, to_spill));
+        let outcome = safe.await.unwrap_or(Err(NotSafe::Unknown("nothing was heard of the batch")));
         metrics::histogram!("groundswell_batch_safe_seconds").record(started.elapsed().as_secs_f64());
         metrics::histogram!("groundswell_batch_ballots").record(count as f64);
         match outcome {
@@ -186,36 +258,64 @@ impl Intake {
                 Ok(Receipt { accepted_at, counted: safe == Safe::Counted })
             }
             Err(NotSafe::Refused(why)) => {
-                self.void(lane, number, number);
+                self.lane(lane).give_up(number);
                 metrics::counter!("groundswell_ballots_refused_total").increment(count as u64);
                 Err(Error::Busy(why))
             }
             Err(NotSafe::Unknown(why)) => {
-                // If the batch did not arrive, this empty one fills its place; if it did, this one is skipped.
-                self.void(lane, number, number);
+                self.lane(lane).give_up(number);
                 metrics::counter!("groundswell_ballots_unknown_total").increment(count as u64);
                 Err(Error::Unknown(why))
             }
         }
     }
 
+    /// The broker first, the disk behind it. A batch whose fate at the broker is unknown goes to the disk under the same number: should
+    /// it be in both places, one of them is skipped.
+    async fn make_safe(&self, batch: Arc<Batch>, to_spill: bool) -> Result<Safe, NotSafe> {
+        let lane = batch.lane;
+        let of_broker = if to_spill {
+            NotSafe::Refused("the broker is away")
+        } else {
+            match self.shared.queue.publish(batch.clone()).await {
+                Ok(safe) => return Ok(safe),
+                Err(why) => why,
+            }
+        };
+        let Some(spill) = &self.shared.spill else { return Err(of_broker) };
+        if !to_spill {
+            self.open(lane);
+        }
+        match spill.keep(batch).await {
+            Ok(()) => Ok(Safe::Queued),
+            Err(of_spill) => Err(worse(of_broker, of_spill)),
+        }
+    }
+
+    /// Something did not get through on this lane.
+    fn open(&self, lane: u16) {
+        if self.shared.spill.is_none() {
+            return;
+        }
+        if self.lane(lane).circuit().fail(now_ms(), fastrand::f64()) {
+            tracing::warn!(lane, "the broker does not take votes; they are kept on the local disk");
+            self.shared.opened.notify_one();
+        }
+    }
+
+    fn show(&self) {
+        let Some(spill) = &self.shared.spill else { return };
+        let open = (0..self.lanes()).filter(|lane| !self.lane(*lane).circuit().is_closed()).count();
+        metrics::gauge!("groundswell_circuit_open_lanes").set(open as f64);
+        let age_ms = spill.holding().oldest.map_or(0, |oldest| (now_ms() - oldest).max(0));
+        metrics::gauge!("groundswell_spill_oldest_seconds").set(age_ms as f64 / 1_000.0);
+    }
+
     fn batch(&self, lane: u16, number: u64, accepted_at: Millis, ballots: Vec<Ballot>, beat: Option<Beat>) -> Batch {
         Batch { instance: self.shared.instance, lane, number, accepted_at, ballots, beat }
     }
 
-    fn void(&self, lane: u16, from: u64, to: u64) {
-        let void = &mut self.numbers(lane).void;
-        if let Some(last) = void.last_mut()
-            && last.1 + 1 == from
-        {
-            // Refusals come in rows: they stay one range.
-            last.1 = to;
-        } else if void.len() < VOID_RANGES_MAX {
-            void.push((from, to));
-        }
-    }
-
-    fn numbers(&self, lane: u16) -> std::sync::MutexGuard<'_, Numbers> {
-        self.shared.lanes[usize::from(lane)].numbers.lock().expect("nothing panics while holding the numbers")
+    fn lane(&self, lane: u16) -> std::sync::MutexGuard<'_, Lane> {
+        self.shared.lanes[usize::from(lane)].lane.lock().expect("nothing panics while holding a lane")
     }
 }

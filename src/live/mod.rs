@@ -25,6 +25,7 @@ use crate::clock::now_ms;
 use crate::domain::{CLOSE_GRACE_MS, Event, EventId, Millis, PollId};
 use crate::error::{Error, Result};
 use crate::store::{PollTally, Pulse, Store};
+use draw::Through;
 use index::Index;
 
 /// How often the database is asked what changed. Closing a poll reaches every process within two of these.
@@ -54,6 +55,7 @@ struct Shared {
     /// Grows with every edit taken in: what was remembered before it is to be looked up again.
     changes: AtomicU64,
     counted_through: AtomicI64,
+    settled_through: AtomicI64,
     /// When the last pulse came back: how old everything here may be.
     pulse_at: AtomicI64,
 }
@@ -72,6 +74,8 @@ struct Loaded {
     /// that what they sent is counted.
     dirty_at: AtomicI64,
     drawn_to: AtomicI64,
+    /// Up to where the last document knew everything to be settled.
+    settled_to: AtomicI64,
     /// A poll closed; its result shows when this time has come.
     next_flip: AtomicI64,
     public: watch::Sender<Arc<Frame>>,
@@ -91,6 +95,7 @@ impl Live {
             nudge: Notify::new(),
             changes: AtomicU64::new(1),
             counted_through: AtomicI64::new(0),
+            settled_through: AtomicI64::new(0),
             pulse_at: AtomicI64::new(0),
         };
         let live = Live { shared: Arc::new(shared) };
@@ -155,6 +160,11 @@ impl Live {
         self.shared.counted_through.load(Ordering::Relaxed)
     }
 
+    /// The same, with what may lie in the spill of instances that fell silent: what is not in the tally then will never be.
+    pub fn settled_through(&self) -> Millis {
+        self.shared.settled_through.load(Ordering::Relaxed)
+    }
+
     /// How long ago the database last answered.
     pub fn age_ms(&self) -> Millis {
         now_ms() - self.shared.pulse_at.load(Ordering::Relaxed)
@@ -191,13 +201,14 @@ impl Live {
         let pulse = self.shared.store.pulse(edition, now).await?;
         self.shared.pulse_at.store(now, Ordering::Relaxed);
         self.shared.counted_through.store(pulse.counted_through, Ordering::Relaxed);
+        self.shared.settled_through.store(pulse.settled_through, Ordering::Relaxed);
         self.take_in_edits(&pulse, now).await;
         let due = self.due(&pulse, now);
         let polls: Vec<PollId> = due.iter().flat_map(|(_, loaded)| loaded.event().all_polls().collect::<Vec<_>>()).collect();
         // An event without polls has a title all the same.
         let tallies = if polls.is_empty() { HashMap::new() } else { self.shared.store.tallies(polls).await? };
         for (_, entry) in &due {
-            self.draw(entry, &tallies, pulse.counted_through);
+            self.draw(entry, &tallies, Through { counted: pulse.counted_through, settled: pulse.settled_through });
         }
         self.forget(now);
         Ok(())
@@ -247,18 +258,22 @@ impl Live {
                     return true;
                 }
                 let drawn_to = loaded.drawn_to.load(Ordering::Relaxed);
-                let unsettled = drawn_to < loaded.dirty_at.load(Ordering::Relaxed) + CLOSE_GRACE_MS;
+                let until = loaded.dirty_at.load(Ordering::Relaxed) + CLOSE_GRACE_MS;
+                let settled_to = loaded.settled_to.load(Ordering::Relaxed);
                 let flip = loaded.next_flip.load(Ordering::Relaxed);
-                drawn_to == 0 || (unsettled && pulse.counted_through > drawn_to) || (flip > 0 && flip <= now)
+                let counts = drawn_to < until && pulse.counted_through > drawn_to;
+                let settles = settled_to < until && pulse.settled_through > settled_to;
+                drawn_to == 0 || counts || settles || (flip > 0 && flip <= now)
             })
             .collect()
     }
 
-    fn draw(&self, loaded: &Loaded, tallies: &HashMap<PollId, PollTally>, counted_through: Millis) {
+    fn draw(&self, loaded: &Loaded, tallies: &HashMap<PollId, PollTally>, through: Through) {
         let event = loaded.event();
         let now = now_ms();
-        let drawn = draw::draw(&event, tallies, now, counted_through, REFRESH_MS, join_url(&self.shared.public_url, &event));
-        loaded.drawn_to.store(counted_through.max(1), Ordering::Relaxed);
+        let drawn = draw::draw(&event, tallies, now, through, REFRESH_MS, join_url(&self.shared.public_url, &event));
+        loaded.drawn_to.store(through.counted.max(1), Ordering::Relaxed);
+        loaded.settled_to.store(through.settled, Ordering::Relaxed);
         loaded.next_flip.store(next_flip(&event, now), Ordering::Relaxed);
         // In this order: what the audience sees, the presenter can see too.
         replace_if_newer(&loaded.presenter, drawn.presenter);
@@ -284,13 +299,14 @@ impl Live {
             let event = self.shared.store.event(id).await?;
             let polls: Vec<PollId> = event.all_polls().collect();
             let tallies = self.shared.store.tallies(polls).await?;
-            let counted_through = self.counted_through();
+            let through = Through { counted: self.counted_through(), settled: self.settled_through() };
             let now = now_ms();
-            let drawn = draw::draw(&event, &tallies, now, counted_through, REFRESH_MS, join_url(&self.shared.public_url, &event));
+            let drawn = draw::draw(&event, &tallies, now, through, REFRESH_MS, join_url(&self.shared.public_url, &event));
             Ok::<_, Error>(Loaded {
                 fingerprint: AtomicU64::new(0),
                 dirty_at: AtomicI64::new(settles_after(&event, now)),
-                drawn_to: AtomicI64::new(counted_through),
+                drawn_to: AtomicI64::new(through.counted),
+                settled_to: AtomicI64::new(through.settled),
                 next_flip: AtomicI64::new(next_flip(&event, now)),
                 public: watch::Sender::new(Arc::new(drawn.public)),
                 presenter: watch::Sender::new(Arc::new(drawn.presenter)),

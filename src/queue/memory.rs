@@ -98,6 +98,14 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// The consumer is gone for good, and what waits will not be taken.
+    pub(super) fn give_up(&self) {
+        self.close();
+        self.shared.lock().waiting.iter_mut().for_each(VecDeque::clear);
+    }
+}
+
 impl Shared {
     fn lock(&self) -> std::sync::MutexGuard<'_, Lanes> {
         self.lanes.lock().expect("nothing panics while holding the lanes")

@@ -1,16 +1,21 @@
 //! Lanes: single-file lines of batches, in this process or on RabbitMQ. A batch that `publish` called safe is delivered at least
-//! once, in order within its lane, to exactly one consumer at a time. No rules of voting, no database.
+//! once, in order within its lane, to exactly one consumer at a time. Beside them the spill, where batches lie that no broker takes at
+//! the moment. No rules of voting, no database but the spill's own file.
 
 mod memory;
 mod rabbit;
+mod spill;
 
 pub use memory::Memory;
 pub use rabbit::{Rabbit, RabbitSettings};
+pub use spill::{Held, Holding, Spill, SpillSettings};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::Batch;
 use crate::error::Result;
+use crate::wire::batch::encode;
 
 /// Why a batch is not safe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +46,15 @@ impl Queue {
     pub async fn publish(&self, batch: Arc<Batch>) -> Result<Safe, NotSafe> {
         match self {
             Queue::Memory(memory) => memory.publish(batch).await,
-            Queue::Rabbit(rabbit) => rabbit.publish(&batch).await,
+            Queue::Rabbit(rabbit) => rabbit.publish_message(batch.lane, &encode(&batch), rabbit::CONFIRM_TIMEOUT).await,
+        }
+    }
+
+    /// The same for a message that was written down before: its bytes go as they are. Nobody waits for it, so it may take a while.
+    pub async fn publish_message(&self, lane: u16, body: &[u8], patience: Duration) -> Result<Safe, NotSafe> {
+        match self {
+            Queue::Memory(_) => Err(NotSafe::Refused("lanes in this process need no spill")),
+            Queue::Rabbit(rabbit) => rabbit.publish_message(lane, body, patience).await,
         }
     }
 
@@ -69,6 +82,13 @@ impl Queue {
     pub async fn until_ready(&self) {
         if let Queue::Rabbit(rabbit) = self {
             rabbit.until_ready().await;
+        }
+    }
+
+    /// Whoever waits hears that the fate of its batch is unknown: nobody consumes here any more.
+    pub fn give_up(&self) {
+        if let Queue::Memory(memory) = self {
+            memory.give_up();
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::SelectAll;
@@ -17,16 +17,21 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::{Content, Delivery, NotSafe, Safe};
-use crate::domain::Batch;
 use crate::error::{Error, Result};
-use crate::wire::batch::{CONTENT_TYPE, MESSAGE_TYPE, decode, encode};
+use crate::wire::batch::{CONTENT_TYPE, MESSAGE_TYPE, decode};
 
-/// A confirm that takes longer is not coming: the batch's fate is unknown, and the connection is built anew.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// A confirm that takes longer is not waited for: the batch's fate is unknown. Phones wait meanwhile.
+pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
+/// A connection on which nothing was confirmed for this long, though something was to be, is built anew. A broker that only is slow is
+/// left its connection: it would be slower still with a new one, and with everything sent twice.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// For connecting, declaring and consuming.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
+/// For closing in good order what may not answer any more.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// The broker and we notice within two of these that the other is gone.
@@ -71,9 +76,10 @@ struct Shared {
     uri: AMQPUri,
     /// Names of the queues, made once: a publish borrows them.
     names: Vec<ShortString>,
-    /// `None` while there is no connection to publish on, or the broker has blocked it.
+    /// `None` while there is no connection to publish on, or the broker blocks it.
     line: RwLock<Option<Line>>,
-    blocked: AtomicBool,
+    /// The same as a flag, read for every vote.
+    usable: AtomicBool,
     ready: watch::Sender<bool>,
     supervisor: RwLock<Option<AbortHandle>>,
 }
@@ -81,9 +87,41 @@ struct Shared {
 /// What to publish on.
 #[derive(Clone)]
 struct Line {
-    channel: Channel,
+    /// One for each lane: the broker works a channel off in order, and a queue that has lost its leader stops its channel for seconds.
+    channels: Arc<[Channel]>,
     /// Somebody saw it fail. Of this connection alone: the last words of an old one must not take down the new one.
     broken: Arc<Notify>,
+    /// It is no longer of use, or not for now: whoever waits for a confirm waits in vain.
+    lost: CancellationToken,
+    /// When the broker last confirmed anything on it, in milliseconds since it was opened.
+    heard: Arc<Heard>,
+}
+
+struct Heard {
+    opened: Instant,
+    last_ms: AtomicU64,
+}
+
+impl Heard {
+    fn note(&self) {
+        self.last_ms.store(self.opened.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    fn silent_for(&self) -> Duration {
+        self.opened.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
+    }
+}
+
+impl Shared {
+    fn set_line(&self, line: Option<Line>) {
+        let usable = line.is_some();
+        let before = std::mem::replace(&mut *self.line.write().expect("never poisoned"), line);
+        self.usable.store(usable, Ordering::Relaxed);
+        self.ready.send_replace(usable);
+        if let Some(before) = before {
+            before.lost.cancel();
+        }
+    }
 }
 
 impl Rabbit {
@@ -97,7 +135,7 @@ impl Rabbit {
             uri,
             names,
             line: RwLock::new(None),
-            blocked: AtomicBool::new(false),
+            usable: AtomicBool::new(false),
             ready: watch::Sender::new(false),
             supervisor: RwLock::new(None),
         });
@@ -108,22 +146,26 @@ impl Rabbit {
         Ok(Rabbit { shared })
     }
 
-    pub(super) async fn publish(&self, batch: &Batch) -> Result<Safe, NotSafe> {
+    pub(super) async fn publish_message(&self, lane: u16, body: &[u8], patience: Duration) -> Result<Safe, NotSafe> {
         // The lock is held for a clone of a handle, never across an await.
-        let Some(Line { channel, broken }) = self.shared.line.read().expect("never poisoned").clone() else {
+        let Some(Line { channels, broken, lost, heard }) = self.shared.line.read().expect("never poisoned").clone() else {
             return Err(NotSafe::Refused("the broker is away"));
         };
-        if self.shared.blocked.load(Ordering::Relaxed) {
-            return Err(NotSafe::Refused("the broker takes nothing at the moment"));
+        let name = self.shared.names[usize::from(lane)].clone();
+        let outcome = tokio::select! {
+            biased;
+            outcome = timeout(patience, publish_confirmed(&channels[usize::from(lane)], name, body)) => outcome,
+            // Another one saw it fail, or the broker blocks it: no use in waiting for one's own timeout.
+            () = lost.cancelled() => return Err(NotSafe::Unknown("the broker went away")),
+        };
+        if matches!(outcome, Ok(Ok(_))) {
+            heard.note();
         }
-        let body = encode(batch);
-        let name = self.shared.names[usize::from(batch.lane)].clone();
-        let outcome = timeout(CONFIRM_TIMEOUT, publish_confirmed(&channel, name, &body)).await;
         match outcome {
             Ok(Ok(Confirmation::Ack(None))) => Ok(Safe::Queued),
             // An unroutable message is returned first and then *acknowledged*: without `mandatory` it would be gone.
             Ok(Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)))) => {
-                tracing::warn!(lane = batch.lane, "the broker returned a batch: its queue is gone; declaring again");
+                tracing::warn!(lane, "the broker returned a batch: its queue is gone; declaring again");
                 broken.notify_one();
                 Err(NotSafe::Refused("the queue is gone"))
             }
@@ -136,9 +178,8 @@ impl Rabbit {
                 Err(NotSafe::Unknown("the broker went away"))
             }
             Err(_) => {
-                tracing::warn!("no confirm within {CONFIRM_TIMEOUT:?}");
-                // A blocked connection is silent because it is blocked. A new one would look ready until it has swallowed a few more.
-                if !self.shared.blocked.load(Ordering::Relaxed) {
+                tracing::warn!(lane, "no confirm within {patience:?}");
+                if heard.silent_for() >= SILENCE_MAX {
                     broken.notify_one();
                 }
                 Err(NotSafe::Unknown("the broker is silent"))
@@ -156,7 +197,7 @@ impl Rabbit {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        *self.shared.ready.borrow() && !self.shared.blocked.load(Ordering::Relaxed)
+        self.shared.usable.load(Ordering::Relaxed)
     }
 
     pub(super) async fn until_ready(&self) {
@@ -169,10 +210,11 @@ impl Rabbit {
         if let Some(task) = self.shared.supervisor.write().expect("never poisoned").take() {
             task.abort();
         }
-        let line = self.shared.line.write().expect("never poisoned").take();
-        self.shared.ready.send_replace(false);
-        if let Some(Line { channel, .. }) = line {
-            let _ = timeout(SETUP_TIMEOUT, channel.close(200, "stopping".into())).await;
+        let line = self.shared.line.read().expect("never poisoned").clone();
+        self.shared.set_line(None);
+        if let Some(Line { channels, .. }) = line {
+            let all = futures_util::future::join_all(channels.iter().map(|channel| channel.close(200, "stopping".into())));
+            let _ = timeout(FAREWELL_TIMEOUT, all).await;
         }
     }
 }
@@ -191,18 +233,13 @@ async fn supervise(shared: Arc<Shared>) {
     let mut backoff = BACKOFF_FIRST;
     loop {
         match timeout(SETUP_TIMEOUT, open(&shared, "publish")).await {
-            Ok(Ok((connection, channel))) => {
+            Ok(Ok((connection, channels))) => {
                 backoff = BACKOFF_FIRST;
-                shared.blocked.store(false, Ordering::Relaxed);
-                let broken = Arc::new(Notify::new());
-                *shared.line.write().expect("never poisoned") = Some(Line { channel, broken: broken.clone() });
-                shared.ready.send_replace(true);
                 tracing::info!("publishing to the broker");
-                watch_connection(&shared, &connection, &broken).await;
-                shared.ready.send_replace(false);
-                *shared.line.write().expect("never poisoned") = None;
+                watch_connection(&shared, &connection, channels).await;
                 // Publishes in flight fail with it, and are told "unknown".
-                let _ = timeout(Duration::from_secs(1), connection.close(200, "rebuilding".into())).await;
+                shared.set_line(None);
+                let _ = timeout(FAREWELL_TIMEOUT, connection.close(200, "rebuilding".into())).await;
             }
             Ok(Err(error)) => tracing::warn!(%error, "the broker cannot be reached"),
             Err(_) => tracing::warn!("the broker does not answer within {SETUP_TIMEOUT:?}"),
@@ -212,20 +249,26 @@ async fn supervise(shared: Arc<Shared>) {
     }
 }
 
-/// Returns when the connection is no longer of use.
-async fn watch_connection(shared: &Shared, connection: &Connection, broken: &Notify) {
+/// Lets batches be published on it, but for while the broker blocks it. Returns when the connection is no longer of use.
+async fn watch_connection(shared: &Shared, connection: &Connection, channels: Arc<[Channel]>) {
     let mut events = Box::pin(connection.events_listener());
+    let broken = Arc::new(Notify::new());
+    let heard = Arc::new(Heard { opened: Instant::now(), last_ms: AtomicU64::new(0) });
+    let line = || Some(Line { channels: channels.clone(), broken: broken.clone(), lost: CancellationToken::new(), heard: heard.clone() });
+    shared.set_line(line());
     loop {
         tokio::select! {
             () = broken.notified() => return,
             event = events.next() => match event {
                 Some(Event::ConnectionBlocked(why)) => {
                     tracing::warn!(why, "the broker blocks publishing");
-                    shared.blocked.store(true, Ordering::Relaxed);
+                    // Not given up: a new connection would look usable until it has swallowed a few batches more.
+                    shared.set_line(None);
                 }
                 Some(Event::ConnectionUnblocked) => {
                     tracing::info!("the broker takes messages again");
-                    shared.blocked.store(false, Ordering::Relaxed);
+                    heard.note();
+                    shared.set_line(line());
                 }
                 Some(Event::Error(error)) => {
                     tracing::warn!(%error, "the connection to the broker failed");
@@ -243,12 +286,16 @@ async fn connect(shared: &Shared, purpose: &str) -> lapin::Result<Connection> {
     Connection::connect_uri(shared.uri.clone(), properties).await
 }
 
-async fn open(shared: &Shared, purpose: &str) -> lapin::Result<(Connection, Channel)> {
+async fn open(shared: &Shared, purpose: &str) -> lapin::Result<(Connection, Arc<[Channel]>)> {
     let connection = connect(shared, purpose).await?;
     declare_lanes(&connection, &shared.settings).await?;
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    Ok((connection, channel))
+    let mut channels = Vec::with_capacity(usize::from(shared.settings.lanes));
+    for _ in 0..shared.settings.lanes {
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        channels.push(channel);
+    }
+    Ok((connection, channels.into()))
 }
 
 /// Declares all lanes before the load. Idempotent.
@@ -430,7 +477,7 @@ async fn consume_forever(shared: Arc<Shared>, lanes: Vec<u16>, sender: mpsc::Sen
                     return;
                 }
                 tracing::warn!("the consuming connection to the broker ended");
-                let _ = timeout(Duration::from_secs(1), connection.close(200, "rebuilding".into())).await;
+                let _ = timeout(FAREWELL_TIMEOUT, connection.close(200, "rebuilding".into())).await;
             }
             Ok(Err(error)) => tracing::warn!(%error, "lanes cannot be consumed"),
             Err(_) => tracing::warn!("the broker does not answer within {SETUP_TIMEOUT:?}"),

@@ -14,8 +14,10 @@ pub struct Pulse {
     pub edited: Vec<IndexEntry>,
     /// Ballots received so far in each poll that was counted lately; unchanged numbers mean nothing to redraw.
     pub received: Vec<(PollId, u64)>,
-    /// Every ballot accepted up to here is in the tally.
+    /// Every ballot accepted up to here is in the tally, as far as the instances that report go.
     pub counted_through: Millis,
+    /// The same, with those that fell silent without having ended: what lies in their spill is still to come.
+    pub settled_through: Millis,
 }
 
 /// Counts of one poll, all rounds.
@@ -41,6 +43,7 @@ impl PollTally {
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
     pub counted_through: Millis,
+    pub settled_through: Millis,
     /// (instance, lane, first, last): batch numbers given out and not applied.
     pub missing: Vec<(InstanceId, u16, u64, u64)>,
     /// Instances that neither ended nor gave a sign lately, and their last sign.
@@ -88,6 +91,9 @@ const ONE_SNAPSHOT: &str = "begin isolation level repeatable read read only";
 const LOOK_BACK_MS: Millis = 60_000;
 /// An instance silent for this long no longer holds `counted_through` back; it is listed as unreported instead.
 pub const SILENT_AFTER_MS: Millis = 30_000;
+/// For so long a silent instance keeps results provisional: votes may lie in its spill, waiting for somebody to start it again. Then it
+/// is taken for gone, with its disk; `groundswell forget` says so earlier.
+pub const GONE_AFTER_MS: Millis = 24 * 3_600 * 1_000;
 
 impl Store {
     pub async fn pulse(&self, edition: u64, now: Millis) -> Result<Pulse> {
@@ -98,11 +104,8 @@ impl Store {
                 "select poll, cast(sum(received) as bigint) from book
                  where poll in (select poll from book where changed_at > $1)
                  group by poll").bind(now - LOOK_BACK_MS).fetch_all(db).await)?;
-            Ok(Pulse {
-                edited,
-                received: received.into_iter().map(|(poll, n)| (PollId(poll), n as u64)).collect(),
-                counted_through: counted_through(&pool).await?,
-            })
+            let (counted_through, settled_through) = through(&pool).await?;
+            Ok(Pulse { edited, received: received.into_iter().map(|(poll, n)| (PollId(poll), n as u64)).collect(), counted_through, settled_through })
         })
         .await
     }
@@ -175,7 +178,8 @@ impl Store {
             let rows: Vec<Row> = reading!(&pool, db => sqlx::query_as(
                 "select instance, lane, through, ahead, last, clock, counted_to, ended from lane_mark
                  where not ended or through < last or ahead <> ''").fetch_all(db).await)?;
-            let mut standing = Standing { counted_through: counted_through(&pool).await?, ..Standing::default() };
+            let (counted_through, settled_through) = through(&pool).await?;
+            let mut standing = Standing { counted_through, settled_through, ..Standing::default() };
             let newest = rows.iter().map(|r| r.5).max().unwrap_or(0);
             let mut unreported: BTreeMap<InstanceId, Millis> = BTreeMap::new();
             for (instance, lane, through, ahead, last, clock, counted_to, ended) in rows {
@@ -200,6 +204,16 @@ impl Store {
         self.owned(async move {
             writing!(&pool, db => { sqlx::query("update lane_mark set ended = true where instance <> $1 and not ended").bind(except.0).execute(db).await?; });
             Ok(())
+        })
+        .await
+    }
+
+    /// Somebody knows that this instance will not come back, nor its disk. False when it is not known, or has ended.
+    pub async fn forget_instance(&self, instance: InstanceId) -> Result<bool> {
+        let pool = self.count.clone();
+        self.owned(async move {
+            let ended = writing!(&pool, db => { sqlx::query("update lane_mark set ended = true where instance = $1 and not ended").bind(instance.0).execute(db).await?.rows_affected() });
+            Ok(ended > 0)
         })
         .await
     }
@@ -257,13 +271,15 @@ fn by_poll(counts: Vec<CountRow>, books: Vec<BookRow>) -> HashMap<PollId, PollTa
     tallies
 }
 
-pub(super) async fn counted_through(pool: &Pool) -> Result<Millis> {
-    let (through,): (Option<i64>,) = reading!(pool, db => sqlx::query_as(
-        // Silence is judged inside a lane: a lane is a line, so another instance's later beat in it proves that everything before
-        // went by. A lane that stands still holds all back, as it must.
-        "select min(m.counted_to) from lane_mark m
-         where not m.ended and m.clock > (select max(o.clock) from lane_mark o where o.lane = m.lane) - $1").bind(SILENT_AFTER_MS).fetch_one(db).await)?;
-    Ok(through.unwrap_or(0))
+/// `counted_through` and `settled_through`.
+pub(super) async fn through(pool: &Pool) -> Result<(Millis, Millis)> {
+    let (counted, settled): (Option<i64>, Option<i64>) = reading!(pool, db => sqlx::query_as(
+        // Silence is judged inside a lane: a lane is a line, so another instance's later beat in it proves that everything that was
+        // queued before went by. A lane that stands still holds all back, as it must. Only what a silent one has spilled is not in the line.
+        "select min(m.counted_to) filter (where m.clock > newest.clock - $1), min(m.counted_to) filter (where m.clock > newest.clock - $2)
+         from lane_mark m join (select lane, max(clock) as clock from lane_mark group by lane) newest on newest.lane = m.lane
+         where not m.ended").bind(SILENT_AFTER_MS).bind(GONE_AFTER_MS).fetch_one(db).await)?;
+    Ok((counted.unwrap_or(0), settled.unwrap_or(0)))
 }
 
 fn compare(published: &BTreeMap<(PollId, u32), RoundTally>, recounted: &BTreeMap<(PollId, u32), RoundTally>) -> Vec<Discrepancy> {

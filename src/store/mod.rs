@@ -24,6 +24,8 @@ pub use remove::HiddenRehearsal;
 
 use std::future::Future;
 
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::SqliteError;
 use sqlx::{PgPool, SqlitePool};
 use tokio::runtime::Handle;
 
@@ -87,9 +89,18 @@ impl From<sqlx::Error> for Error {
                 tracing::warn!(%error, "the database is away");
                 Error::Busy("the database is away")
             }
+            sqlx::Error::Database(ref cause)
+                if cause.try_downcast_ref::<SqliteError>().is_some_and(|e| e.code().is_some_and(|code| is_disk_failure(&code))) =>
+            {
+                Error::Disk(error.into())
+            }
             other => Error::internal(other),
         }
     }
+}
+
+fn is_disk_failure(code: &str) -> bool {
+    code.parse().is_ok_and(count::sqlite::is_disk_failure)
 }
 
 /// True when the error is a broken unique constraint: the caller knows what that means.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::live::counted_through;
+use super::live::through;
 use super::{Pool, Store, reading, writing};
 use crate::domain::{CLOSE_GRACE_MS, EventId, Millis};
 use crate::error::{Error, Result};
@@ -49,7 +49,7 @@ impl Store {
         self.owned(async move {
             // A batch that is counted after the removal would leave rows that belong to nothing.
             let waited = tokio::time::timeout(LAST_VOTES_WITHIN, async {
-                while rehearsal.closed_at > 0 && counted_through(&live).await? < rehearsal.closed_at + CLOSE_GRACE_MS {
+                while rehearsal.closed_at > 0 && through(&live).await?.0 < rehearsal.closed_at + CLOSE_GRACE_MS {
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
                 Ok::<(), Error>(())

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
 use crate::domain::{Batch, Books, Millis};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::queue::{Consumer, Content, Delivery, Taken};
 use crate::store::{Applied, Store};
 
@@ -45,8 +45,9 @@ impl Worker {
         Worker { store, consumer, home }
     }
 
-    /// Counts until told to stop or the queue is closed and empty. What is in hand when the stop comes is finished.
-    pub async fn run(mut self, stop: CancellationToken, applied: impl Fn()) {
+    /// Counts until told to stop or the queue is closed and empty. What is in hand when the stop comes is finished. An error is a disk
+    /// that failed: whoever runs this must end the process.
+    pub async fn run(mut self, stop: CancellationToken, applied: impl Fn()) -> Result<()> {
         let waiting = metrics::gauge!("groundswell_tally_waiting_batches", "worker" => self.home.to_string());
         let lag = metrics::gauge!("groundswell_tally_lag_seconds", "worker" => self.home.to_string());
         let mut gathered = Instant::now();
@@ -64,7 +65,7 @@ impl Worker {
             let ballots: usize = taken.deliveries().iter().map(Delivery::ballots).sum();
             waiting.set((self.consumer.waiting() + taken.deliveries().len() as u64) as f64);
             lag.set(oldest(&taken).map_or(0.0, |at| (now_ms() - at).max(0) as f64 / 1_000.0));
-            if !self.finish(taken, &stop).await {
+            if !self.finish(taken, &stop).await? {
                 break;
             }
             waiting.set(self.consumer.waiting() as f64);
@@ -75,6 +76,7 @@ impl Worker {
             applied();
         }
         self.consumer.close().await;
+        Ok(())
     }
 
     /// Waits for deliveries and counts them. `None` once the queue is closed and empty.
@@ -87,7 +89,7 @@ impl Worker {
 
     /// Tries the same deliveries until they are committed: the database may be away for as long as it likes.
     /// False when stopped before that; they will be delivered again.
-    async fn finish(&self, taken: Taken, stop: &CancellationToken) -> bool {
+    async fn finish(&self, taken: Taken, stop: &CancellationToken) -> Result<bool> {
         let mut pause = RETRY_FIRST;
         let mut rest = taken.deliveries();
         let mut at_once = rest.len();
@@ -102,6 +104,11 @@ impl Worker {
                     rest = after;
                     continue;
                 }
+                // To try again would be to believe a file of which nobody knows what is on the disk.
+                Err(failed @ Error::Disk(_)) => {
+                    self.consumer.set_stuck(true);
+                    return Err(failed);
+                }
                 Err(error) => {
                     self.consumer.set_stuck(true);
                     metrics::counter!("groundswell_tally_retries_total").increment(1);
@@ -113,12 +120,12 @@ impl Worker {
             }
             tokio::select! {
                 () = tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())) => {}
-                () = stop.cancelled() => return false,
+                () = stop.cancelled() => return Ok(false),
             }
             pause = (pause * 2).min(RETRY_MAX);
         }
         taken.ack().await;
-        true
+        Ok(true)
     }
 
     async fn count(&self, deliveries: &[Delivery]) -> Result<Step> {

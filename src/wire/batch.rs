@@ -43,6 +43,8 @@ struct BeatMessage {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     void: Vec<(u64, u64)>,
     ended: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    abandoned: bool,
 }
 
 pub fn encode(batch: &Batch) -> Vec<u8> {
@@ -54,7 +56,7 @@ pub fn encode(batch: &Batch) -> Vec<u8> {
         number: batch.number,
         accepted_at: batch.accepted_at,
         ballots: batch.ballots.iter().map(row).collect(),
-        beat: batch.beat.as_ref().map(|b| BeatMessage { clock: b.clock, last: b.last, void: b.void.clone(), ended: b.ended }),
+        beat: batch.beat.as_ref().map(|b| BeatMessage { clock: b.clock, last: b.last, void: b.void.clone(), ended: b.ended, abandoned: b.abandoned }),
     };
     serde_json::to_vec(&message).expect("a message of strings and numbers can be written")
 }
@@ -86,7 +88,7 @@ pub fn decode(body: &[u8]) -> Result<Batch> {
         number: message.number,
         accepted_at: message.accepted_at,
         ballots: ballots.collect::<Result<_>>()?,
-        beat: message.beat.map(|b| Beat { clock: b.clock, last: b.last, void: b.void, ended: b.ended }),
+        beat: message.beat.map(|b| Beat { clock: b.clock, last: b.last, void: b.void, ended: b.ended, abandoned: b.abandoned }),
     })
 }
 
@@ -104,7 +106,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_batch_reads_back_as_it_was_written(instance: u128, lane: u16, number in 1u64..1 << 62, accepted_at in 0i64.., ballots in prop::collection::vec(ballots(), 0..20)) {
-            let batch = Batch { instance: InstanceId(Uuid::from_u128(instance)), lane, number, accepted_at, ballots, beat: Some(Beat { clock: accepted_at, last: number, void: vec![(number, number)], ended: false }) };
+            let batch = Batch { instance: InstanceId(Uuid::from_u128(instance)), lane, number, accepted_at, ballots, beat: Some(Beat { clock: accepted_at, last: number, void: vec![(number, number)], ended: false, abandoned: number % 2 == 0 }) };
             prop_assert_eq!(decode(&encode(&batch)).unwrap(), batch);
         }
 

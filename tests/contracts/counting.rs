@@ -237,7 +237,7 @@ fn counted_over_a_line(breaks: fn(&Line)) {
         assert!(begun.elapsed() < patience);
 
         stop.cancel();
-        soon("the worker ends", worker).await.unwrap();
+        soon("the worker ends", worker).await.unwrap().expect("the disk is well");
         // Through a door of our own: what was mute stays so.
         let direct = place.store().await;
         assert_eq!(tally(&direct, poll).await.books, books(3, 3, 0, 0, 0, 3), "each once");

@@ -61,11 +61,18 @@ pub fn batch(instance: InstanceId, lane: u16, number: u64, ballots: Vec<Ballot>)
 }
 
 pub fn beat(instance: InstanceId, lane: u16, clock: Millis, last: u64) -> Batch {
-    Batch { instance, lane, number: 0, accepted_at: clock, ballots: Vec::new(), beat: Some(Beat { clock, last, void: Vec::new(), ended: false }) }
+    Batch {
+        instance,
+        lane,
+        number: 0,
+        accepted_at: clock,
+        ballots: Vec::new(),
+        beat: Some(Beat { clock, last, void: Vec::new(), ended: false, abandoned: false }),
+    }
 }
 
 pub fn last_beat(instance: InstanceId, lane: u16, clock: Millis, last: u64) -> Batch {
-    Batch { beat: Some(Beat { clock, last, void: Vec::new(), ended: true }), ..beat(instance, lane, clock, last) }
+    Batch { beat: Some(Beat { clock, last, void: Vec::new(), ended: true, abandoned: false }), ..beat(instance, lane, clock, last) }
 }
 
 /// A line of batches from one instance in lane 0, one batch for each list of ballots.

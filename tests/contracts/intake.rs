@@ -62,7 +62,7 @@ impl Scene {
 }
 
 struct Counting {
-    workers: Vec<JoinHandle<()>>,
+    workers: Vec<JoinHandle<Result<(), Error>>>,
     stop: CancellationToken,
 }
 
@@ -70,7 +70,7 @@ impl Counting {
     async fn end(self) {
         self.stop.cancel();
         for worker in self.workers {
-            soon("the worker's end", worker).await.expect("no panic");
+            soon("the worker's end", worker).await.expect("no panic").expect("the disk is well");
         }
     }
 }
@@ -187,7 +187,7 @@ fn the_number_of_a_refused_batch_is_made_good_by_the_next_beat(backend: Backend)
         eventually("accepted", async || desk.accept(0, ballot(poll, 1, 1, "1")).await.is_ok()).await;
         eventually("counted", async || tally(&scene.store, poll).await.books.received == 1).await;
         eventually("no number is missing", async || {
-            scene.intake.beat(false).await;
+            scene.intake.beat().await;
             scene.in_flight().await == 0
         })
         .await;
@@ -205,7 +205,7 @@ fn counted_through_never_passes_a_receipt_that_is_not_in_the_tally(backend: Back
             let (intake, stop) = (scene.intake.clone(), stop.clone());
             async move {
                 while !stop.is_cancelled() {
-                    intake.beat(false).await;
+                    intake.beat().await;
                 }
             }
         });
@@ -261,7 +261,7 @@ fn the_last_beat_ends_the_instance(backend: Backend) {
         let later = now_ms() + 90_000;
         scene.store.register_instance(other, LANES, later).await.unwrap();
         assert_eq!(scene.store.standing().await.unwrap().unreported.iter().map(|u| u.0).collect::<Vec<_>>(), [scene.instance]);
-        soon("the last beat", scene.intake.beat(true)).await;
+        soon("the last beat", scene.intake.end()).await;
         eventually("ended", async || scene.store.standing().await.unwrap().unreported.is_empty()).await;
         let standing = scene.store.standing().await.unwrap();
         assert_eq!((standing.counted_through, standing.in_flight()), (later, 0));
@@ -274,7 +274,7 @@ fn a_receipt_is_later_than_every_beat_before_it(backend: Backend) {
     with_intake(backend, async |scene| {
         let (desk, poll, counting) = (scene.desk(), poll_id(), scene.count());
         for n in 0..20 {
-            soon("a beat", scene.intake.beat(false)).await;
+            soon("a beat", scene.intake.beat()).await;
             let before = now_ms();
             let receipt = soon("a receipt", desk.accept(0, ballot(poll, n, 1, "1"))).await.unwrap();
             // The beat spoke for everything up to its clock; even in the same millisecond this one comes after it.
@@ -282,7 +282,7 @@ fn a_receipt_is_later_than_every_beat_before_it(backend: Backend) {
         }
         let mut said = 0;
         eventually("the beats arrive in their order", async || {
-            scene.intake.beat(false).await;
+            scene.intake.beat().await;
             let now = scene.store.standing().await.unwrap().counted_through;
             assert!(now >= said, "counted through never goes back");
             said = now;

@@ -3,15 +3,27 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../http/client.rs"]
+#[allow(dead_code)]
+mod client;
+#[path = "../http/process.rs"]
+#[allow(dead_code)]
+mod process;
+
 mod broker;
 mod counting;
 mod craft;
+mod disk;
+mod door;
 mod edits;
 mod fence;
 mod intake;
 mod marks;
+mod outage;
 mod property;
 mod queue;
 mod recount;
+mod simulation;
+mod spill;
 mod store;
 mod trouble;

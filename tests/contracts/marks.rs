@@ -20,6 +20,9 @@ on_both![
     an_instance_that_ended_is_neither_waited_for_nor_named,
     an_instance_that_ended_with_a_gap_still_shows_it,
     the_only_process_ends_those_before_it,
+    a_result_waits_for_an_instance_that_may_hold_votes_until_it_is_forgotten,
+    a_result_waits_a_day_at_most_for_an_instance_that_fell_silent,
+    the_heir_of_a_dead_instance_closes_its_books,
 ];
 
 fn a_number_that_never_came_is_missing_until_it_comes(backend: Backend) {
@@ -175,5 +178,57 @@ fn the_only_process_ends_those_before_it(backend: Backend) {
         store.register_instance(now, 2, NOON + 100).await.unwrap();
         let standing = store.standing().await.unwrap();
         assert_eq!((standing.counted_through, standing.unreported.len()), (NOON + 100, 0));
+    });
+}
+
+fn a_result_waits_for_an_instance_that_may_hold_votes_until_it_is_forgotten(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (silent, other) = (instance(), instance());
+        for from in [silent, other] {
+            store.register_instance(from, 1, NOON).await.unwrap();
+        }
+        let later = NOON + SILENT_AFTER_MS + 1;
+        store.apply(0, &[beat(other, 0, later, 0)], NOON).await.unwrap();
+        let standing = store.standing().await.unwrap();
+        assert_eq!((standing.counted_through, standing.settled_through), (later, NOON), "nobody waits for it, but results stay provisional");
+        assert_eq!(standing.unreported, [(silent, NOON)]);
+        assert_eq!(store.pulse(0, NOON).await.unwrap().settled_through, NOON);
+
+        assert!(store.forget_instance(silent).await.unwrap());
+        assert_eq!(store.standing().await.unwrap().settled_through, later);
+        assert!(!store.forget_instance(silent).await.unwrap(), "nobody of that name is waited for any more");
+    });
+}
+
+fn a_result_waits_a_day_at_most_for_an_instance_that_fell_silent(backend: Backend) {
+    const DAY_MS: i64 = 24 * 3_600 * 1_000;
+    with_store(backend, async |_, store| {
+        let (silent, other) = (instance(), instance());
+        for from in [silent, other] {
+            store.register_instance(from, 1, NOON).await.unwrap();
+        }
+        for (after, settled) in [(DAY_MS - 1, NOON), (DAY_MS, NOON + DAY_MS)] {
+            store.apply(0, &[beat(other, 0, NOON + after, 0)], NOON).await.unwrap();
+            assert_eq!(store.standing().await.unwrap().settled_through, settled);
+        }
+    });
+}
+
+fn the_heir_of_a_dead_instance_closes_its_books(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (poll, dead) = (poll_id(), instance());
+        let numbered = |n: u64| batch(dead, 0, n, vec![ballot(poll, n as u32, 1, "1")]);
+        store.register_instance(dead, 1, NOON).await.unwrap();
+        // 2 and 4 were never called safe; 3 comes out of the spill.
+        store.apply(0, &[numbered(1), beat(dead, 0, NOON + 1, 4)], NOON).await.unwrap();
+        store.apply(0, &[numbered(3)], NOON).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().in_flight(), 2);
+        let mut farewell = last_beat(dead, 0, NOON, 0);
+        farewell.beat.as_mut().unwrap().abandoned = true;
+        store.apply(0, &[farewell], NOON).await.unwrap();
+        let standing = store.standing().await.unwrap();
+        assert_eq!((standing.in_flight(), standing.unreported.len()), (0, 0));
+        // Should it have said one safe after all, it would be skipped now: that is why the heir speaks last.
+        assert_eq!(store.apply(0, &[numbered(2)], NOON).await.unwrap().redelivered, 1);
     });
 }

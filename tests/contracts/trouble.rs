@@ -10,21 +10,23 @@ use std::time::{Duration, Instant};
 
 use groundswell::domain::Batch;
 use groundswell::queue::{Content, NotSafe, Queue, Safe};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::broker::control;
 use crate::craft::{ballot, batch, eventually, eventually_within, instance, poll_id, soon};
 use crate::queue::{drain, lanes, put, take};
-use crate::support::{Backend, Place, Server, runtime, services_are_there, until};
+use crate::support::{Backend, Place, runtime, services_are_there};
 
 /// Broker restarts on two cores that also compile.
-const RESTART: Duration = Duration::from_secs(60);
+pub const RESTART: Duration = Duration::from_secs(60);
 /// A refusal is an answer, not a wait.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-struct Broker {
+pub struct Broker {
     directory: String,
-    amqp_url: String,
+    pub amqp_url: String,
+    /// The database that came with it.
+    pub database_url: String,
     /// Ends the broker when this process ends, however it does: its standard input is then closed.
     _keeper: Child,
 }
@@ -40,11 +42,14 @@ impl Broker {
         let keeper = keeper.spawn().expect("bash");
         control(&directory, &["start"]);
         let environment = control(&directory, &["env"]).expect("the script is there");
-        let amqp_url = environment.lines().find_map(|l| l.strip_prefix("export GROUNDSWELL_TEST_AMQP_URL=")).expect("an address").to_owned();
-        Broker { directory, amqp_url, _keeper: keeper }
+        let url = |name: &str| {
+            let begin = format!("export GROUNDSWELL_TEST_{name}_URL=");
+            environment.lines().find_map(|l| l.strip_prefix(begin.as_str())).expect("an address").to_owned()
+        };
+        Broker { directory, amqp_url: url("AMQP"), database_url: url("DATABASE"), _keeper: keeper }
     }
 
-    fn control(&self, args: &[&str]) -> String {
+    pub fn control(&self, args: &[&str]) -> String {
         control(&self.directory, args).expect("the script is there")
     }
 
@@ -53,7 +58,7 @@ impl Broker {
     }
 }
 
-fn with_own_broker(test: impl FnOnce(&Broker)) {
+pub fn with_own_broker(test: impl FnOnce(&Broker)) {
     static BROKER: OnceLock<Broker> = OnceLock::new();
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     if !services_are_there() || std::env::var("GROUNDSWELL_TEST_SERVICES").is_err() {
@@ -64,7 +69,10 @@ fn with_own_broker(test: impl FnOnce(&Broker)) {
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| test(broker)));
     if let Err(panic) = outcome {
         // Whole again for the next test, whatever this one came to.
+        broker.control(&["resume", "rabbitmq"]);
+        broker.control(&["resume", "postgres"]);
         broker.control(&["restart", "rabbitmq"]);
+        broker.control(&["restart", "postgres"]);
         std::panic::resume_unwind(panic);
     }
 }
@@ -233,39 +241,5 @@ fn nothing_that_was_called_safe_is_lost_when_the_broker_is_killed() {
             counting.abort();
             queue.close().await;
         });
-    });
-}
-
-#[test]
-fn a_server_starts_without_its_broker_and_is_ready_when_it_comes() {
-    with_own_broker(|broker| {
-        broker.control(&["kill", "rabbitmq"]);
-        let place = place_at(broker, true);
-        let server = Server::launch(&place, "serve", &[]);
-        server.get("/livez").expect(200);
-        server.get("/readyz").expect(503);
-        // All but voting works: an event is prepared meanwhile.
-        let event = server.office("POST", "/api/v1/events", json!({"title": "Friday"})).expect(201).json();
-        let (id, code) = (event["id"].as_str().unwrap(), event["code"].as_str().unwrap());
-        let poll = server.office("POST", &format!("/api/v1/events/{id}/polls"), json!({"kind": "single", "question": "Which?", "choices": ["A", "B"]}));
-        let poll = poll.expect(201).json()["id"].as_str().unwrap().to_owned();
-        server.office("PUT", &format!("/api/v1/polls/{poll}/state"), json!({"state": "open"})).expect(200);
-        let pass = server.call("POST", &format!("/api/v1/live/{code}/passes"), &[], None).expect(201).json();
-        let bearer = format!("Bearer {}", pass["pass"].as_str().unwrap());
-        let vote = || {
-            let body = json!({"ballot": uuid::Uuid::from_u128(7), "revision": 1, "picks": [format!("{poll}-1")]}).to_string();
-            server.call("POST", &format!("/api/v1/polls/{poll}/ballots"), &[("authorization", &bearer), ("content-type", "application/json")], Some(&body))
-        };
-        let refused = vote().expect(503);
-        assert_eq!((refused.code().as_str(), refused.header("retry-after").is_some()), ("busy", true));
-
-        broker.control(&["restart", "rabbitmq"]);
-        until("the server is ready", || server.get("/readyz").status == 200);
-        vote().expect(202);
-        until("the vote is counted", || {
-            let books = server.office("GET", &format!("/api/v1/polls/{poll}/books"), Value::Null).expect(200).json();
-            books["counted"] == 1 && books["in_flight"] == 0
-        });
-        server.stop();
     });
 }

@@ -32,15 +32,21 @@ impl Process {
     }
 
     pub fn of(command: &mut Command) -> Process {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
+        Process::logging(command, Stdio::null())
+    }
+
+    /// Its log goes there.
+    pub fn logging(command: &mut Command, log: Stdio) -> Process {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().expect("the binary runs");
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
         let mut said = String::new();
         // The announcement ends with its data and metrics lines; before, the process may have ended.
         while !said.contains("metrics http") {
             assert!(out.read_line(&mut said).expect("text") > 0, "it ended: {said}");
         }
-        let word = |name: &str| said.lines().find_map(|l| l.trim().strip_prefix(name)).unwrap_or_else(|| panic!("no {name} in {said}")).trim().to_owned();
-        let address = word("join").trim_start_matches("http://").trim_end_matches('/').parse().expect("an address");
+        // One that only counts has no address.
+        let join = said.lines().find_map(|l| l.trim().strip_prefix("join")).unwrap_or("http://0.0.0.0:0/").trim();
+        let address = join.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address");
         Process { child, address, said }
     }
 
@@ -61,10 +67,26 @@ impl Process {
         self.child.wait().expect("it ends");
     }
 
-    /// SIGTERM; its exit code.
-    pub fn stop(mut self) -> Option<i32> {
+    /// For whoever looks into it from outside.
+    #[allow(dead_code, reason = "the tests of failing disks share this file")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGTERM.
+    pub fn tell_to_stop(&self) {
         self.signal("TERM");
+    }
+
+    /// Its exit code, once it has ended.
+    pub fn wait(mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
+    }
+
+    /// SIGTERM; its exit code.
+    pub fn stop(self) -> Option<i32> {
+        self.tell_to_stop();
+        self.wait()
     }
 }
 

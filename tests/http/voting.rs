@@ -342,7 +342,10 @@ fn two_web_processes_are_one_server() {
         return;
     }
     let place = Place::new(Backend::Distributed);
-    let (one, two) = (Server::start_as(&place, "web", &[]), Server::start_as(&place, "web", &[]));
+    // Each has a directory for what it may have to keep.
+    let other = tempfile::TempDir::new().expect("a directory");
+    let other = ["--data-dir", other.path().to_str().expect("a name in ASCII")];
+    let (one, two) = (Server::start_as(&place, "web", &[]), Server::start_as(&place, "web", &other));
     let _tally = Server::start_as(&place, "tally", &[]);
     let event = Event::create(&one);
     let poll = event.poll(&one, json!({}));

@@ -60,34 +60,46 @@ pub struct Place {
     pub amqp_url: Option<String>,
     pub amqp_prefix: String,
     pub directory: TempDir,
-    database: Option<String>,
+    /// The server it is on, and its name there.
+    database: Option<(String, String)>,
 }
 
 impl Place {
     pub fn new(backend: Backend) -> Place {
+        let services = match backend {
+            Backend::Embedded => None,
+            Backend::Distributed => {
+                let url = |name: &str| std::env::var(name).expect("checked by the caller");
+                Some((url("GROUNDSWELL_TEST_DATABASE_URL"), url("GROUNDSWELL_TEST_AMQP_URL")))
+            }
+        };
+        Place::at(services)
+    }
+
+    /// On these services: a database URL that may create databases, and a broker's.
+    pub fn at(services: Option<(String, String)>) -> Place {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("gs_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let directory = TempDir::new().expect("a directory");
-        match backend {
-            Backend::Embedded => Place {
-                backend,
+        match services {
+            None => Place {
+                backend: Backend::Embedded,
                 database_url: format!("sqlite://{}/groundswell.db", directory.path().display()),
                 amqp_url: None,
                 amqp_prefix: name,
                 directory,
                 database: None,
             },
-            Backend::Distributed => {
-                let admin = std::env::var("GROUNDSWELL_TEST_DATABASE_URL").expect("checked by the caller");
+            Some((admin, amqp_url)) => {
                 execute(&admin, format!("create database {name}"));
                 let (server, _) = admin.rsplit_once('/').expect("a URL with a database name");
                 Place {
-                    backend,
+                    backend: Backend::Distributed,
                     database_url: format!("{server}/{name}"),
-                    amqp_url: Some(std::env::var("GROUNDSWELL_TEST_AMQP_URL").expect("checked by the caller")),
+                    amqp_url: Some(amqp_url),
                     amqp_prefix: name.clone(),
                     directory,
-                    database: Some(name),
+                    database: Some((admin, name)),
                 }
             }
         }
@@ -152,9 +164,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(name) = &self.database {
-            let admin = std::env::var("GROUNDSWELL_TEST_DATABASE_URL").expect("it was set");
-            execute(&admin, format!("drop database if exists {name} with (force)"));
+        if let Some((admin, name)) = &self.database {
+            execute(admin, format!("drop database if exists {name} with (force)"));
         }
         if let Some(url) = &self.amqp_url {
             let (url, prefix) = (url.clone(), self.amqp_prefix.clone());
@@ -213,6 +224,10 @@ impl Server {
     /// The same without waiting until it is ready: its broker may be away.
     pub fn launch(place: &Place, command: &str, more: &[&str]) -> Server {
         let mut args = place.args(command);
+        if more.contains(&"--data-dir") {
+            let at = args.iter().position(|arg| arg == "--data-dir").expect("it is there");
+            args.drain(at..at + 2);
+        }
         args.extend(more.iter().map(|s| (*s).to_owned()));
         let config = Config::from_args(args).expect("the test's settings are right");
         let (sender, receiver) = std::sync::mpsc::channel();

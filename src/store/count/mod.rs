@@ -5,7 +5,7 @@
 //! in the way it is fast: `postgres` with arrays in one statement, `sqlite` row by row without leaving the thread.
 
 mod postgres;
-mod sqlite;
+pub(super) mod sqlite;
 
 pub(super) use postgres::{Desk, settle_session};
 pub(super) use sqlite::{Ledger, stop_counting_bytes};

@@ -191,6 +191,16 @@ fn set_marks(db: &Connection, marks: &Marks) -> Result<()> {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Error {
-        Error::internal(error)
+        match error.sqlite_error() {
+            Some(code) if is_disk_failure(code.extended_code) => Error::Disk(error.into()),
+            _ => Error::internal(error),
+        }
     }
+}
+
+/// After a failed read, write or sync the file may not be what memory says it is. A full disk is none of these: SQLite rolls back.
+pub(in crate::store) fn is_disk_failure(extended_code: i32) -> bool {
+    use libsqlite3_sys::{SQLITE_IOERR, SQLITE_IOERR_SHMSIZE};
+    // The index of the WAL in shared memory could not grow: a full disk again.
+    extended_code & 0xff == SQLITE_IOERR && extended_code != SQLITE_IOERR_SHMSIZE
 }

@@ -1,0 +1,159 @@
+//! From the spill back to the broker: oldest first, at a pace that leaves the broker to the living, and each batch under the number
+//! and the name it was accepted with, also when it was another process that accepted it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Intake, SAFE_WITHIN};
+use crate::clock::now_ms;
+use crate::domain::{Batch, Beat, InstanceId};
+use crate::queue::{Held, Spill};
+
+/// Nobody waits for what is replayed; a broker that has just come back may need a while for its first confirms.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// Batches published at once and then waited for: few at first, more for as long as the broker answers at once.
+const CHUNK_FIRST: usize = 8;
+const CHUNK_MAX: usize = 256;
+const AT_ONCE: Duration = Duration::from_millis(100);
+/// Slower than this, and votes behind the chunk would feel it.
+const SLOW: Duration = Duration::from_millis(300);
+/// At most so many a second, however fast the broker is.
+const BATCHES_PER_S_MAX: u32 = 4_000;
+/// A look into an empty spill, or at circuits that are open.
+const IDLE: Duration = Duration::from_millis(250);
+
+/// How much of the broker replay may have: at most half of its time, and less the slower it gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pace {
+    chunk: usize,
+}
+
+impl Pace {
+    pub fn new() -> Pace {
+        Pace { chunk: CHUNK_FIRST }
+    }
+
+    /// How many batches to publish now.
+    pub fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// What came of a chunk; how long to leave the broker to the living now.
+    pub fn after(&mut self, batches: usize, took: Duration, all_confirmed: bool) -> Duration {
+        if !all_confirmed || took > SLOW {
+            self.chunk = (self.chunk / 2).max(1);
+        } else if took < AT_ONCE && batches == self.chunk {
+            self.chunk = (self.chunk * 2).min(CHUNK_MAX);
+        }
+        took.max(Duration::from_secs(1) * batches as u32 / BATCHES_PER_S_MAX)
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace::new()
+    }
+}
+
+impl Intake {
+    /// Replays for as long as the process runs.
+    pub async fn replay_until(&self, stop: CancellationToken) {
+        let Some(spill) = self.shared.spill.clone() else { return };
+        let mut pace = Pace::new();
+        loop {
+            let pause = tokio::select! {
+                () = stop.cancelled() => return,
+                pause = self.replay(&spill, &mut pace) => pause,
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// One chunk. Given up half-way, it is replayed again: what the broker has twice is skipped once.
+    async fn replay(&self, spill: &Spill, pace: &mut Pace) -> Duration {
+        let open: Vec<u16> = (0..self.lanes()).filter(|lane| !self.lane(*lane).circuit().is_closed()).collect();
+        if open.len() == usize::from(self.lanes()) || !self.shared.queue.is_ready() {
+            return IDLE;
+        }
+        if open.is_empty() {
+            self.close_books(spill).await;
+        }
+        if !spill.holds_anything() {
+            return IDLE;
+        }
+        let Ok(chunk) = spill.oldest(open, pace.chunk()).await else { return IDLE };
+        let started = Instant::now();
+        let publishes = chunk.into_iter().map(async |held| {
+            let confirmed = self.shared.queue.publish_message(held.lane, &held.body, PATIENCE).await.is_ok();
+            if !confirmed {
+                self.open(held.lane);
+            }
+            (held, confirmed)
+        });
+        let outcomes = futures_util::future::join_all(publishes).await;
+        let pause = pace.after(outcomes.len(), started.elapsed(), outcomes.iter().all(|(_, confirmed)| *confirmed));
+        let confirmed: Vec<Held> = outcomes.into_iter().filter(|(_, confirmed)| *confirmed).map(|(held, _)| held).collect();
+        if confirmed.is_empty() {
+            return IDLE;
+        }
+        let ballots = confirmed.iter().map(|held| held.ballots).sum();
+        // A disk too full to strike them off: until it is not, they would only be sent again and again.
+        let confirmed = Arc::new(confirmed);
+        while spill.release(confirmed.clone()).await.is_err() {
+            tokio::time::sleep(IDLE).await;
+        }
+        metrics::counter!("groundswell_spill_ballots_replayed_total").increment(ballots);
+        pause
+    }
+
+    /// Of each process that worked in this directory before and of which nothing is left here: says so down every lane.
+    async fn close_books(&self, spill: &Spill) {
+        let orphans: Vec<InstanceId> =
+            spill.holding().by_instance.into_iter().filter(|(id, held)| *id != self.shared.instance && *held == 0).map(|(id, _)| id).collect();
+        for orphan in orphans {
+            let lanes = (0..self.lanes()).map(async |lane| {
+                let clock = now_ms();
+                let beat = Beat { clock, last: 0, void: Vec::new(), ended: true, abandoned: true };
+                let message = Batch { instance: orphan, lane, number: 0, accepted_at: clock, ballots: Vec::new(), beat: Some(beat) };
+                let publish = tokio::time::timeout(SAFE_WITHIN, self.shared.queue.publish(Arc::new(message)));
+                matches!(publish.await, Ok(Ok(_)))
+            });
+            if futures_util::future::join_all(lanes).await.into_iter().all(|heard| heard) && spill.strike(orphan).await.is_ok() {
+                tracing::info!(instance = %orphan.0, "the books of an earlier process are closed");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replay_leaves_the_broker_at_least_half_of_its_time() {
+        let mut pace = Pace::new();
+        assert_eq!(pace.after(8, Duration::from_millis(400), true), Duration::from_millis(400));
+        // And a fast broker is not flooded.
+        assert_eq!(pace.after(400, Duration::from_millis(1), true), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn replay_grows_while_the_broker_is_quick_and_shrinks_when_it_is_not() {
+        let mut pace = Pace::new();
+        for _ in 0..20 {
+            pace.after(pace.chunk(), Duration::from_millis(5), true);
+        }
+        assert_eq!(pace.chunk(), CHUNK_MAX);
+        pace.after(CHUNK_MAX, Duration::from_millis(5), false);
+        assert_eq!(pace.chunk(), CHUNK_MAX / 2);
+        for _ in 0..20 {
+            pace.after(pace.chunk(), Duration::from_secs(1), true);
+        }
+        assert_eq!(pace.chunk(), 1, "never nothing");
+    }
+}

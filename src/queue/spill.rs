@@ -1,0 +1,498 @@
+//! The spill: batches that the broker could not be given, on the local disk until it can. A SQLite file of its own in the data
+//! directory, with one writer thread, which commits what has come meanwhile in one go. All of its SQL is in here; when to spill and
+//! when to replay is decided in `intake`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::NotSafe;
+use crate::domain::{Batch, InstanceId, Millis};
+use crate::wire::batch::encode;
+
+/// Requests that may wait for the writer; each is one batch on its way, of which there are at most a few per lane and web thread.
+const REQUESTS_MAX: usize = 4_096;
+/// Batches and bytes of one commit. The bytes bound how long everybody else waits for it.
+const GROUP_BATCHES_MAX: usize = 512;
+const GROUP_BYTES_MAX: usize = 8 << 20;
+/// Bytes of one read for replay, whatever the number of batches.
+const READ_BYTES_MAX: usize = 4 << 20;
+/// How often a writer with nothing to do looks whether the disk has room again.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What a row costs beside its message.
+const ROW_BYTES: u64 = 64;
+const FILE: &str = "spill.db";
+const VERSION: i64 = 1;
+/// Read into memory from it, so that counting what is held does not need the bodies.
+const SCHEMA: &str = "
+    -- What is held, oldest first. A row goes once the broker has confirmed it.
+    create table held (
+        id integer primary key,
+        instance blob not null,
+        lane integer not null,
+        number integer not null,
+        accepted_at integer not null,
+        ballots integer not null,
+        body blob not null
+    );
+    -- Processes that worked in this directory and whose books are not closed: each writes itself down before it accepts anything.
+    create table instance (id blob primary key) without rowid;
+    -- Written to find out whether anything can be written.
+    create table look (id integer primary key check (id = 1), at integer not null);
+";
+
+#[derive(Clone, Debug)]
+pub struct SpillSettings {
+    /// Locked by this process: nobody else writes here.
+    pub directory: PathBuf,
+    /// More than this is not held: votes are refused.
+    pub bytes_max: u64,
+    /// Nothing is written that would leave less than this on the disk.
+    pub free_bytes_min: u64,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Spill {
+    requests: SyncSender<Request>,
+    state: Arc<State>,
+}
+
+/// What others read without asking the writer.
+struct State {
+    writable: AtomicBool,
+    holding: Mutex<Holding>,
+    /// The disk failed: what it holds is not known any more, and the process must not go on.
+    failed: CancellationToken,
+}
+
+/// What lies in the spill.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Holding {
+    pub batches: u64,
+    pub ballots: u64,
+    pub bytes: u64,
+    /// When the oldest was accepted.
+    pub oldest: Option<Millis>,
+    /// Batches by the process that numbered them; processes that came before and whose books are open are in it with 0.
+    pub by_instance: HashMap<InstanceId, u64>,
+}
+
+/// One batch in the spill, as the message it would have been.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Held {
+    pub id: i64,
+    pub instance: InstanceId,
+    pub lane: u16,
+    pub number: u64,
+    pub ballots: u64,
+    pub accepted_at: Millis,
+    pub body: Vec<u8>,
+}
+
+type Answer<T> = oneshot::Sender<Result<T, NotSafe>>;
+
+enum Request {
+    Keep(Arc<Batch>, Answer<()>),
+    Oldest { without: Vec<u16>, batches_max: usize, answer: Answer<Vec<Held>> },
+    Release(Arc<Vec<Held>>, Answer<()>),
+    Strike(InstanceId, Answer<()>),
+    Close(oneshot::Sender<()>),
+}
+
+const DISK_FULL: NotSafe = NotSafe::Refused("the disk of this server is full");
+const SPILL_FULL: NotSafe = NotSafe::Refused("this server holds as many votes as it may");
+const DISK_FAILED: NotSafe = NotSafe::Unknown("the disk of this server failed");
+const WRITER_BUSY: NotSafe = NotSafe::Refused("too many votes wait for the disk");
+const WRITER_GONE: NotSafe = NotSafe::Unknown("the spill is closed");
+
+impl Spill {
+    /// Opens the file, or makes it, and writes this process down. What an earlier process left is held on.
+    pub fn open(settings: SpillSettings, instance: InstanceId) -> anyhow::Result<Spill> {
+        let path = settings.directory.join(FILE);
+        let open = || -> anyhow::Result<(Connection, Holding)> {
+            let db = open_file(&path)?;
+            db.execute("insert into instance (id) values (?1) on conflict (id) do nothing", [instance.0.as_bytes()])?;
+            let holding = count(&db)?;
+            Ok((db, holding))
+        };
+        let (db, holding) = open().with_context(|| format!("DATA_DIR: {} cannot be used", path.display()))?;
+        if holding.batches > 0 {
+            tracing::info!(
+                batches = holding.batches,
+                ballots = holding.ballots,
+                "votes of an earlier process lie in the spill; they follow as soon as the broker takes them"
+            );
+        }
+        let state = Arc::new(State { writable: AtomicBool::new(false), holding: Mutex::new(holding), failed: CancellationToken::new() });
+        let (requests, receiver) = sync_channel(REQUESTS_MAX);
+        let mut writer = Writer { db, state: state.clone(), settings, full: false };
+        writer.look();
+        std::thread::Builder::new().name("spill".into()).spawn(move || writer.run(&receiver))?;
+        Ok(Spill { requests, state })
+    }
+
+    /// Resolves when the batch is on the disk.
+    pub async fn keep(&self, batch: Arc<Batch>) -> Result<(), NotSafe> {
+        self.ask(|answer| Request::Keep(batch, answer)).await
+    }
+
+    /// The oldest batches, oldest first, but for those of some lanes.
+    pub async fn oldest(&self, without: Vec<u16>, batches_max: usize) -> Result<Vec<Held>, NotSafe> {
+        self.ask(|answer| Request::Oldest { without, batches_max, answer }).await
+    }
+
+    /// The broker has confirmed them.
+    pub async fn release(&self, held: Arc<Vec<Held>>) -> Result<(), NotSafe> {
+        self.ask(|answer| Request::Release(held, answer)).await
+    }
+
+    /// The books of this instance are closed: nothing of it is here, and everybody has been told so.
+    pub async fn strike(&self, instance: InstanceId) -> Result<(), NotSafe> {
+        self.ask(|answer| Request::Strike(instance, answer)).await
+    }
+
+    /// Would a batch find room?
+    pub fn is_writable(&self) -> bool {
+        self.state.writable.load(Ordering::Relaxed)
+    }
+
+    pub fn holding(&self) -> Holding {
+        self.state.lock().clone()
+    }
+
+    pub fn holds_anything(&self) -> bool {
+        self.state.lock().batches > 0
+    }
+
+    /// Resolves when the disk has failed. Then the process must end: after a failed sync, nobody knows what the file holds.
+    pub async fn until_failed(&self) {
+        self.state.failed.cancelled().await;
+    }
+
+    /// Everything asked before is done when this returns.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.requests.try_send(Request::Close(done)).is_ok() {
+            let _ = closed.await;
+        }
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, NotSafe> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.try_send(request(answer)).map_err(|why| match why {
+            std::sync::mpsc::TrySendError::Full(_) => WRITER_BUSY,
+            // Nothing was written, and nothing will be.
+            std::sync::mpsc::TrySendError::Disconnected(_) => NotSafe::Refused("the spill is closed"),
+        })?;
+        answered.await.unwrap_or(Err(WRITER_GONE))
+    }
+}
+
+impl State {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Holding> {
+        self.holding.lock().expect("nothing panics while holding the sums")
+    }
+}
+
+struct Writer {
+    db: Connection,
+    state: Arc<State>,
+    settings: SpillSettings,
+    /// The last write found no room, whatever the file system says of itself.
+    full: bool,
+}
+
+impl Writer {
+    fn run(mut self, requests: &Receiver<Request>) {
+        let mut looked = Instant::now();
+        loop {
+            let first = match requests.recv_timeout(LOOK_EVERY) {
+                Ok(request) => Some(request),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            if looked.elapsed() >= LOOK_EVERY || first.is_none() {
+                looked = Instant::now();
+                self.look();
+            }
+            // What has come meanwhile goes into the same commit.
+            let mut next = first;
+            let mut group = Vec::new();
+            let mut bytes = 0;
+            while let Some(request) = next {
+                match request {
+                    Request::Keep(batch, answer) => {
+                        let body = encode(&batch);
+                        bytes += body.len();
+                        group.push((batch, body, answer));
+                        next = if group.len() < GROUP_BATCHES_MAX && bytes < GROUP_BYTES_MAX { requests.try_recv().ok() } else { None };
+                        continue;
+                    }
+                    other => {
+                        // In the order they were asked for.
+                        self.keep_group(std::mem::take(&mut group));
+                        if self.serve(other) {
+                            return;
+                        }
+                        bytes = 0;
+                        next = requests.try_recv().ok();
+                    }
+                }
+            }
+            self.keep_group(group);
+            if self.state.failed.is_cancelled() {
+                // Whoever still waits hears that the fate of its batch is unknown.
+                return;
+            }
+        }
+    }
+
+    /// True when that was the last.
+    fn serve(&mut self, request: Request) -> bool {
+        match request {
+            Request::Keep(..) => unreachable!("kept in groups"),
+            Request::Oldest { without, batches_max, answer } => {
+                let read = self.oldest(&without, batches_max).map_err(|why| self.note(&why));
+                let _ = answer.send(read);
+            }
+            Request::Release(held, answer) => {
+                let done = self.release(&held).map_err(|why| self.note(&why));
+                let _ = answer.send(done);
+            }
+            Request::Strike(instance, answer) => {
+                let done = self.db.execute("delete from instance where id = ?1", [instance.0.as_bytes()]).map_err(|why| self.note(&why));
+                if done.is_ok() {
+                    self.state.lock().by_instance.remove(&instance);
+                }
+                let _ = answer.send(done.map(|_| ()));
+            }
+            Request::Close(done) => {
+                let _ = done.send(());
+                return true;
+            }
+        }
+        false
+    }
+
+    /// One commit, one sync, however many batches; then each is answered.
+    fn keep_group(&mut self, group: Vec<(Arc<Batch>, Vec<u8>, Answer<()>)>) {
+        if group.is_empty() {
+            return;
+        }
+        if self.state.failed.is_cancelled() {
+            group.into_iter().for_each(|(_, _, answer)| _ = answer.send(Err(DISK_FAILED)));
+            return;
+        }
+        let bytes: u64 = group.iter().map(|(_, body, _)| body.len() as u64 + ROW_BYTES).sum();
+        let started = Instant::now();
+        let outcome = self.room_for(bytes).and_then(|()| self.write(&group).map_err(|why| self.note(&why)));
+        match outcome {
+            Ok(()) => {
+                metrics::histogram!("groundswell_spill_commit_seconds").record(started.elapsed().as_secs_f64());
+                let mut holding = self.state.lock();
+                for (batch, body, _) in &group {
+                    holding.add(batch.instance, batch.ballots.len() as u64, body.len() as u64 + ROW_BYTES, batch.accepted_at);
+                }
+                let ballots: u64 = group.iter().map(|(batch, ..)| batch.ballots.len() as u64).sum();
+                metrics::counter!("groundswell_spill_ballots_written_total").increment(ballots);
+            }
+            Err(_) => self.state.writable.store(false, Ordering::Relaxed),
+        }
+        self.show();
+        group.into_iter().for_each(|(_, _, answer)| _ = answer.send(outcome));
+    }
+
+    fn write(&mut self, group: &[(Arc<Batch>, Vec<u8>, Answer<()>)]) -> rusqlite::Result<()> {
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut insert = tx.prepare("insert into held (instance, lane, number, accepted_at, ballots, body) values (?1, ?2, ?3, ?4, ?5, ?6)")?;
+            for (batch, body, _) in group {
+                insert.execute(params![batch.instance.0.as_bytes(), batch.lane, batch.number as i64, batch.accepted_at, batch.ballots.len() as i64, body])?;
+            }
+        }
+        tx.commit()
+    }
+
+    fn oldest(&self, without: &[u16], batches_max: usize) -> rusqlite::Result<Vec<Held>> {
+        let without = without.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
+        // Numbers, not text from outside; lanes are at most 256.
+        let select = format!("select id, instance, lane, number, ballots, accepted_at, body from held where lane not in ({without}) order by id limit ?1");
+        let mut select = self.db.prepare(&select)?;
+        let mut rows = select.query([batches_max as i64])?;
+        let (mut held, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next()? {
+            let one = Held {
+                id: row.get(0)?,
+                instance: InstanceId(Uuid::from_bytes(row.get(1)?)),
+                lane: row.get(2)?,
+                number: row.get::<_, i64>(3)? as u64,
+                ballots: row.get::<_, i64>(4)? as u64,
+                accepted_at: row.get(5)?,
+                body: row.get(6)?,
+            };
+            bytes += one.body.len();
+            held.push(one);
+            if bytes >= READ_BYTES_MAX {
+                break;
+            }
+        }
+        Ok(held)
+    }
+
+    fn release(&mut self, held: &[Held]) -> rusqlite::Result<()> {
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut delete = tx.prepare("delete from held where id = ?1")?;
+            for one in held {
+                delete.execute([one.id])?;
+            }
+        }
+        tx.commit()?;
+        let oldest: Option<Millis> = self.db.query_row("select accepted_at from held order by id limit 1", [], |row| row.get(0)).optional()?;
+        let is_empty = {
+            let mut holding = self.state.lock();
+            for one in held {
+                holding.take_off(one);
+            }
+            holding.oldest = oldest;
+            holding.batches == 0
+        };
+        if is_empty {
+            // The disk gets its space back. Failing that is no harm.
+            let _ = self.db.execute_batch("pragma incremental_vacuum; pragma wal_checkpoint(truncate)");
+            self.look();
+        }
+        self.show();
+        Ok(())
+    }
+
+    /// Is there room again? What refused a write is asked by writing.
+    fn look(&mut self) {
+        if self.state.failed.is_cancelled() {
+            return;
+        }
+        let mut room = self.room_for(0);
+        if room.is_ok() && self.full {
+            let written = self.db.execute("insert into look (id, at) values (1, 1) on conflict (id) do update set at = at + 1", []);
+            match written {
+                Ok(_) => self.full = false,
+                Err(why) => room = Err(self.note(&why)),
+            }
+        }
+        if room.is_ok() != self.state.writable.swap(room.is_ok(), Ordering::Relaxed) {
+            match room {
+                Ok(()) => tracing::info!("votes can be kept on the local disk"),
+                Err(why) => tracing::warn!(?why, "no vote can be kept on the local disk"),
+            }
+        }
+        self.show();
+    }
+
+    fn room_for(&self, bytes: u64) -> Result<(), NotSafe> {
+        if self.state.lock().bytes + bytes >= self.settings.bytes_max {
+            return Err(SPILL_FULL);
+        }
+        let free = free_bytes(&self.settings.directory).map_err(|why| {
+            tracing::warn!(%why, "the free space of the disk cannot be read");
+            DISK_FULL
+        })?;
+        if free < self.settings.free_bytes_min + bytes { Err(DISK_FULL) } else { Ok(()) }
+    }
+
+    /// What an error of SQLite means for whoever waits.
+    fn note(&mut self, why: &rusqlite::Error) -> NotSafe {
+        match why.sqlite_error_code() {
+            // Rolled back, so certainly not written.
+            Some(ErrorCode::DiskFull) => {
+                self.full = true;
+                DISK_FULL
+            }
+            // After a failed sync nobody knows what of the file is on the disk and what only in memory.
+            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                tracing::error!(%why, "the spill failed");
+                self.state.writable.store(false, Ordering::Relaxed);
+                self.state.failed.cancel();
+                DISK_FAILED
+            }
+            // Locked by another program, or read-only: nothing was written, and it may pass.
+            _ => {
+                tracing::warn!(%why, "nothing can be written to the spill");
+                self.full = true;
+                NotSafe::Refused("the spill cannot be written")
+            }
+        }
+    }
+
+    fn show(&self) {
+        let holding = self.state.lock();
+        metrics::gauge!("groundswell_spill_batches").set(holding.batches as f64);
+        metrics::gauge!("groundswell_spill_ballots").set(holding.ballots as f64);
+        metrics::gauge!("groundswell_spill_bytes").set(holding.bytes as f64);
+        let writable = self.state.writable.load(Ordering::Relaxed);
+        metrics::gauge!("groundswell_spill_writable").set(f64::from(u8::from(writable)));
+    }
+}
+
+impl Holding {
+    fn add(&mut self, instance: InstanceId, ballots: u64, bytes: u64, accepted_at: Millis) {
+        self.batches += 1;
+        self.ballots += ballots;
+        self.bytes += bytes;
+        self.oldest.get_or_insert(accepted_at);
+        *self.by_instance.entry(instance).or_default() += 1;
+    }
+
+    fn take_off(&mut self, held: &Held) {
+        self.batches -= 1;
+        self.ballots -= held.ballots;
+        self.bytes -= held.body.len() as u64 + ROW_BYTES;
+        *self.by_instance.entry(held.instance).or_default() -= 1;
+    }
+}
+
+fn open_file(path: &Path) -> anyhow::Result<Connection> {
+    let db = Connection::open(path)?;
+    // Before the first table, so that what is released can be given back.
+    db.execute_batch("pragma auto_vacuum = incremental")?;
+    let journal: String = db.query_row("pragma journal_mode = wal", [], |row| row.get(0))?;
+    // FULL: a commit is on the disk when it returns.
+    db.execute_batch("pragma synchronous = full; pragma journal_size_limit = 67108864")?;
+    let synchronous: i64 = db.query_row("pragma synchronous", [], |row| row.get(0))?;
+    anyhow::ensure!(journal == "wal" && synchronous == 2, "SQLite refused WAL with synchronous=FULL; votes would not be safe on this file system");
+    match db.query_row("pragma user_version", [], |row| row.get::<_, i64>(0))? {
+        0 => db.execute_batch(&format!("begin immediate; {SCHEMA} pragma user_version = {VERSION}; commit"))?,
+        VERSION => {}
+        _ => anyhow::bail!("it was written by a newer version"),
+    }
+    Ok(db)
+}
+
+fn count(db: &Connection) -> rusqlite::Result<Holding> {
+    let mut holding = Holding::default();
+    let mut instances = db.prepare("select id from instance")?;
+    for id in instances.query_map([], |row| row.get::<_, [u8; 16]>(0))? {
+        holding.by_instance.insert(InstanceId(Uuid::from_bytes(id?)), 0);
+    }
+    let mut held = db.prepare("select instance, accepted_at, ballots, length(body) from held order by id")?;
+    let mut rows = held.query([])?;
+    while let Some(row) = rows.next()? {
+        let (ballots, bytes): (i64, i64) = (row.get(2)?, row.get(3)?);
+        holding.add(InstanceId(Uuid::from_bytes(row.get(0)?)), ballots as u64, bytes as u64 + ROW_BYTES, row.get(1)?);
+    }
+    Ok(holding)
+}
+
+fn free_bytes(directory: &Path) -> std::io::Result<u64> {
+    let found = rustix::fs::statvfs(directory)?;
+    Ok(found.f_bavail * found.f_frsize)
+}
