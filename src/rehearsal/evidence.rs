@@ -26,11 +26,9 @@ struct ResultsPart {
 
 #[derive(Deserialize)]
 struct ChoicePart {
-    id: ChoiceText,
+    id: String,
     votes: i64,
 }
-
-type ChoiceText = String;
 
 /// A document that is at rest shows the tally within this time, or it never does.
 const LIVE_WITHIN: Duration = Duration::from_secs(3);

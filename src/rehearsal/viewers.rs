@@ -116,7 +116,15 @@ pub struct Viewers {
     pub audience: watch::Receiver<Option<Frame>>,
     stop: Arc<AtomicBool>,
     bell: Arc<tokio::sync::Notify>,
-    thread: std::thread::JoinHandle<Vec<Vec<Frame>>>,
+    thread: Option<std::thread::JoinHandle<Vec<Vec<Frame>>>>,
+}
+
+/// Also of a rehearsal that failed: nobody stays in an empty hall.
+impl Drop for Viewers {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.bell.notify_waiters();
+    }
 }
 
 /// What to watch.
@@ -143,7 +151,7 @@ impl Viewers {
                 LocalSet::new().block_on(&runtime, watch_all(watched, audience, seen, [presenters, firsts], stop, bell))
             }
         });
-        Viewers { seen, presenter, audience: first, stop, bell, thread }
+        Viewers { seen, presenter, audience: first, stop, bell, thread: Some(thread) }
     }
 
     /// Waits until everybody has come, or could not.
@@ -156,10 +164,9 @@ impl Viewers {
     }
 
     /// Ends all streams: first the frames of the presenter, then those of the sampled viewers.
-    pub async fn close(self) -> Vec<Vec<Frame>> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.bell.notify_waiters();
-        let thread = self.thread;
+    pub async fn close(mut self) -> Vec<Vec<Frame>> {
+        let thread = self.thread.take().expect("closed once");
+        drop(self);
         tokio::task::spawn_blocking(|| thread.join().expect("the viewers do not panic")).await.expect("it is not aborted")
     }
 }

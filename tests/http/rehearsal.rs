@@ -108,9 +108,9 @@ fn tampered(backend: Backend, sql: fn(i64) -> String) -> Report {
     report.expect("it runs to its end")
 }
 
-/// What the database calls a poll.
-fn number_of(poll: &str) -> i64 {
-    poll.parse::<groundswell::domain::PollId>().expect("an id").0
+/// What the database calls a poll or an event.
+fn number_of(id: &str) -> i64 {
+    id.parse::<groundswell::domain::PollId>().expect("an id").0
 }
 
 fn a_ballot_that_disappears_is_found_lost(backend: Backend) {
@@ -183,6 +183,9 @@ fn a_removed_rehearsal_leaves_nothing_and_touches_nothing_else(backend: Backend)
     let kept = rehearsals(&hall).into_iter().find(|e| e["id"] != other.id.as_str()).expect("the new one");
     let id = kept["id"].as_str().unwrap();
     assert_eq!((kept["polls"].as_u64(), hall.place.number("select count(*) from ballot")), (Some(1), 56));
+    // More than two steps of the removal.
+    let poll_of = hall.office("GET", &format!("/api/v1/events/{id}"), Value::Null).expect(200).json()["polls"][0]["id"].as_str().unwrap().to_owned();
+    fill(&hall, &poll_of, 12_003);
     hall.office("DELETE", &format!("/api/v1/events/{id}"), Value::Null).expect(204);
     assert_eq!(hall.office("GET", &format!("/api/v1/events/{id}"), Value::Null).expect(404).code(), "event_unknown");
     assert_eq!(hall.office("DELETE", &format!("/api/v1/events/{id}"), Value::Null).expect(404).code(), "event_unknown", "there is nothing left to remove");
@@ -195,6 +198,13 @@ fn a_removed_rehearsal_leaves_nothing_and_touches_nothing_else(backend: Backend)
     for (event, poll) in [(&event, &poll), (&other, &other_poll)] {
         assert_eq!(event.live(&hall)["polls"][0]["results"]["voters"], 3, "{poll}");
     }
+    // One whose removal was broken off after it was hidden: the same call takes it up again.
+    let broken_off = rehearsal_event(&hall);
+    fill(&hall, &broken_off.draft(&hall, json!({})), 10);
+    let hidden = number_of(&broken_off.id);
+    assert_eq!(hall.place.execute(&format!("update event set deleted_at = 1 where id = {hidden}")), 1);
+    hall.office("DELETE", &format!("/api/v1/events/{}", broken_off.id), Value::Null).expect(204);
+    assert_eq!((hall.place.number("select count(*) from ballot"), hall.place.number("select count(*) from poll")), (6, 2));
     // Also while it is open, with a vote just accepted: nothing of it may come in behind the removal.
     other.voter(&hall).vote(&hall, &other_poll, 9, 1, &[1]).expect(202);
     hall.office("DELETE", &format!("/api/v1/events/{}", other.id), Value::Null).expect(204);
@@ -209,6 +219,19 @@ fn rehearsal_event(hall: &Hall) -> Event {
     Event { id: text("id"), code: text("code") }
 }
 
+/// Ballots behind the server's back: many more than a test could cast.
+fn fill(hall: &Hall, poll: &str, ballots: i64) {
+    let (from, chance) = match hall.place.backend {
+        Backend::Embedded => {
+            (format!("(with recursive n(i) as (select 1 union all select i + 1 from n where i < {ballots}) select i from n) n"), "randomblob(16)")
+        }
+        Backend::Distributed => (format!("generate_series(1, {ballots}) n"), "gen_random_uuid()"),
+    };
+    let insert = "insert into ballot (poll, round, voter, ballot, revision, picks, accepted_at)";
+    let id = number_of(poll);
+    assert_eq!(hall.place.execute(&format!("{insert} select {id}, 1, {chance}, {chance}, 1, '2', 0 from {from}")), ballots as u64);
+}
+
 fn ballots_come_as_a_table_of_any_length(backend: Backend) {
     // More than two pages of the export, and not a whole number of them.
     const BALLOTS: i64 = 17_003;
@@ -218,15 +241,7 @@ fn ballots_come_as_a_table_of_any_length(backend: Backend) {
     let voter = event.voter(&hall);
     voter.vote(&hall, &poll, 1, 3, &[3, 1]).expect(202);
     drained(&hall, &poll, 1);
-    let id = number_of(&poll);
-    let (from, chance) = match backend {
-        Backend::Embedded => {
-            (format!("(with recursive n(i) as (select 1 union all select i + 1 from n where i < {}) select i from n) n", BALLOTS - 1), "randomblob(16)")
-        }
-        Backend::Distributed => (format!("generate_series(1, {}) n", BALLOTS - 1), "gen_random_uuid()"),
-    };
-    let insert = "insert into ballot (poll, round, voter, ballot, revision, picks, accepted_at)";
-    assert_eq!(hall.place.execute(&format!("{insert} select {id}, 1, {chance}, {chance}, 1, '2', 0 from {from}")), BALLOTS as u64 - 1);
+    fill(&hall, &poll, BALLOTS - 1);
     let table = |path: &str| Line::to(&hall).ask("GET", path, &[("authorization", &format!("Bearer {TOKEN}"))], None).expect(200);
     let answer = table(&format!("/api/v1/polls/{poll}/ballots.csv"));
     assert_eq!((answer.header("content-type"), answer.header("cache-control")), (Some("text/csv; charset=utf-8"), Some("no-store")));
