@@ -137,7 +137,7 @@ fn answered(r: &Report) -> Plot {
     let longest = (-(1.0 - before_last / 100.0).max(1e-9).log10()).max(1.0);
     let most = r.answers.from_tap.max.max(1.0);
     let points: Vec<(f64, f64)> = r.curve.iter().map(|(percent, ms)| (nines(*percent, longest), HEIGHT - ms / most * HEIGHT)).collect();
-    let named = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999].into_iter().filter(|p| *p <= before_last + 1e-9);
+    let named = [50.0, 90.0, 99.0, 99.9, 99.99, 99.999].into_iter().filter(|p| *p <= before_last + 1e-9);
     let p = &r.answers.from_tap;
     Plot {
         width: NARROW,
