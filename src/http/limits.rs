@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn few_files_are_named_with_what_they_are_good_for_and_how_to_raise_them() {
         let sentence = budget(1_024).warning().expect("few");
-        for word in ["1024 files", "524 viewers", "300 other connections", "ulimit -n", "LimitNOFILE", "nofile"] {
+        for word in ["1024 files", "550 viewers", "274 other connections", "ulimit -n", "LimitNOFILE", "nofile"] {
             assert!(sentence.contains(word), "{word}: {sentence}");
         }
         let chosen = Wanted { connections_max: Some(500), ..Wanted::default() };
@@ -348,7 +348,7 @@ mod tests {
         let sentence = refused(Wanted { connections_max: Some(1_000), ..Wanted::default() });
         assert!(sentence.contains("CONNECTIONS_MAX") && sentence.contains("824"), "{sentence}");
         let sentence = refused(Wanted { viewers_max: Some(600), ..Wanted::default() });
-        assert!(sentence.contains("VIEWERS_MAX") && sentence.contains("524"), "{sentence}");
+        assert!(sentence.contains("VIEWERS_MAX") && sentence.contains("550"), "{sentence}");
     }
 
     #[test]

@@ -27,10 +27,10 @@ static NO_STORE: HeaderValue = HeaderValue::from_static(super::audience::NO_STOR
 
 /// Answers votes itself, and snapshots that are at hand; lets everything else pass.
 pub async fn votes_first<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
-    if let Some(answer) = document_at_hand(&request) {
-        return Ok(ServiceResponse::new(request.into_parts().0, secured(answer)).map_into_right_body());
-    }
     if request.method() != Method::POST || poll_of(request.path()).is_none() {
+        if let Some(answer) = document_at_hand(&request) {
+            return Ok(ServiceResponse::new(request.into_parts().0, secured(answer)).map_into_right_body());
+        }
         return Ok(next.call(request).await?.map_into_left_body());
     }
     let (request, payload) = request.into_parts();

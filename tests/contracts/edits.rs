@@ -255,7 +255,7 @@ fn the_clock_closes_a_poll_once_and_with_its_own_time(backend: Backend) {
         let before = edition(&store).await;
         assert_eq!(store.close_by_clock(|| stamp_at(NOON + 9_000)).await.unwrap(), 0, "once");
         assert_eq!(edition(&store).await, before, "nothing to do is no edit");
-        assert_eq!(store.event_of_poll(other).await.unwrap().is_some(), true);
+        assert!(store.event_of_poll(other).await.unwrap().is_some());
         let again = store.set_poll_state(event.id, poll, PollState::Open, stamp_at(NOON + 10_000)).await.unwrap();
         assert_eq!((again.polls[0].closes_at, again.polls[0].closed_at), (None, None), "or it would close again at once");
         assert_eq!(store.close_by_clock(|| stamp_at(NOON + 11_000)).await.unwrap(), 0);
