@@ -117,7 +117,8 @@ impl Store {
                 Pool::Postgres(db) => {
                     // One snapshot: a result never shows more votes than voters.
                     let mut tx = db.begin_with(ONE_SNAPSHOT).await?;
-                    let counts = sqlx::query_as(safe(format!("{COUNTS} where poll = any($1) group by poll, round, choice"))).bind(&ids).fetch_all(&mut *tx).await?;
+                    let counts =
+                        sqlx::query_as(safe(format!("{COUNTS} where poll = any($1) group by poll, round, choice"))).bind(&ids).fetch_all(&mut *tx).await?;
                     let books = sqlx::query_as(safe(format!("{BOOKS} where poll = any($1) group by poll, round"))).bind(&ids).fetch_all(&mut *tx).await?;
                     tx.commit().await?;
                     (counts, books)
@@ -233,8 +234,10 @@ impl Store {
                 tally.books.voters += if picks.is_empty() { 0 } else { times };
                 ballots += times as u64;
             }
-            let published: BTreeMap<(PollId, u32), RoundTally> =
-                by_poll(counts, books).into_iter().flat_map(|(poll, tally)| tally.rounds.into_iter().map(move |(round, tally)| ((poll, round), tally))).collect();
+            let published: BTreeMap<(PollId, u32), RoundTally> = by_poll(counts, books)
+                .into_iter()
+                .flat_map(|(poll, tally)| tally.rounds.into_iter().map(move |(round, tally)| ((poll, round), tally)))
+                .collect();
             Ok((ballots, compare(&published, &recounted)))
         })
         .await
