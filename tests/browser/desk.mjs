@@ -35,7 +35,8 @@ export async function desk(app, people, account) {
       addEventListener("focusin", () => { effort.fields += 1; }, true);
     });
     await ada.getByTestId("new-event").click();
-    await ada.keyboard.type("Which ending?"); // the field is waiting
+    await ada.locator("[name=question]:focus").waitFor(); // the field is waiting
+    await ada.keyboard.type("Which ending?");
     await ada.keyboard.press("Tab");
     await ada.keyboard.press("Control"); // as in Ctrl+V
     await ada.keyboard.insertText("- Cowboys\n- Pirates\n- Robots");
