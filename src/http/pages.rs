@@ -7,7 +7,6 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TY
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, route};
 use askama::Template;
-use serde::{Deserialize, Serialize};
 
 use super::CSP;
 use super::assets::{assets, page};
@@ -15,12 +14,7 @@ use super::audience::{LIVE_CACHE, QR_CACHE, find_event};
 use super::phrases::{Phrases, phrases};
 use super::site::Site;
 use crate::error::{Error, Result};
-use crate::wire::shown::{Shown, ShownPoll};
-
-#[derive(Deserialize)]
-pub struct Wishes {
-    lang: Option<String>,
-}
+use crate::wire::shown::{OembedAnswer, OembedQuery, Shown, ShownPoll, Wishes};
 
 #[derive(Template)]
 #[template(path = "results.html")]
@@ -181,24 +175,6 @@ async fn framed(request: HttpRequest) -> HttpResponse {
     answer
 }
 
-#[derive(Deserialize)]
-pub struct OembedQuery {
-    url: String,
-    maxwidth: Option<u32>,
-    maxheight: Option<u32>,
-}
-
-#[derive(Serialize)]
-struct Oembed {
-    version: &'static str,
-    r#type: &'static str,
-    provider_name: &'static str,
-    title: String,
-    html: String,
-    width: u32,
-    height: u32,
-}
-
 /// For sites that turn a pasted join link into a picture of the vote (oembed.com).
 #[route("/oembed", method = "GET", method = "HEAD")]
 pub async fn oembed_answer(request: HttpRequest, query: Query<OembedQuery>, site: Data<Site>) -> Result<HttpResponse> {
@@ -210,7 +186,7 @@ pub async fn oembed_answer(request: HttpRequest, query: Query<OembedQuery>, site
     let (width, height) = (query.maxwidth.unwrap_or(800).clamp(200, 1_920), query.maxheight.unwrap_or(450).clamp(150, 1_080));
     // The code is letters, digits and dashes, and the address is our own setting: nothing here comes from a stranger as it is.
     let html = format!("<iframe src=\"{}/embed/{code}\" width=\"{width}\" height=\"{height}\" frameborder=\"0\"></iframe>", site.settings.public_url);
-    let answer = Oembed { version: "1.0", r#type: "rich", provider_name: "Groundswell", title: shown.event.title, html, width, height };
+    let answer = OembedAnswer { version: "1.0", r#type: "rich", provider_name: "Groundswell", title: shown.event.title, html, width, height };
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, QR_CACHE)).json(answer))
 }
 

@@ -1,6 +1,6 @@
-//! The public document read back: for pages and pictures of it. What the audience may not see is not in the document, so it cannot be here.
+//! The public document read back, and what is asked of it: for pages and pictures of it. What the audience may not see is not in the document, so it cannot be here.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
 pub struct Shown {
@@ -65,4 +65,29 @@ impl ShownResults {
     pub fn of(&self, choice: &str) -> (u64, u32) {
         self.choices.iter().find(|c| c.id == choice).map_or((0, 0), |c| (c.votes, c.percent))
     }
+}
+
+/// Behind the question mark of a page.
+#[derive(Deserialize)]
+pub struct Wishes {
+    pub lang: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct OembedQuery {
+    pub url: String,
+    pub maxwidth: Option<u32>,
+    pub maxheight: Option<u32>,
+}
+
+/// As oembed.com spells it.
+#[derive(Serialize)]
+pub struct OembedAnswer {
+    pub version: &'static str,
+    pub r#type: &'static str,
+    pub provider_name: &'static str,
+    pub title: String,
+    pub html: String,
+    pub width: u32,
+    pub height: u32,
 }

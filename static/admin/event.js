@@ -3,7 +3,7 @@
 import { api } from "/assets/shared/api.js";
 import { Latest } from "/assets/shared/live.js";
 import { follow, presenters } from "/assets/shared/stream.js";
-import { grouped, spoken, t } from "/assets/shared/words.js";
+import { grouped, language, spoken, t } from "/assets/shared/words.js";
 import { clone, confirm, control, done, onSubmit, oops, setText, slot } from "/assets/admin/dom.js";
 import { inPlace } from "/assets/admin/in-place.js";
 import { newPollFields, readNewPoll } from "/assets/admin/poll-fields.js";
@@ -51,7 +51,7 @@ export async function eventPage(id, { go, trouble }) {
     const focused = document.activeElement;
     for (const [gone, card] of cards) if (!ids.has(gone)) { card.element.remove(); cards.delete(gone); }
     event.polls.forEach((/** @type {any} */ poll, /** @type {number} */ at) => {
-      const card = cards.get(poll.id) ?? pollCard(poll.id, id, act);
+      const card = cards.get(poll.id) ?? pollCard(poll.id, { id, code: event.code }, act);
       cards.set(poll.id, card);
       if (list.children[at] !== card.element) list.insertBefore(card.element, list.children[at] ?? null);
       card.draw(poll, { current: event.current === poll.id });
@@ -136,6 +136,6 @@ function drawJoin(element, code, url) {
   setText(slot(element, "code"), grouped(code));
   const qr = `/api/v1/live/${code}/qr.svg`;
   if (slot(element, "qr").getAttribute("src") !== qr) slot(element, "qr").src = qr;
-  slot(element, "poster").href = `/poster/${code}`;
+  slot(element, "poster").href = `/poster/${code}?lang=${language}`;
   slot(element, "present").href = `/present/${location.pathname.split("/")[3]}`;
 }

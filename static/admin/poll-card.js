@@ -15,10 +15,10 @@ import { sortable } from "/assets/admin/sortable.js";
 
 const QUESTION_LONGEST = 300; // characters
 
-/** @param {string} id of the poll @param {string} event @param {Act} act */
-export function pollCard(id, event, act) {
+/** @param {string} id of the poll @param {{id:string, code:string}} of its event @param {Act} act */
+export function pollCard(id, { id: event, code }, act) {
   const element = clone("poll-card");
-  const results = resultsBox(id, slot(element, "results"), slot(element, "results-body"));
+  const results = resultsBox(id, code, slot(element, "results"), slot(element, "results-body"));
   const edit = editForm(id, slot(element, "edit"), slot(element, "edit-form"), act);
   const schedule = scheduleForm(id, slot(element, "schedule"), slot(element, "schedule-form"), act);
   /** @type {Poll & {position:number}} */

@@ -1,21 +1,28 @@
 // The result of a poll as a table, per round, and its books in words.
 
 import { api } from "/assets/shared/api.js";
-import { digits, hue, letter, percent, t } from "/assets/shared/words.js";
+import { digits, hue, language, letter, percent, t } from "/assets/shared/words.js";
+import { savePicture } from "/assets/admin/picture.js";
 import { clone, control, oops, setText, slot } from "/assets/admin/dom.js";
 
 /**
  * @typedef {import("/assets/shared/live.js").Poll} Poll
  * @typedef {import("/assets/shared/live.js").Books} Books
- * @param {string} id @param {HTMLDetailsElement} details @param {HTMLElement} place
+ * @param {string} id @param {string} code of the event @param {HTMLDetailsElement} details @param {HTMLElement} place
  */
-export function resultsBox(id, details, place) {
+export function resultsBox(id, code, details, place) {
   const body = clone("results-body");
   place.append(body);
   const select = control(body, "pick-round");
   /** @type {Poll|undefined} */
   let poll;
   let round = 0; // 0: the newest
+
+  // As the audience may see it: what is not revealed is not in a picture.
+  const picture = `/results/${code}/${id}.svg?lang=${language}`;
+  slot(body, "svg").href = picture;
+  slot(body, "svg").download = `poll-${id}.svg`;
+  control(body, "png").addEventListener("click", () => savePicture(picture, `poll-${id}.png`).catch(oops));
 
   details.addEventListener("toggle", () => { if (details.open) ask(); });
   select.addEventListener("change", () => {

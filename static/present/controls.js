@@ -70,6 +70,8 @@ export function controls({ event, latest, view, redraw }) {
     toggle() {
       const one = poll();
       if (!one) return;
+      // Waiting for the clock: opened by hand, it waits no longer.
+      if (phase(one, latest.now()) === "opens_soon") return change(() => api("PATCH", `polls/${one.id}`, { opens_at: null }));
       change(() => api("PUT", `polls/${one.id}/state`, { state: phase(one, latest.now()) === "open" ? "closed" : "open" }));
     },
     reveal() {

@@ -1,6 +1,6 @@
 // A morning at the desk: an admin who prepares, with the clock running, by mouse and by keyboard alone.
 
-import { fitsInWidth } from "./browser.mjs";
+import { accessible, fitsInWidth } from "./browser.mjs";
 import { admin, tabTo } from "./hands.mjs";
 import { assert, check, equal, eventually, need } from "./report.mjs";
 
@@ -35,7 +35,8 @@ export async function desk(app, people, account) {
       addEventListener("focusin", () => { effort.fields += 1; }, true);
     });
     await ada.getByTestId("new-event").click();
-    await ada.keyboard.type("Which ending?"); // the field is waiting
+    await ada.locator("[name=question]:focus").waitFor(); // the field is waiting
+    await ada.keyboard.type("Which ending?");
     await ada.keyboard.press("Tab");
     await ada.keyboard.press("Control"); // as in Ctrl+V
     await ada.keyboard.insertText("- Cowboys\n- Pirates\n- Robots");
@@ -137,6 +138,55 @@ export async function desk(app, people, account) {
     equal(polls.find((/** @type {any} */ poll) => poll.question === "Ship it?").opens_at, await ada.evaluate(() => new Date("2099-01-02T10:00").getTime()), "when it opens");
   });
 
+  await check("a result goes to the press as SVG and as PNG, on paper and into a browser without JavaScript", async () => {
+    const { code } = await admin.event(ada);
+    const card = admin.poll(ada, "Which ending?").first();
+    await card.getByTestId("toggle").click();
+    await card.getByTestId("results").locator("summary").click();
+    const [png] = await Promise.all([ada.waitForEvent("download"), card.getByTestId("png").click()]);
+    const bytes = await read(png);
+    equal([...bytes.subarray(0, 4)], [0x89, 0x50, 0x4e, 0x47], "the first bytes");
+    const plain = await ada.context().browser()?.newContext({ javaScriptEnabled: false, viewport: { width: 360, height: 740 } });
+    assert(plain, "no browser");
+    const reader = await plain.newPage();
+    await reader.goto(new URL(`/results/${code}`, home).href);
+    await reader.getByRole("heading", { name: "Which ending?" }).first().waitFor();
+    await people.photograph(reader, "results", "phone", "laptop");
+    await fitsInWidth(reader);
+    await reader.goto(new URL(`/poster/${code}?lang=fr`, home).href);
+    await reader.getByText(/^\d{3}.\d{3}$/).waitFor();
+    await people.photograph(reader, "poster", "laptop");
+    await reader.goto(new URL(await card.getByTestId("svg").evaluate((link) => /** @type {HTMLAnchorElement} */ (link).href)).href);
+    await people.photograph(reader, "picture", "laptop");
+    await plain.close();
+    for (const page of [`/results/${code}`, `/poster/${code}?lang=ar`]) {
+      const looked = await people.newWindow(ada, page);
+      await looked.goto(new URL(page, home).href);
+      await accessible(looked, page);
+      await looked.close();
+    }
+  });
+
+  await check("a result is over a picture and in another site's frame, and moves there by itself", async () => {
+    const { code } = await admin.event(ada);
+    const overlay = await people.newWindow(ada, "the overlay");
+    await overlay.goto(new URL(`/overlay/${code}`, home).href);
+    await overlay.getByTestId("question").filter({ hasText: "Which ending?" }).waitFor();
+    equal(await overlay.evaluate(() => getComputedStyle(document.body).backgroundColor), "rgba(0, 0, 0, 0)", "its ground");
+    await overlay.keyboard.press("h");
+    const voter = await people.newPerson("a viewer", { size: "phone", touch: true });
+    await voter.goto(new URL(`/${code}`, home).href);
+    await voter.getByTestId("choice").first().tap();
+    await voter.locator('[data-step="counted"][aria-current]').waitFor();
+    const embed = await people.newWindow(ada, "a slide");
+    await embed.goto(new URL(`/embed/${code}`, home).href);
+    await embed.locator(".percent", { hasText: "100%" }).waitFor();
+    equal(await overlay.locator(".percent", { hasText: "100%" }).count(), 0, "what was held has moved");
+    await overlay.keyboard.press("h");
+    await overlay.locator(".percent", { hasText: "100%" }).waitFor();
+    for (const page of [overlay, embed, voter]) await page.close();
+  });
+
   await check("among many events the one is found by a word or by its code", async () => {
     for (let made = 0; made < 5; made += 1) {
       const answer = await ada.request.post(new URL("/api/v1/events", home).href, { data: { title: `Class ${made}` }, headers: { "sec-fetch-site": "same-origin", origin: new URL(home).origin } });
@@ -151,4 +201,11 @@ export async function desk(app, people, account) {
     await fitsInWidth(ada);
   });
   await ada.context().close();
+}
+
+/** @param {import("playwright-core").Download} download */
+async function read(download) {
+  const chunks = [];
+  for await (const chunk of await download.createReadStream()) chunks.push(chunk);
+  return Buffer.concat(chunks);
 }
