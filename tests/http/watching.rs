@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::account::{browser, set_up};
 use crate::client::{Events, Line};
@@ -313,7 +314,10 @@ fn viewers_of_two_processes_see_the_same(backend: Backend) {
         return;
     }
     let place = Place::new(backend);
-    let (one, two) = (Server::start_as(&place, "web", &[]), Server::start_as(&place, "web", &[]));
+    // Each keeps votes of its own while the broker is away.
+    let other_disk = TempDir::new().expect("a directory");
+    let two = ["--data-dir", other_disk.path().to_str().expect("UTF-8")];
+    let (one, two) = (Server::start_as(&place, "web", &[]), Server::start_as(&place, "web", &two));
     let _tally = Server::start_as(&place, "tally", &[]);
     let event = Event::create(&one);
     let poll = event.poll(&one, json!({}));
