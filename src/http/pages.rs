@@ -13,6 +13,8 @@ use super::assets::{assets, page};
 use super::audience::{LIVE_CACHE, QR_CACHE, find_event};
 use super::phrases::{Phrases, phrases};
 use super::site::Site;
+use crate::clock::now_ms;
+use crate::domain::Millis;
 use crate::error::{Error, Result};
 use crate::wire::shown::{OembedAnswer, OembedQuery, Shown, ShownPoll, Wishes};
 
@@ -21,6 +23,7 @@ use crate::wire::shown::{OembedAnswer, OembedQuery, Shown, ShownPoll, Wishes};
 struct ResultsPage<'a> {
     words: &'static Phrases,
     shown: &'a Shown,
+    now: Millis,
     style: &'static str,
     icon: &'static str,
 }
@@ -30,7 +33,7 @@ struct ResultsPage<'a> {
 pub async fn results_page(request: HttpRequest, code: Path<String>, wishes: Query<Wishes>, site: Data<Site>) -> Result<HttpResponse> {
     let shown = shown(&site, &request, &code).await?;
     let style = asset("shared/paper.");
-    let page = ResultsPage { words: phrases(wishes.lang.as_deref()), shown: &shown, style, icon: asset("shared/favicon.") };
+    let page = ResultsPage { words: phrases(wishes.lang.as_deref()), shown: &shown, now: now_ms(), style, icon: asset("shared/favicon.") };
     html(page.render(), LIVE_CACHE.clone())
 }
 

@@ -1,12 +1,15 @@
 //! The few words on pages that the server itself draws, in the languages of the screens. `?lang=` picks: the same address is the same
 //! bytes for everybody, so that caches may keep it.
 
+use crate::wire::shown::Phase;
+
 pub struct Phrases {
     pub tag: &'static str,
     pub direction: &'static str,
     pub scan_or_go_to: &'static str,
     pub and_type: &'static str,
     pub results: &'static str,
+    pub soon: &'static str,
     pub open: &'static str,
     pub closed: &'static str,
     pub provisional: &'static str,
@@ -30,6 +33,16 @@ pub fn phrases(lang: Option<&str>) -> &'static Phrases {
     LANGUAGES.iter().find(|p| p.tag.eq_ignore_ascii_case(wanted)).unwrap_or(&LANGUAGES[0])
 }
 
+impl Phrases {
+    pub fn of(&self, phase: Phase) -> &'static str {
+        match phase {
+            Phase::Soon => self.soon,
+            Phase::Open => self.open,
+            Phase::Closed => self.closed,
+        }
+    }
+}
+
 static LANGUAGES: [Phrases; 5] = [
     Phrases {
         tag: "en",
@@ -37,6 +50,7 @@ static LANGUAGES: [Phrases; 5] = [
         scan_or_go_to: "Scan to vote, or go to",
         and_type: "and type",
         results: "Results",
+        soon: "Not open yet",
         open: "Open",
         closed: "Closed",
         provisional: "provisional",
@@ -59,6 +73,7 @@ static LANGUAGES: [Phrases; 5] = [
         scan_or_go_to: "Scannen zum Abstimmen, oder öffne",
         and_type: "und gib ein",
         results: "Ergebnisse",
+        soon: "Noch nicht offen",
         open: "Offen",
         closed: "Geschlossen",
         provisional: "vorläufig",
@@ -81,6 +96,7 @@ static LANGUAGES: [Phrases; 5] = [
         scan_or_go_to: "Scannez pour voter, ou allez sur",
         and_type: "et saisissez",
         results: "Résultats",
+        soon: "Pas encore ouvert",
         open: "Ouvert",
         closed: "Fermé",
         provisional: "provisoire",
@@ -103,6 +119,7 @@ static LANGUAGES: [Phrases; 5] = [
         scan_or_go_to: "Escanea para votar, o entra en",
         and_type: "y escribe",
         results: "Resultados",
+        soon: "Aún no está abierta",
         open: "Abierta",
         closed: "Cerrada",
         provisional: "provisional",
@@ -125,6 +142,7 @@ static LANGUAGES: [Phrases; 5] = [
         scan_or_go_to: "امسح للتصويت، أو افتح",
         and_type: "واكتب",
         results: "النتائج",
+        soon: "لم يُفتح بعد",
         open: "مفتوح",
         closed: "مغلق",
         provisional: "مؤقت",

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::Millis;
+
 #[derive(Deserialize)]
 pub struct Shown {
     pub event: ShownEvent,
@@ -20,6 +22,8 @@ pub struct ShownPoll {
     pub kind: String,
     pub question: String,
     pub state: String,
+    opens_at: Option<Millis>,
+    closes_at: Option<Millis>,
     pub visibility: String,
     pub revealed: bool,
     pub choices: Vec<ShownChoice>,
@@ -52,7 +56,23 @@ impl Shown {
     }
 }
 
+/// Where a poll stands, the clock included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    Soon,
+    Open,
+    Closed,
+}
+
 impl ShownPoll {
+    pub fn phase(&self, now: &Millis) -> Phase {
+        match self.state.as_str() {
+            "open" if self.opens_at.is_some_and(|at| now < &at) => Phase::Soon,
+            "open" if self.closes_at.is_none_or(|at| now < &at) => Phase::Open,
+            _ => Phase::Closed,
+        }
+    }
+
     /// Results for somebody who has not voted: those of `after_vote` are in the document for phones that have.
     pub fn results(&self) -> Option<&ShownResults> {
         let waits_for_the_vote = self.visibility == "after_vote" && self.state == "open" && !self.revealed;

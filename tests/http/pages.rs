@@ -52,6 +52,9 @@ fn what_is_hidden_is_on_no_page(backend: Backend) {
         set_state(&hall, &poll, "closed");
         hall.office("DELETE", &format!("/api/v1/polls/{poll}"), Value::Null).expect(204);
     }
+    let later = event.poll(&hall, json!({}));
+    hall.office("PATCH", &format!("/api/v1/polls/{later}"), json!({"opens_at": 4_000_000_000_000i64})).expect(200);
+    assert!(hall.get(&format!("/results/{}", event.code)).expect(200).body.contains("Not open yet"), "opened by the clock, but not yet");
     let draft = event.draft(&hall, json!({"question": "A secret plan?"}));
     assert!(!hall.get(&format!("/results/{}", event.code)).expect(200).body.contains("secret plan"));
     assert_eq!(hall.get(&format!("/results/{}/{draft}.svg", event.code)).expect(404).code(), "poll_unknown");
