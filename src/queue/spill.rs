@@ -28,6 +28,8 @@ const GROUP_BYTES_MAX: usize = 8 << 20;
 const READ_BYTES_MAX: usize = 4 << 20;
 /// How often a writer with nothing to do looks whether the disk has room again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Pages given back to the disk in one turn (16 MiB): votes that come meanwhile wait no longer than that.
+const PAGES_PER_TURN: u32 = 4_096;
 /// What a row costs beside its message.
 const ROW_BYTES: u64 = 64;
 const FILE: &str = "spill.db";
@@ -135,7 +137,9 @@ impl Spill {
         }
         let state = Arc::new(State { writable: AtomicBool::new(false), holding: Mutex::new(holding), failed: CancellationToken::new() });
         let (requests, receiver) = sync_channel(REQUESTS_MAX);
-        let mut writer = Writer { db, state: state.clone(), settings, full: false };
+        // An earlier process may have had no time to.
+        let shrinks = state.lock().batches == 0;
+        let mut writer = Writer { db, state: state.clone(), settings, full: false, shrinks };
         writer.look();
         std::thread::Builder::new().name("spill".into()).spawn(move || writer.run(&receiver))?;
         Ok(Spill { requests, state })
@@ -210,14 +214,24 @@ struct Writer {
     settings: SpillSettings,
     /// The last write found no room, whatever the file system says of itself.
     full: bool,
+    /// All that was held is gone; the disk gets its space back whenever nobody asks for anything.
+    shrinks: bool,
 }
 
 impl Writer {
     fn run(mut self, requests: &Receiver<Request>) {
         let mut looked = Instant::now();
         loop {
-            let first = match requests.recv_timeout(LOOK_EVERY) {
+            let patience = if self.shrinks { Duration::ZERO } else { LOOK_EVERY };
+            let first = match requests.recv_timeout(patience) {
                 Ok(request) => Some(request),
+                Err(RecvTimeoutError::Timeout) if self.shrinks => {
+                    self.shrink();
+                    if self.state.failed.is_cancelled() {
+                        return;
+                    }
+                    continue;
+                }
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
@@ -367,13 +381,49 @@ impl Writer {
             holding.oldest = oldest;
             holding.batches == 0
         };
-        if is_empty {
-            // The disk gets its space back. Failing that is no harm.
-            let _ = self.db.execute_batch("pragma incremental_vacuum; pragma wal_checkpoint(truncate)");
-            self.look();
-        }
-        self.show();
+        self.shrinks = is_empty;
+        // Pages that are free in the file are room, too.
+        self.look();
         Ok(())
+    }
+
+    /// One turn of giving back.
+    fn shrink(&mut self) {
+        self.shrinks = false;
+        if self.state.lock().batches > 0 {
+            // What is free in the file is used again.
+            return;
+        }
+        match self.give_back() {
+            Ok(0) => self.look(),
+            Ok(_) => self.shrinks = true,
+            Err(why) => _ = self.note(&why),
+        }
+    }
+
+    /// How many pages are left to give back.
+    fn give_back(&self) -> rusqlite::Result<u64> {
+        {
+            // Each step gives back one page.
+            let mut vacuum = self.db.prepare(&format!("pragma incremental_vacuum({PAGES_PER_TURN})"))?;
+            let mut steps = vacuum.query([])?;
+            while steps.next()?.is_some() {}
+        }
+        let left = self.number("pragma freelist_count")?;
+        if left == 0 {
+            self.db.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))?;
+        }
+        Ok(left)
+    }
+
+    fn number(&self, pragma: &str) -> rusqlite::Result<u64> {
+        self.db.query_row(pragma, [], |row| row.get::<_, i64>(0)).map(|number| number as u64)
+    }
+
+    /// Bytes in the file that hold nothing: they are written before the file grows. What cannot be read is not counted upon.
+    fn reusable_bytes(&self) -> u64 {
+        let bytes = || -> rusqlite::Result<u64> { Ok(self.number("pragma freelist_count")? * self.number("pragma page_size")?) };
+        bytes().unwrap_or(0)
     }
 
     /// Is there room again? What refused a write is asked by writing.
@@ -406,7 +456,7 @@ impl Writer {
             tracing::warn!(%why, "the free space of the disk cannot be read");
             DISK_FULL
         })?;
-        if free < self.settings.free_bytes_min + bytes { Err(DISK_FULL) } else { Ok(()) }
+        if free.saturating_add(self.reusable_bytes()) < self.settings.free_bytes_min.saturating_add(bytes) { Err(DISK_FULL) } else { Ok(()) }
     }
 
     /// What an error of SQLite means for whoever waits.
