@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::NotSafe;
 use crate::domain::{Batch, InstanceId, Millis};
+use crate::error::Error;
 use crate::wire::batch::encode;
 
 /// Requests that may wait for the writer; each is one batch on its way, of which there are at most a few per lane and web thread.
@@ -276,15 +277,15 @@ impl Writer {
         match request {
             Request::Keep(..) => unreachable!("kept in groups"),
             Request::Oldest { without, batches_max, answer } => {
-                let read = self.oldest(&without, batches_max).map_err(|why| self.note(&why));
+                let read = self.oldest(&without, batches_max).map_err(|why| self.note(why));
                 let _ = answer.send(read);
             }
             Request::Release(held, answer) => {
-                let done = self.release(&held).map_err(|why| self.note(&why));
+                let done = self.release(&held).map_err(|why| self.note(why));
                 let _ = answer.send(done);
             }
             Request::Strike(instance, answer) => {
-                let done = self.db.execute("delete from instance where id = ?1", [instance.0.as_bytes()]).map_err(|why| self.note(&why));
+                let done = self.db.execute("delete from instance where id = ?1", [instance.0.as_bytes()]).map_err(|why| self.note(why));
                 if done.is_ok() {
                     self.state.lock().by_instance.remove(&instance);
                 }
@@ -309,7 +310,7 @@ impl Writer {
         }
         let bytes: u64 = group.iter().map(|(_, body, _)| body.len() as u64 + ROW_BYTES).sum();
         let started = Instant::now();
-        let outcome = self.room_for(bytes).and_then(|()| self.write(&group).map_err(|why| self.note(&why)));
+        let outcome = self.room_for(bytes).and_then(|()| self.write(&group).map_err(|why| self.note(why)));
         match outcome {
             Ok(()) => {
                 metrics::histogram!("groundswell_spill_commit_seconds").record(started.elapsed().as_secs_f64());
@@ -397,7 +398,7 @@ impl Writer {
         match self.give_back() {
             Ok(0) => self.look(),
             Ok(_) => self.shrinks = true,
-            Err(why) => _ = self.note(&why),
+            Err(why) => _ = self.note(why),
         }
     }
 
@@ -436,7 +437,7 @@ impl Writer {
             let written = self.db.execute("insert into look (id, at) values (1, 1) on conflict (id) do update set at = at + 1", []);
             match written {
                 Ok(_) => self.full = false,
-                Err(why) => room = Err(self.note(&why)),
+                Err(why) => room = Err(self.note(why)),
             }
         }
         if room.is_ok() != self.state.writable.swap(room.is_ok(), Ordering::Relaxed) {
@@ -460,22 +461,19 @@ impl Writer {
     }
 
     /// What an error of SQLite means for whoever waits.
-    fn note(&mut self, why: &rusqlite::Error) -> NotSafe {
-        match why.sqlite_error_code() {
-            // Rolled back, so certainly not written.
-            Some(ErrorCode::DiskFull) => {
+    fn note(&mut self, why: rusqlite::Error) -> NotSafe {
+        match meaning_of(why) {
+            Trouble::Full => {
                 self.full = true;
                 DISK_FULL
             }
-            // After a failed sync nobody knows what of the file is on the disk and what only in memory.
-            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Trouble::Failed(why) => {
                 tracing::error!(%why, "the spill failed");
                 self.state.writable.store(false, Ordering::Relaxed);
                 self.state.failed.cancel();
                 DISK_FAILED
             }
-            // Locked by another program, or read-only: nothing was written, and it may pass.
-            _ => {
+            Trouble::Passing(why) => {
                 tracing::warn!(%why, "nothing can be written to the spill");
                 self.full = true;
                 NotSafe::Refused("the spill cannot be written")
@@ -490,6 +488,27 @@ impl Writer {
         metrics::gauge!("groundswell_spill_bytes").set(holding.bytes as f64);
         let writable = self.state.writable.load(Ordering::Relaxed);
         metrics::gauge!("groundswell_spill_writable").set(f64::from(u8::from(writable)));
+    }
+}
+
+#[derive(Debug)]
+enum Trouble {
+    /// Rolled back, so certainly not written.
+    Full,
+    /// After a failed sync nobody knows what of the file is on the disk and what only in memory.
+    Failed(Error),
+    /// Locked by another program, or read-only: nothing was written, and it may pass.
+    Passing(Error),
+}
+
+/// What a failure of the disk is, is answered in one place for all files.
+fn meaning_of(why: rusqlite::Error) -> Trouble {
+    let code = why.sqlite_error_code();
+    match (code, Error::from(why)) {
+        (_, why @ Error::Disk(_)) | (Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase), why) => Trouble::Failed(why),
+        // Of the failures of a file, the one that is none: its index in memory could not grow.
+        (Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure), _) => Trouble::Full,
+        (_, why) => Trouble::Passing(why),
     }
 }
 
@@ -545,4 +564,25 @@ fn count(db: &Connection) -> rusqlite::Result<Holding> {
 fn free_bytes(directory: &Path) -> std::io::Result<u64> {
     let found = rustix::fs::statvfs(directory)?;
     Ok(found.f_bavail * found.f_frsize)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn a_disk_without_room_is_not_taken_for_one_that_fails() {
+        let of = |code| meaning_of(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
+            assert!(matches!(of(code), Trouble::Full), "{code}");
+        }
+        for code in [ffi::SQLITE_IOERR, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_SHORT_READ, ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB] {
+            assert!(matches!(of(code), Trouble::Failed(_)), "{code}");
+        }
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_READONLY, ffi::SQLITE_LOCKED] {
+            assert!(matches!(of(code), Trouble::Passing(_)), "{code}");
+        }
+    }
 }
