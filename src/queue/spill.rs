@@ -3,6 +3,7 @@
 //! when to replay is decided in `intake`.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -20,7 +21,8 @@ use crate::domain::{Batch, InstanceId, Millis};
 use crate::error::Error;
 use crate::wire::batch::encode;
 
-/// Requests that may wait for the writer; each is one batch on its way, of which there are at most a few per lane and web thread.
+/// Requests that may wait for the writer. Each lane has one batch on its way, and replay one request: it takes a disk that does not
+/// answer, and batches whose waiters have given up, to fill this.
 const REQUESTS_MAX: usize = 4_096;
 /// Batches and bytes of one commit. The bytes bound how long everybody else waits for it.
 const GROUP_BATCHES_MAX: usize = 512;
@@ -88,6 +90,15 @@ pub struct Holding {
     pub oldest: Option<Millis>,
     /// Batches by the process that numbered them; processes that came before and whose books are open are in it with 0.
     pub by_instance: HashMap<InstanceId, u64>,
+    /// Of each lane of a process that holds some.
+    pub by_lane: HashMap<(InstanceId, u16), LaneHolding>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LaneHolding {
+    pub batches: u64,
+    /// The highest number since the lane last held nothing; that one may be with the broker by now.
+    pub highest: u64,
 }
 
 /// One batch in the spill, as the message it would have been.
@@ -316,7 +327,8 @@ impl Writer {
                 metrics::histogram!("groundswell_spill_commit_seconds").record(started.elapsed().as_secs_f64());
                 let mut holding = self.state.lock();
                 for (batch, body, _) in &group {
-                    holding.add(batch.instance, batch.ballots.len() as u64, body.len() as u64 + ROW_BYTES, batch.accepted_at);
+                    let bytes = body.len() as u64 + ROW_BYTES;
+                    holding.add((batch.instance, batch.lane), batch.number, batch.ballots.len() as u64, bytes, batch.accepted_at);
                 }
                 let ballots: u64 = group.iter().map(|(batch, ..)| batch.ballots.len() as u64).sum();
                 metrics::counter!("groundswell_spill_ballots_written_total").increment(ballots);
@@ -513,12 +525,15 @@ fn meaning_of(why: rusqlite::Error) -> Trouble {
 }
 
 impl Holding {
-    fn add(&mut self, instance: InstanceId, ballots: u64, bytes: u64, accepted_at: Millis) {
+    fn add(&mut self, lane: (InstanceId, u16), number: u64, ballots: u64, bytes: u64, accepted_at: Millis) {
         self.batches += 1;
         self.ballots += ballots;
         self.bytes += bytes;
         self.oldest.get_or_insert(accepted_at);
-        *self.by_instance.entry(instance).or_default() += 1;
+        *self.by_instance.entry(lane.0).or_default() += 1;
+        let of_lane = self.by_lane.entry(lane).or_default();
+        of_lane.batches += 1;
+        of_lane.highest = of_lane.highest.max(number);
     }
 
     fn take_off(&mut self, held: &Held) {
@@ -526,6 +541,12 @@ impl Holding {
         self.ballots -= held.ballots;
         self.bytes -= held.body.len() as u64 + ROW_BYTES;
         *self.by_instance.entry(held.instance).or_default() -= 1;
+        if let Entry::Occupied(mut of_lane) = self.by_lane.entry((held.instance, held.lane)) {
+            of_lane.get_mut().batches -= 1;
+            if of_lane.get().batches == 0 {
+                of_lane.remove();
+            }
+        }
     }
 }
 
@@ -552,11 +573,12 @@ fn count(db: &Connection) -> rusqlite::Result<Holding> {
     for id in instances.query_map([], |row| row.get::<_, [u8; 16]>(0))? {
         holding.by_instance.insert(InstanceId(Uuid::from_bytes(id?)), 0);
     }
-    let mut held = db.prepare("select instance, accepted_at, ballots, length(body) from held order by id")?;
+    let mut held = db.prepare("select instance, lane, number, accepted_at, ballots, length(body) from held order by id")?;
     let mut rows = held.query([])?;
     while let Some(row) = rows.next()? {
-        let (ballots, bytes): (i64, i64) = (row.get(2)?, row.get(3)?);
-        holding.add(InstanceId(Uuid::from_bytes(row.get(0)?)), ballots as u64, bytes as u64 + ROW_BYTES, row.get(1)?);
+        let (number, ballots, bytes): (i64, i64, i64) = (row.get(2)?, row.get(4)?, row.get(5)?);
+        let lane = (InstanceId(Uuid::from_bytes(row.get(0)?)), row.get(1)?);
+        holding.add(lane, number as u64, ballots as u64, bytes as u64 + ROW_BYTES, row.get(3)?);
     }
     Ok(holding)
 }
