@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::clock::now_ms;
 use crate::config::{Command, Config};
-use crate::domain::{AccountId, EventId, InstanceId};
+use crate::domain::{AccountId, Batch, EventId, InstanceId};
 use crate::error::Error;
 use crate::http::{self, Budget, Limits, PassKey, Shared, Site, SiteSettings};
 use crate::intake::{BEAT_EVERY, Intake};
@@ -329,6 +329,7 @@ impl Running {
 /// Beats once a second. What the broker cannot be told the database is told directly (`signs`): that this process lives, and how many
 /// batches it has given out. So that nobody takes it for gone, and no result for final, while votes lie in its spill.
 async fn beat_until(intake: Intake, signs: Option<Store>, stop: CancellationToken) {
+    let mut out = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -337,13 +338,22 @@ async fn beat_until(intake: Intake, signs: Option<Store>, stop: CancellationToke
         tokio::select! {
             () = stop.cancelled() => return,
             unheard = intake.beat() => if let (Some(store), false) = (&signs, unheard.is_empty()) {
-                let signed = tokio::time::timeout(SIGN_TIMEOUT, store.apply(0, &unheard, now_ms())).await;
-                if !matches!(signed, Ok(Ok(_))) {
-                    tracing::debug!("neither broker nor database hear this process");
-                }
+                sign(store, unheard, &mut out).await;
             }
         }
         metrics::gauge!("groundswell_ballots_waiting").set(intake.waiting() as f64);
+    }
+}
+
+/// A transaction that has begun is left to end by itself, however long it takes; until then nothing else is signed.
+async fn sign(store: &Store, unheard: Vec<Batch>, out: &mut Option<JoinHandle<bool>>) {
+    if out.as_ref().is_some_and(|before| !before.is_finished()) {
+        return;
+    }
+    let store = store.clone();
+    let signing = out.insert(tokio::spawn(async move { store.apply(0, &unheard, now_ms()).await.is_ok() }));
+    if !matches!(tokio::time::timeout(SIGN_TIMEOUT, signing).await, Ok(Ok(true))) {
+        tracing::debug!("neither broker nor database hear this process");
     }
 }
 

@@ -12,10 +12,11 @@ const VOID_RANGES_MAX: usize = 10_000;
 pub struct Lane {
     /// The last number given out.
     last: u64,
-    /// Time of the last beat: what is accepted later is stamped later.
+    /// Time of the last beat, or of the birth: what is accepted later is stamped later.
     beat_clock: Millis,
     /// Numbers (first, last) of batches that were refused or whose fate is unknown: the next beat says so, or their absence would look
-    /// like a loss. Never the number of a batch that lies in the spill.
+    /// like a loss. A batch whose waiters gave up while the disk was slow may lie in the spill all the same: it is skipped when it comes,
+    /// and nobody was told that it is safe.
     void: Vec<(u64, u64)>,
     circuit: Circuit,
 }

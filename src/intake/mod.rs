@@ -147,11 +147,15 @@ impl Intake {
     }
 
     /// Tells every lane how far this process has got, and which numbers will never come. What comes back are beats that nobody may have
-    /// heard: without a broker the database can be told directly. They name no void numbers; the next ones do.
+    /// heard: without a broker the database can be told directly. They name no void numbers; the next ones do. With them, whatever is
+    /// heard: beats in the name of processes that died and whose batches lie here.
     pub async fn beat(&self) -> Vec<Batch> {
         let lanes = (0..self.lanes()).map(|lane| self.beat_lane(lane, false));
-        let unheard: Vec<Batch> = futures_util::future::join_all(lanes).await.into_iter().filter_map(Result::err).collect();
+        let mut unheard: Vec<Batch> = futures_util::future::join_all(lanes).await.into_iter().filter_map(Result::err).collect();
         self.show();
+        if let Some(spill) = &self.shared.spill {
+            unheard.extend(self.signs_of_orphans(spill));
+        }
         unheard
     }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Intake, SAFE_WITHIN};
 use crate::clock::now_ms;
 use crate::domain::{Batch, Beat, InstanceId};
-use crate::queue::{Held, Spill};
+use crate::queue::{Held, LaneHolding, Spill};
 
 /// Nobody waits for what is replayed; a broker that has just come back may need a while for its first confirms.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -109,6 +109,17 @@ impl Intake {
         }
         metrics::counter!("groundswell_spill_ballots_replayed_total").increment(ballots);
         pause
+    }
+
+    /// Who died here gives no sign; while batches of it are here, it is not silent, and nothing is counted past them.
+    pub(super) fn signs_of_orphans(&self, spill: &Spill) -> Vec<Batch> {
+        let clock = now_ms();
+        let of_orphans = spill.holding().by_lane.into_iter().filter(|((id, _), _)| *id != self.shared.instance);
+        let sign = |((instance, lane), held): ((InstanceId, u16), LaneHolding)| {
+            let beat = Beat { clock, last: held.highest, void: Vec::new(), ended: false, abandoned: false };
+            Batch { instance, lane, number: 0, accepted_at: clock, ballots: Vec::new(), beat: Some(beat) }
+        };
+        of_orphans.map(sign).collect()
     }
 
     /// Of each process that worked in this directory before and of which nothing is left here: says so down every lane.

@@ -8,7 +8,7 @@ mod spill;
 
 pub use memory::Memory;
 pub use rabbit::{Rabbit, RabbitSettings};
-pub use spill::{Held, Holding, Spill, SpillSettings};
+pub use spill::{Held, Holding, LaneHolding, Spill, SpillSettings};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,6 +3,7 @@
 //! when to replay is decided in `intake`.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -17,9 +18,11 @@ use uuid::Uuid;
 
 use super::NotSafe;
 use crate::domain::{Batch, InstanceId, Millis};
+use crate::error::Error;
 use crate::wire::batch::encode;
 
-/// Requests that may wait for the writer; each is one batch on its way, of which there are at most a few per lane and web thread.
+/// Requests that may wait for the writer. Each lane has one batch on its way, and replay one request: it takes a disk that does not
+/// answer, and batches whose waiters have given up, to fill this.
 const REQUESTS_MAX: usize = 4_096;
 /// Batches and bytes of one commit. The bytes bound how long everybody else waits for it.
 const GROUP_BATCHES_MAX: usize = 512;
@@ -28,6 +31,8 @@ const GROUP_BYTES_MAX: usize = 8 << 20;
 const READ_BYTES_MAX: usize = 4 << 20;
 /// How often a writer with nothing to do looks whether the disk has room again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Pages given back to the disk in one turn (16 MiB): votes that come meanwhile wait no longer than that.
+const PAGES_PER_TURN: u32 = 4_096;
 /// What a row costs beside its message.
 const ROW_BYTES: u64 = 64;
 const FILE: &str = "spill.db";
@@ -85,6 +90,15 @@ pub struct Holding {
     pub oldest: Option<Millis>,
     /// Batches by the process that numbered them; processes that came before and whose books are open are in it with 0.
     pub by_instance: HashMap<InstanceId, u64>,
+    /// Of each lane of a process that holds some.
+    pub by_lane: HashMap<(InstanceId, u16), LaneHolding>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LaneHolding {
+    pub batches: u64,
+    /// The highest number since the lane last held nothing; that one may be with the broker by now.
+    pub highest: u64,
 }
 
 /// One batch in the spill, as the message it would have been.
@@ -135,7 +149,9 @@ impl Spill {
         }
         let state = Arc::new(State { writable: AtomicBool::new(false), holding: Mutex::new(holding), failed: CancellationToken::new() });
         let (requests, receiver) = sync_channel(REQUESTS_MAX);
-        let mut writer = Writer { db, state: state.clone(), settings, full: false };
+        // An earlier process may have had no time to.
+        let shrinks = state.lock().batches == 0;
+        let mut writer = Writer { db, state: state.clone(), settings, full: false, shrinks };
         writer.look();
         std::thread::Builder::new().name("spill".into()).spawn(move || writer.run(&receiver))?;
         Ok(Spill { requests, state })
@@ -210,14 +226,24 @@ struct Writer {
     settings: SpillSettings,
     /// The last write found no room, whatever the file system says of itself.
     full: bool,
+    /// All that was held is gone; the disk gets its space back whenever nobody asks for anything.
+    shrinks: bool,
 }
 
 impl Writer {
     fn run(mut self, requests: &Receiver<Request>) {
         let mut looked = Instant::now();
         loop {
-            let first = match requests.recv_timeout(LOOK_EVERY) {
+            let patience = if self.shrinks { Duration::ZERO } else { LOOK_EVERY };
+            let first = match requests.recv_timeout(patience) {
                 Ok(request) => Some(request),
+                Err(RecvTimeoutError::Timeout) if self.shrinks => {
+                    self.shrink();
+                    if self.state.failed.is_cancelled() {
+                        return;
+                    }
+                    continue;
+                }
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
@@ -262,15 +288,15 @@ impl Writer {
         match request {
             Request::Keep(..) => unreachable!("kept in groups"),
             Request::Oldest { without, batches_max, answer } => {
-                let read = self.oldest(&without, batches_max).map_err(|why| self.note(&why));
+                let read = self.oldest(&without, batches_max).map_err(|why| self.note(why));
                 let _ = answer.send(read);
             }
             Request::Release(held, answer) => {
-                let done = self.release(&held).map_err(|why| self.note(&why));
+                let done = self.release(&held).map_err(|why| self.note(why));
                 let _ = answer.send(done);
             }
             Request::Strike(instance, answer) => {
-                let done = self.db.execute("delete from instance where id = ?1", [instance.0.as_bytes()]).map_err(|why| self.note(&why));
+                let done = self.db.execute("delete from instance where id = ?1", [instance.0.as_bytes()]).map_err(|why| self.note(why));
                 if done.is_ok() {
                     self.state.lock().by_instance.remove(&instance);
                 }
@@ -295,13 +321,14 @@ impl Writer {
         }
         let bytes: u64 = group.iter().map(|(_, body, _)| body.len() as u64 + ROW_BYTES).sum();
         let started = Instant::now();
-        let outcome = self.room_for(bytes).and_then(|()| self.write(&group).map_err(|why| self.note(&why)));
+        let outcome = self.room_for(bytes).and_then(|()| self.write(&group).map_err(|why| self.note(why)));
         match outcome {
             Ok(()) => {
                 metrics::histogram!("groundswell_spill_commit_seconds").record(started.elapsed().as_secs_f64());
                 let mut holding = self.state.lock();
                 for (batch, body, _) in &group {
-                    holding.add(batch.instance, batch.ballots.len() as u64, body.len() as u64 + ROW_BYTES, batch.accepted_at);
+                    let bytes = body.len() as u64 + ROW_BYTES;
+                    holding.add((batch.instance, batch.lane), batch.number, batch.ballots.len() as u64, bytes, batch.accepted_at);
                 }
                 let ballots: u64 = group.iter().map(|(batch, ..)| batch.ballots.len() as u64).sum();
                 metrics::counter!("groundswell_spill_ballots_written_total").increment(ballots);
@@ -367,13 +394,49 @@ impl Writer {
             holding.oldest = oldest;
             holding.batches == 0
         };
-        if is_empty {
-            // The disk gets its space back. Failing that is no harm.
-            let _ = self.db.execute_batch("pragma incremental_vacuum; pragma wal_checkpoint(truncate)");
-            self.look();
-        }
-        self.show();
+        self.shrinks = is_empty;
+        // Pages that are free in the file are room, too.
+        self.look();
         Ok(())
+    }
+
+    /// One turn of giving back.
+    fn shrink(&mut self) {
+        self.shrinks = false;
+        if self.state.lock().batches > 0 {
+            // What is free in the file is used again.
+            return;
+        }
+        match self.give_back() {
+            Ok(0) => self.look(),
+            Ok(_) => self.shrinks = true,
+            Err(why) => _ = self.note(why),
+        }
+    }
+
+    /// How many pages are left to give back.
+    fn give_back(&self) -> rusqlite::Result<u64> {
+        {
+            // Each step gives back one page.
+            let mut vacuum = self.db.prepare(&format!("pragma incremental_vacuum({PAGES_PER_TURN})"))?;
+            let mut steps = vacuum.query([])?;
+            while steps.next()?.is_some() {}
+        }
+        let left = self.number("pragma freelist_count")?;
+        if left == 0 {
+            self.db.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))?;
+        }
+        Ok(left)
+    }
+
+    fn number(&self, pragma: &str) -> rusqlite::Result<u64> {
+        self.db.query_row(pragma, [], |row| row.get::<_, i64>(0)).map(|number| number as u64)
+    }
+
+    /// Bytes in the file that hold nothing: they are written before the file grows. What cannot be read is not counted upon.
+    fn reusable_bytes(&self) -> u64 {
+        let bytes = || -> rusqlite::Result<u64> { Ok(self.number("pragma freelist_count")? * self.number("pragma page_size")?) };
+        bytes().unwrap_or(0)
     }
 
     /// Is there room again? What refused a write is asked by writing.
@@ -386,7 +449,7 @@ impl Writer {
             let written = self.db.execute("insert into look (id, at) values (1, 1) on conflict (id) do update set at = at + 1", []);
             match written {
                 Ok(_) => self.full = false,
-                Err(why) => room = Err(self.note(&why)),
+                Err(why) => room = Err(self.note(why)),
             }
         }
         if room.is_ok() != self.state.writable.swap(room.is_ok(), Ordering::Relaxed) {
@@ -406,26 +469,23 @@ impl Writer {
             tracing::warn!(%why, "the free space of the disk cannot be read");
             DISK_FULL
         })?;
-        if free < self.settings.free_bytes_min + bytes { Err(DISK_FULL) } else { Ok(()) }
+        if free.saturating_add(self.reusable_bytes()) < self.settings.free_bytes_min.saturating_add(bytes) { Err(DISK_FULL) } else { Ok(()) }
     }
 
     /// What an error of SQLite means for whoever waits.
-    fn note(&mut self, why: &rusqlite::Error) -> NotSafe {
-        match why.sqlite_error_code() {
-            // Rolled back, so certainly not written.
-            Some(ErrorCode::DiskFull) => {
+    fn note(&mut self, why: rusqlite::Error) -> NotSafe {
+        match meaning_of(why) {
+            Trouble::Full => {
                 self.full = true;
                 DISK_FULL
             }
-            // After a failed sync nobody knows what of the file is on the disk and what only in memory.
-            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Trouble::Failed(why) => {
                 tracing::error!(%why, "the spill failed");
                 self.state.writable.store(false, Ordering::Relaxed);
                 self.state.failed.cancel();
                 DISK_FAILED
             }
-            // Locked by another program, or read-only: nothing was written, and it may pass.
-            _ => {
+            Trouble::Passing(why) => {
                 tracing::warn!(%why, "nothing can be written to the spill");
                 self.full = true;
                 NotSafe::Refused("the spill cannot be written")
@@ -443,13 +503,37 @@ impl Writer {
     }
 }
 
+#[derive(Debug)]
+enum Trouble {
+    /// Rolled back, so certainly not written.
+    Full,
+    /// After a failed sync nobody knows what of the file is on the disk and what only in memory.
+    Failed(Error),
+    /// Locked by another program, or read-only: nothing was written, and it may pass.
+    Passing(Error),
+}
+
+/// What a failure of the disk is, is answered in one place for all files.
+fn meaning_of(why: rusqlite::Error) -> Trouble {
+    let code = why.sqlite_error_code();
+    match (code, Error::from(why)) {
+        (_, why @ Error::Disk(_)) | (Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase), why) => Trouble::Failed(why),
+        // Of the failures of a file, the one that is none: its index in memory could not grow.
+        (Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure), _) => Trouble::Full,
+        (_, why) => Trouble::Passing(why),
+    }
+}
+
 impl Holding {
-    fn add(&mut self, instance: InstanceId, ballots: u64, bytes: u64, accepted_at: Millis) {
+    fn add(&mut self, lane: (InstanceId, u16), number: u64, ballots: u64, bytes: u64, accepted_at: Millis) {
         self.batches += 1;
         self.ballots += ballots;
         self.bytes += bytes;
         self.oldest.get_or_insert(accepted_at);
-        *self.by_instance.entry(instance).or_default() += 1;
+        *self.by_instance.entry(lane.0).or_default() += 1;
+        let of_lane = self.by_lane.entry(lane).or_default();
+        of_lane.batches += 1;
+        of_lane.highest = of_lane.highest.max(number);
     }
 
     fn take_off(&mut self, held: &Held) {
@@ -457,6 +541,12 @@ impl Holding {
         self.ballots -= held.ballots;
         self.bytes -= held.body.len() as u64 + ROW_BYTES;
         *self.by_instance.entry(held.instance).or_default() -= 1;
+        if let Entry::Occupied(mut of_lane) = self.by_lane.entry((held.instance, held.lane)) {
+            of_lane.get_mut().batches -= 1;
+            if of_lane.get().batches == 0 {
+                of_lane.remove();
+            }
+        }
     }
 }
 
@@ -483,11 +573,12 @@ fn count(db: &Connection) -> rusqlite::Result<Holding> {
     for id in instances.query_map([], |row| row.get::<_, [u8; 16]>(0))? {
         holding.by_instance.insert(InstanceId(Uuid::from_bytes(id?)), 0);
     }
-    let mut held = db.prepare("select instance, accepted_at, ballots, length(body) from held order by id")?;
+    let mut held = db.prepare("select instance, lane, number, accepted_at, ballots, length(body) from held order by id")?;
     let mut rows = held.query([])?;
     while let Some(row) = rows.next()? {
-        let (ballots, bytes): (i64, i64) = (row.get(2)?, row.get(3)?);
-        holding.add(InstanceId(Uuid::from_bytes(row.get(0)?)), ballots as u64, bytes as u64 + ROW_BYTES, row.get(1)?);
+        let (number, ballots, bytes): (i64, i64, i64) = (row.get(2)?, row.get(4)?, row.get(5)?);
+        let lane = (InstanceId(Uuid::from_bytes(row.get(0)?)), row.get(1)?);
+        holding.add(lane, number as u64, ballots as u64, bytes as u64 + ROW_BYTES, row.get(3)?);
     }
     Ok(holding)
 }
@@ -495,4 +586,25 @@ fn count(db: &Connection) -> rusqlite::Result<Holding> {
 fn free_bytes(directory: &Path) -> std::io::Result<u64> {
     let found = rustix::fs::statvfs(directory)?;
     Ok(found.f_bavail * found.f_frsize)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn a_disk_without_room_is_not_taken_for_one_that_fails() {
+        let of = |code| meaning_of(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
+            assert!(matches!(of(code), Trouble::Full), "{code}");
+        }
+        for code in [ffi::SQLITE_IOERR, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_SHORT_READ, ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB] {
+            assert!(matches!(of(code), Trouble::Failed(_)), "{code}");
+        }
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_READONLY, ffi::SQLITE_LOCKED] {
+            assert!(matches!(of(code), Trouble::Passing(_)), "{code}");
+        }
+    }
 }

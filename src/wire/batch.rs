@@ -7,6 +7,7 @@
 //! ```
 //!
 //! A ballot is `[poll, round, voter, ballot, revision, picks]`; picks are written `choice[:weight]` with commas between.
+//! A beat without `void` has none; `"abandoned":true` stands in one that speaks for a process that died, and is left out otherwise.
 
 use std::borrow::Cow;
 

@@ -14,14 +14,14 @@ use crate::support::{Place, until};
 use crate::trouble::{Broker, RESTART, with_own_broker};
 
 /// A small disk of its own. `None` where this user may not mount one.
-struct SmallDisk {
+pub struct SmallDisk {
     directory: TempDir,
 }
 
 const DISK_BYTES: usize = 16 << 20;
 
 impl SmallDisk {
-    fn mount() -> Option<SmallDisk> {
+    pub fn mount() -> Option<SmallDisk> {
         let directory = TempDir::new().unwrap();
         let options = format!("size={DISK_BYTES}");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "groundswell-test"]).arg(directory.path()).stderr(Stdio::null()).status();
@@ -32,7 +32,7 @@ impl SmallDisk {
         None
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.directory.path()
     }
 

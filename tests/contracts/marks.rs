@@ -1,7 +1,14 @@
 //! How far the lanes are worked off: what is missing, what is counted through, and who has not reported.
 
+use std::sync::Arc;
+
+use groundswell::clock::now_ms;
+use groundswell::intake::Intake;
+use groundswell::queue::{Memory, Queue, Spill};
+
 use crate::craft::{NOON, ballot, batch, beat, instance, last_beat, poll_id, with_store};
 use crate::on_both;
+use crate::spill::settings;
 use crate::support::Backend;
 
 /// As the store has it: an instance silent for this long is named instead of waited for.
@@ -23,6 +30,7 @@ on_both![
     a_result_waits_for_an_instance_that_may_hold_votes_until_it_is_forgotten,
     a_result_waits_a_day_at_most_for_an_instance_that_fell_silent,
     the_heir_of_a_dead_instance_closes_its_books,
+    while_batches_of_a_dead_instance_lie_in_a_spill_nothing_is_counted_past_them,
 ];
 
 fn a_number_that_never_came_is_missing_until_it_comes(backend: Backend) {
@@ -230,5 +238,38 @@ fn the_heir_of_a_dead_instance_closes_its_books(backend: Backend) {
         assert_eq!((standing.in_flight(), standing.unreported.len()), (0, 0));
         // Should it have said one safe after all, it would be skipped now: that is why the heir speaks last.
         assert_eq!(store.apply(0, &[numbered(2)], NOON).await.unwrap().redelivered, 1);
+    });
+}
+
+fn while_batches_of_a_dead_instance_lie_in_a_spill_nothing_is_counted_past_them(backend: Backend) {
+    with_store(backend, async |place, store| {
+        let (poll, dead, heir) = (poll_id(), instance(), instance());
+        let numbered = |n: u64| batch(dead, 0, n, vec![ballot(poll, n as u32, 1, "1")]);
+        let died = now_ms() - SILENT_AFTER_MS - 1_000;
+        store.register_instance(dead, 2, died - 1).await.unwrap();
+        store.apply(0, &[numbered(1), numbered(2), numbered(3), beat(dead, 0, died, 5), beat(dead, 1, died, 0)], died).await.unwrap();
+        let spill = Spill::open(settings(place.directory.path()), dead).unwrap();
+        for n in [4, 5] {
+            spill.keep(Arc::new(numbered(n))).await.unwrap();
+        }
+        spill.close().await;
+
+        let spill = Spill::open(settings(place.directory.path()), heir).unwrap();
+        let born = now_ms() - 1;
+        store.register_instance(heir, 2, born).await.unwrap();
+        // A broker that takes nothing: the database is told directly.
+        let queue = Queue::Memory(Memory::new(2));
+        queue.close().await;
+        let intake = Intake::with_spill(queue, Some(spill.clone()), heir, 2, born);
+        store.apply(0, &intake.beat().await, now_ms()).await.unwrap();
+        let standing = store.standing().await.unwrap();
+        assert_eq!(standing.counted_through, died - 1, "votes accepted after this lie in the spill");
+        assert_eq!(standing.missing, [(dead, 0, 4, 5)]);
+
+        // Passed on, nothing of it holds anybody back.
+        store.apply(0, &[numbered(4), numbered(5)], now_ms()).await.unwrap();
+        spill.release(Arc::new(spill.oldest(vec![], 10).await.unwrap())).await.unwrap();
+        assert!(intake.beat().await.iter().all(|sign| sign.instance == heir));
+        assert!(store.standing().await.unwrap().counted_through >= born);
     });
 }

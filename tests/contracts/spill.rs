@@ -15,6 +15,7 @@ use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::craft::{ballot, batch, eventually, instance, poll_id, soon, tally};
+use crate::disk::SmallDisk;
 use crate::queue::{LANES, lanes};
 use crate::support::{Backend, Place, runtime, services_are_there};
 
@@ -109,6 +110,51 @@ fn a_full_spill_refuses_and_takes_again_once_there_is_room() {
         spill.release(Arc::new(held)).await.unwrap();
         assert!(spill.is_writable());
         spill.keep(small(from, 0, 2_000)).await.unwrap();
+    });
+}
+
+/// About 100 KB.
+fn large(from: InstanceId, number: u64) -> Arc<Batch> {
+    let poll = poll_id();
+    Arc::new(batch(from, 0, number, (0..800).map(|voter| ballot(poll, voter, 1, "1")).collect()))
+}
+
+#[test]
+fn an_empty_spill_gives_the_disk_its_space_back() {
+    with_spill(async |directory| {
+        let from = instance();
+        let file_bytes = || std::fs::metadata(directory.join("spill.db")).unwrap().len();
+        let spill = Spill::open(settings(directory), from).unwrap();
+        let mut number = 0;
+        while spill.holding().bytes < 20 << 20 {
+            number += 1;
+            spill.keep(large(from, number)).await.unwrap();
+        }
+        while spill.holds_anything() {
+            spill.release(Arc::new(spill.oldest(vec![], 1_000).await.unwrap())).await.unwrap();
+        }
+        eventually("the file is small again", async || file_bytes() < 1 << 20).await;
+        spill.keep(small(from, 0, number + 1)).await.unwrap();
+        assert_eq!(spill.oldest(vec![], 10).await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn what_is_free_in_the_file_is_room_while_others_are_still_held() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    runtime().block_on(async {
+        let from = instance();
+        let spill = Spill::open(SpillSettings { free_bytes_min: 4 << 20, ..settings(disk.path()) }, from).unwrap();
+        let mut kept = 0;
+        while spill.keep(large(from, kept + 1)).await.is_ok() {
+            kept += 1;
+            assert!(kept < 1_000, "a disk is bounded");
+        }
+        assert!(kept > 20 && !spill.is_writable(), "{kept}");
+        let held = spill.oldest(vec![], (kept / 2) as usize).await.unwrap();
+        spill.release(Arc::new(held)).await.unwrap();
+        assert!(spill.holds_anything() && spill.is_writable());
+        spill.keep(large(from, 1_000)).await.unwrap();
     });
 }
 
