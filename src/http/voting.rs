@@ -109,6 +109,11 @@ async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ba
     let by_clock = poll.closes_at.filter(|at| now_ms() >= *at);
     let ended_by = if ballot.round < poll.round { Some(event.updated_at) } else { poll.closed_at.or(by_clock) };
     let Some(ended_by) = ended_by else { return Err(closed) };
+    // It may have been accepted by another process, or by this one a moment ago, and still be on its way. Once all that was accepted
+    // in time is counted, there is no doubt left. With lanes in this process, nothing is on its way once nobody waits. Asked before the
+    // ballot is looked up: what is counted in between would be in neither answer.
+    let may_be_on_its_way = !site.settings.in_process || site.desk.waiting() > 0;
+    let in_doubt = may_be_on_its_way && site.live.settled_through() < ended_by + CLOSE_GRACE_MS;
     // Unknown, not busy: this ballot may be on its way, and nobody may say that it will not be counted.
     let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Unknown("many ballots are being looked up"))?;
     if let Some(held) = site.store.ballot_of(poll.id, ballot.round, ballot.voter).await.map_err(|_| Error::Unknown("the database is away"))? {
@@ -117,13 +122,7 @@ async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ba
             return Ok(receipt_answer(ballot.ballot.0, held.accepted_at, true));
         }
     }
-    // It may have been accepted by another process, or by this one a moment ago, and still be on its way. Once all that was accepted
-    // in time is counted, there is no doubt left. With lanes in this process, nothing is on its way once nobody waits.
-    let may_be_on_its_way = !site.settings.in_process || site.desk.waiting() > 0;
-    if may_be_on_its_way && site.live.settled_through() < ended_by + CLOSE_GRACE_MS {
-        return Err(Error::Unknown("the last votes are being counted"));
-    }
-    Err(closed)
+    Err(if in_doubt { Error::Unknown("the last votes are being counted") } else { closed })
 }
 
 /// Written by hand: the answer of every vote is two values in a constant frame.
