@@ -296,10 +296,11 @@ impl Live {
     /// Loads and draws the event the first time; many readers at once wait for the one that does.
     async fn loaded<'e>(&self, id: EventId, entry: &'e Entry) -> Result<&'e Loaded> {
         let loaded = entry.loaded.get_or_try_init(|| async {
+            // Before the counts: the other way round, the last votes could fall between the two, and a result be called final without them.
+            let through = Through { counted: self.counted_through(), settled: self.settled_through() };
             let event = self.shared.store.event(id).await?;
             let polls: Vec<PollId> = event.all_polls().collect();
             let tallies = self.shared.store.tallies(polls).await?;
-            let through = Through { counted: self.counted_through(), settled: self.settled_through() };
             let now = now_ms();
             let drawn = draw::draw(&event, &tallies, now, through, REFRESH_MS, join_url(&self.shared.public_url, &event));
             Ok::<_, Error>(Loaded {
