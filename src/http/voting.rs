@@ -69,15 +69,15 @@ fn secured(mut answer: HttpResponse) -> HttpResponse {
 /// A vote. 202 means safe.
 async fn cast(request: &HttpRequest, poll: &str, payload: Payload) -> Result<HttpResponse> {
     let site: &Site = request.app_data::<Data<Site>>().expect("every worker has one");
-    let now = now_ms();
-    let pass = pass_of(request, site, now);
+    let pass = pass_of(request, site, now_ms());
     // Read before anything is refused: what is left unread would cost the phone its connection.
     let body = read_ballot(request, payload).await?;
     let pass = pass?;
-    let found = find_poll(site, &pass, poll, now).await?;
+    let found = find_poll(site, &pass, poll, now_ms()).await?;
     let poll = found.poll();
     let ballot = parse::<BallotBody<'_>>(&body)?.into_ballot(poll, pass.voter)?;
-    match check_open(&found.event, poll, &ballot, now) {
+    // What came before took its time, a slow phone's body up to ten seconds: only now is the vote cast.
+    match check_open(&found.event, poll, &ballot, now_ms()) {
         Ok(()) => {}
         Err(closed @ Error::Conflict(_)) => return Box::pin(repeat_after_close(site, &found.event, poll, &ballot, closed)).await,
         Err(other) => return Err(other),

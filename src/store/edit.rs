@@ -17,8 +17,9 @@ pub struct Stamp {
     pub audit_id: i64,
 }
 
-/// An edit that waited longer than this for the database moves its time on. Less is covered by the grace after a close.
-const WAIT_COVERED: Duration = Duration::from_millis(500);
+/// An edit that waited longer than this for the database moves its time on. Less is covered by the grace after a close, together with
+/// what the other processes take to hear of it (two ticks of 150 ms): 500 ms in all, and the rest of the grace is the line's.
+const WAIT_COVERED: Duration = Duration::from_millis(200);
 
 impl Stamp {
     /// With the lock of all edits in hand: a close that had to wait must not bear an earlier time than the votes accepted meanwhile.
