@@ -512,8 +512,14 @@ impl<'a> PlannedEdit<'a> {
         }
         let rules_change =
             edit.min.is_some_and(|m| m != now.limits.min) || edit.max.is_some_and(|m| m != now.limits.max) || edit.change.is_some_and(|c| c != now.change);
-        if rules_change && now.locked {
-            return Err(locked());
+        if rules_change {
+            if now.locked {
+                return Err(locked());
+            }
+            // Votes on their way were accepted under the rules as they are.
+            if now.state == PollState::Open {
+                return Err(Error::conflict("poll_open", "Close the poll before changing its rules."));
+            }
         }
         // A limit nobody set follows the number of choices.
         let followed = |limit: u16| if usize::from(limit) >= now.choices.len() { count as u16 } else { limit.min(count as u16) };
