@@ -110,10 +110,9 @@ async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ba
     let ended_by = if ballot.round < poll.round { Some(event.updated_at) } else { poll.closed_at.or(by_clock) };
     let Some(ended_by) = ended_by else { return Err(closed) };
     // It may have been accepted by another process, or by this one a moment ago, and still be on its way. Once all that was accepted
-    // in time is counted, there is no doubt left. With lanes in this process, nothing is on its way once nobody waits. Asked before the
-    // ballot is looked up: what is counted in between would be in neither answer.
-    let may_be_on_its_way = !site.settings.in_process || site.desk.waiting() > 0;
-    let in_doubt = may_be_on_its_way && site.live.settled_through() < ended_by + CLOSE_GRACE_MS;
+    // in time is counted, there is no doubt left. With lanes in this process there is none either once the lanes are empty. Asked before
+    // the ballot is looked up: what is counted in between would be in neither answer.
+    let in_doubt = site.desk.may_hold_ballots() && site.live.settled_through() < ended_by + CLOSE_GRACE_MS;
     // Unknown, not busy: this ballot may be on its way, and nobody may say that it will not be counted.
     let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Unknown("many ballots are being looked up"))?;
     if let Some(held) = site.store.ballot_of(poll.id, ballot.round, ballot.voter).await.map_err(|_| Error::Unknown("the database is away"))? {

@@ -50,9 +50,9 @@ impl Desk {
         self.inner.intake.is_ready()
     }
 
-    /// Ballots of the whole process that wait to become safe.
-    pub fn waiting(&self) -> usize {
-        self.inner.intake.waiting()
+    /// May a ballot, of any process whose lanes these are, be accepted and not counted yet?
+    pub fn may_hold_ballots(&self) -> bool {
+        self.inner.intake.may_hold_ballots()
     }
 
     pub fn lanes(&self) -> u16 {
