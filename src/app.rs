@@ -177,7 +177,6 @@ impl Application {
             trusted_proxies: config.trusted_proxies.clone(),
             api_token_hash: config.api_token.as_ref().map(|t| http::sha256(t.as_bytes())),
             setup_token,
-            in_process: self.queue.is_in_process(),
         };
         let shared = Shared::new(settings, store.clone(), live.clone(), passes, limits.clone(), self.leaving.clone(), stop.clone());
         let (for_workers, for_desks) = (shared.clone(), intake.clone());

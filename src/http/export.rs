@@ -127,11 +127,12 @@ struct Report {
 
 async fn report(site: &Site, poll: &str, round: Option<u32>) -> Result<Report> {
     let (event, id) = event_of(site, poll).await?;
+    // Before the counts: the other way round, the last votes could fall between the two, and a result be called final without them.
+    let standing = site.store.standing().await?;
     let event = site.store.event(event).await?;
     let mut poll = find(&event, id)?.clone();
     let history = site.store.history(id).await?;
     let tallies = site.store.tallies(vec![id]).await?;
-    let standing = site.store.standing().await?;
     let round = round.unwrap_or(poll.round);
     if round == 0 || round > poll.round {
         return Err(round_unknown());

@@ -23,8 +23,6 @@ pub struct SiteSettings {
     pub api_token_hash: Option<[u8; 32]>,
     /// The one-time setup link's token.
     pub setup_token: String,
-    /// Lanes are in this process: what was accepted is counted, and nothing is on its way elsewhere.
-    pub in_process: bool,
 }
 
 impl SiteSettings {

@@ -69,15 +69,15 @@ fn secured(mut answer: HttpResponse) -> HttpResponse {
 /// A vote. 202 means safe.
 async fn cast(request: &HttpRequest, poll: &str, payload: Payload) -> Result<HttpResponse> {
     let site: &Site = request.app_data::<Data<Site>>().expect("every worker has one");
-    let now = now_ms();
-    let pass = pass_of(request, site, now);
+    let pass = pass_of(request, site, now_ms());
     // Read before anything is refused: what is left unread would cost the phone its connection.
     let body = read_ballot(request, payload).await?;
     let pass = pass?;
-    let found = find_poll(site, &pass, poll, now).await?;
+    let found = find_poll(site, &pass, poll, now_ms()).await?;
     let poll = found.poll();
     let ballot = parse::<BallotBody<'_>>(&body)?.into_ballot(poll, pass.voter)?;
-    match check_open(&found.event, poll, &ballot, now) {
+    // What came before took its time, a slow phone's body up to ten seconds: only now is the vote cast.
+    match check_open(&found.event, poll, &ballot, now_ms()) {
         Ok(()) => {}
         Err(closed @ Error::Conflict(_)) => return Box::pin(repeat_after_close(site, &found.event, poll, &ballot, closed)).await,
         Err(other) => return Err(other),
@@ -109,6 +109,10 @@ async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ba
     let by_clock = poll.closes_at.filter(|at| now_ms() >= *at);
     let ended_by = if ballot.round < poll.round { Some(event.updated_at) } else { poll.closed_at.or(by_clock) };
     let Some(ended_by) = ended_by else { return Err(closed) };
+    // It may have been accepted by another process, or by this one a moment ago, and still be on its way. Once all that was accepted
+    // in time is counted, there is no doubt left. With lanes in this process there is none either once the lanes are empty. Asked before
+    // the ballot is looked up: what is counted in between would be in neither answer.
+    let in_doubt = site.desk.may_hold_ballots() && site.live.settled_through() < ended_by + CLOSE_GRACE_MS;
     // Unknown, not busy: this ballot may be on its way, and nobody may say that it will not be counted.
     let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Unknown("many ballots are being looked up"))?;
     if let Some(held) = site.store.ballot_of(poll.id, ballot.round, ballot.voter).await.map_err(|_| Error::Unknown("the database is away"))? {
@@ -117,13 +121,7 @@ async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ba
             return Ok(receipt_answer(ballot.ballot.0, held.accepted_at, true));
         }
     }
-    // It may have been accepted by another process, or by this one a moment ago, and still be on its way. Once all that was accepted
-    // in time is counted, there is no doubt left. With lanes in this process, nothing is on its way once nobody waits.
-    let may_be_on_its_way = !site.settings.in_process || site.desk.waiting() > 0;
-    if may_be_on_its_way && site.live.settled_through() < ended_by + CLOSE_GRACE_MS {
-        return Err(Error::Unknown("the last votes are being counted"));
-    }
-    Err(closed)
+    Err(if in_doubt { Error::Unknown("the last votes are being counted") } else { closed })
 }
 
 /// Written by hand: the answer of every vote is two values in a constant frame.

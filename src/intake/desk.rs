@@ -50,9 +50,9 @@ impl Desk {
         self.inner.intake.is_ready()
     }
 
-    /// Ballots of the whole process that wait to become safe.
-    pub fn waiting(&self) -> usize {
-        self.inner.intake.waiting()
+    /// May a ballot, of any process whose lanes these are, be accepted and not counted yet?
+    pub fn may_hold_ballots(&self) -> bool {
+        self.inner.intake.may_hold_ballots()
     }
 
     pub fn lanes(&self) -> u16 {
@@ -65,7 +65,7 @@ impl Desk {
         if !self.inner.intake.is_ready() {
             return Err(Error::Busy("no vote can be made safe at the moment"));
         }
-        // Each desk has the whole room for itself: it fills when batches stop coming back, which all desks feel alike.
+        // Each desk has an equal part of the room: it fills when batches stop coming back, which all desks feel alike.
         if self.inner.waiting.count() >= WAITING_MAX / self.inner.intake.desks() {
             return Err(Error::Busy("the waiting room is full"));
         }

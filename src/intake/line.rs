@@ -3,12 +3,20 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::{BATCH_BALLOTS_MAX, Intake};
-use crate::domain::{Ballot, Millis};
+use crate::domain::{Ballot, CLOSE_GRACE_MS, Millis};
 use crate::error::Error;
+
+/// How long a web process may take to learn of a close: see `store::edit::WAIT_COVERED` and the ticks of `live`.
+const LEARN_MS: Millis = 500;
+/// Ballots that stood in line for longer are refused instead of sent. Their poll was open when they joined; the batch is stamped when it
+/// leaves, and must not turn out later than the grace after a close allows.
+const IN_LINE_MAX: Duration = Duration::from_millis((CLOSE_GRACE_MS - LEARN_MS) as u64);
 
 /// When the batch was closed, and whether it is in the tally already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +66,7 @@ struct Standing {
 /// What one thread handed over in one turn.
 struct Part {
     ballots: Vec<Ballot>,
+    joined: Instant,
     outcome: oneshot::Sender<Outcome>,
 }
 
@@ -82,6 +91,18 @@ impl Line {
         (count > 0).then(|| standing.parts.drain(..count).collect())
     }
 
+    /// Nobody carries any more: who stands here would stand for ever. None of them has a number yet, so a refusal is the truth.
+    fn abandon(&self) {
+        // While a panic unwinds, another one would end the process.
+        let Ok(mut standing) = self.0.lock() else { return };
+        standing.carried = false;
+        let parts = std::mem::take(&mut standing.parts);
+        drop(standing);
+        for part in parts {
+            let _ = part.outcome.send(Outcome::Busy("something went wrong on our side"));
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Standing> {
         self.0.lock().expect("nothing panics while holding the line")
     }
@@ -91,7 +112,7 @@ impl Intake {
     /// Joins the lane's line and waits for what becomes of it. At most `BATCH_BALLOTS_MAX` ballots.
     pub(super) async fn hand_over(&self, lane: u16, ballots: Vec<Ballot>) -> Outcome {
         let (outcome, known) = oneshot::channel();
-        if self.line(lane).join(Part { ballots, outcome }) {
+        if self.line(lane).join(Part { ballots, joined: Instant::now(), outcome }) {
             // On the runtime of the process: this thread may be one of those that stop first.
             self.shared.runtime.spawn(self.clone().carry(lane));
         }
@@ -99,12 +120,21 @@ impl Intake {
     }
 
     async fn carry(self, lane: u16) {
-        while let Some(parts) = self.line(lane).next() {
+        let carrying = Carrying(self.line(lane));
+        while let Some(parts) = carrying.0.next() {
             let mut ballots = Vec::with_capacity(parts.iter().map(|part| part.ballots.len()).sum());
             let mut waiting = Vec::with_capacity(parts.len());
             for part in parts {
+                if part.joined.elapsed() > IN_LINE_MAX {
+                    metrics::counter!("groundswell_ballots_refused_total").increment(part.ballots.len() as u64);
+                    let _ = part.outcome.send(Outcome::Busy("the votes before this one take too long"));
+                    continue;
+                }
                 ballots.extend(part.ballots);
                 waiting.push(part.outcome);
+            }
+            if ballots.is_empty() {
+                continue;
             }
             let outcome = Outcome::of(self.send(lane, ballots).await);
             for thread in waiting {
@@ -112,5 +142,16 @@ impl Intake {
                 let _ = thread.send(outcome);
             }
         }
+        // The line is empty and knows that nobody carries; another may be carrying already.
+        std::mem::forget(carrying);
+    }
+}
+
+/// Dropped only when the carrying breaks off: by a panic, or with the runtime.
+struct Carrying<'l>(&'l Line);
+
+impl Drop for Carrying<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }

@@ -119,6 +119,11 @@ impl Intake {
         desks.iter().map(|desk| desk.0.load(Ordering::Acquire)).sum()
     }
 
+    /// May a ballot be on its way to the tally? First those who wait, then the queue: a ballot goes from here to there.
+    pub fn may_hold_ballots(&self) -> bool {
+        self.waiting() > 0 || self.shared.queue.may_hold_ballots()
+    }
+
     /// A desk takes ballots on one thread. Each web worker has its own.
     pub fn desk(&self) -> Desk {
         Desk::new(self.clone())

@@ -218,10 +218,17 @@ impl Live {
         // Which events are older here than the index says? Not only those of this pulse: one may have been edited while it was
         // being loaded for the first time.
         let stale: Vec<(EventId, Arc<Entry>)> = {
-            let mut index = self.shared.index.write().expect("never poisoned");
-            index.take_in(&pulse.edited);
-            let mut entries = self.shared.entries.write().expect("never poisoned");
-            entries.retain(|id, entry| !entry.loaded.initialized() || index.edition_of(*id).is_some());
+            if !pulse.edited.is_empty() {
+                self.shared.index.write().expect("never poisoned").take_in(&pulse.edited);
+            }
+            // Every reader passes here: they are kept waiting only when an entry must go.
+            let index = self.shared.index.read().expect("never poisoned");
+            let is_deleted = |id: &EventId, entry: &Entry| entry.loaded.initialized() && index.edition_of(*id).is_none();
+            let any = self.shared.entries.read().expect("never poisoned").iter().any(|(id, entry)| is_deleted(id, entry));
+            if any {
+                self.shared.entries.write().expect("never poisoned").retain(|id, entry| !is_deleted(id, entry));
+            }
+            let entries = self.shared.entries.read().expect("never poisoned");
             let is_stale = |id: &EventId, entry: &Entry| entry.loaded.get().is_some_and(|l| Some(l.event().edition) < index.edition_of(*id));
             entries.iter().filter(|(id, entry)| is_stale(id, entry)).map(|(id, entry)| (*id, entry.clone())).collect()
         };
@@ -296,10 +303,11 @@ impl Live {
     /// Loads and draws the event the first time; many readers at once wait for the one that does.
     async fn loaded<'e>(&self, id: EventId, entry: &'e Entry) -> Result<&'e Loaded> {
         let loaded = entry.loaded.get_or_try_init(|| async {
+            // Before the counts: the other way round, the last votes could fall between the two, and a result be called final without them.
+            let through = Through { counted: self.counted_through(), settled: self.settled_through() };
             let event = self.shared.store.event(id).await?;
             let polls: Vec<PollId> = event.all_polls().collect();
             let tallies = self.shared.store.tallies(polls).await?;
-            let through = Through { counted: self.counted_through(), settled: self.settled_through() };
             let now = now_ms();
             let drawn = draw::draw(&event, &tallies, now, through, REFRESH_MS, join_url(&self.shared.public_url, &event));
             Ok::<_, Error>(Loaded {

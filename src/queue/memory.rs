@@ -2,7 +2,7 @@
 //! after its commit. So the 202 of an embedded server means "in the database".
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, oneshot};
@@ -25,6 +25,8 @@ struct Shared {
     /// The consumer cannot get rid of what it took (the database is away, or its disk is full), or all is closed. Read for every vote, so
     /// not behind the lock.
     stuck: AtomicBool,
+    /// Ballots in the lanes, or taken and not acknowledged. Whoever published them may have stopped waiting.
+    held: Arc<AtomicUsize>,
 }
 
 struct Lanes {
@@ -49,13 +51,30 @@ struct Waiting {
     batch: Arc<Batch>,
     redelivered: bool,
     safe: oneshot::Sender<()>,
+    _held: Held,
+}
+
+/// Counts the ballots of a batch until it is acknowledged or thrown away.
+struct Held(Arc<AtomicUsize>, usize);
+
+impl Held {
+    fn new(held: &Arc<AtomicUsize>, ballots: usize) -> Held {
+        held.fetch_add(ballots, Ordering::AcqRel);
+        Held(held.clone(), ballots)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::AcqRel);
+    }
 }
 
 impl Memory {
     pub fn new(lanes: u16) -> Memory {
         let waiting = (0..lanes).map(|_| VecDeque::new()).collect();
         let lanes = Lanes { waiting, owners: vec![None; usize::from(lanes)], consumers: 0, places: 0, closed: false };
-        Memory { shared: Arc::new(Shared { lanes: Mutex::new(lanes), arrived: Notify::new(), stuck: AtomicBool::new(false) }) }
+        Memory { shared: Arc::new(Shared { lanes: Mutex::new(lanes), arrived: Notify::new(), stuck: AtomicBool::new(false), held: Arc::default() }) }
     }
 
     pub(super) async fn publish(&self, batch: Arc<Batch>) -> Result<Safe, NotSafe> {
@@ -69,7 +88,8 @@ impl Memory {
                 return Err(NotSafe::Refused("the lane is full"));
             }
             lanes.places += 1;
-            let waiting = Waiting { place: lanes.places, batch, redelivered: false, safe };
+            let held = Held::new(&self.shared.held, batch.ballots.len());
+            let waiting = Waiting { place: lanes.places, batch, redelivered: false, safe, _held: held };
             lanes.waiting[usize::from(waiting.batch.lane)].push_back(waiting);
         }
         self.shared.arrived.notify_waiters();
@@ -88,6 +108,10 @@ impl Memory {
 
     pub(super) fn is_ready(&self) -> bool {
         !self.shared.stuck.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn holds_ballots(&self) -> bool {
+        self.shared.held.load(Ordering::Acquire) > 0
     }
 
     /// Takes no more. What is there is still consumed: somebody waits for each of them.

@@ -74,6 +74,14 @@ impl Queue {
         }
     }
 
+    /// May ballots be on their way to the tally? What a broker holds for all processes, nobody here can say.
+    pub fn may_hold_ballots(&self) -> bool {
+        match self {
+            Queue::Memory(memory) => memory.holds_ballots(),
+            Queue::Rabbit(_) => true,
+        }
+    }
+
     pub fn is_in_process(&self) -> bool {
         matches!(self, Queue::Memory(_))
     }

@@ -17,8 +17,9 @@ pub struct Stamp {
     pub audit_id: i64,
 }
 
-/// An edit that waited longer than this for the database moves its time on. Less is covered by the grace after a close.
-const WAIT_COVERED: Duration = Duration::from_millis(500);
+/// An edit that waited longer than this for the database moves its time on. Less is covered by the grace after a close, together with
+/// what the other processes take to hear of it (two ticks of 150 ms): 500 ms in all, and the rest of the grace is the line's.
+const WAIT_COVERED: Duration = Duration::from_millis(200);
 
 impl Stamp {
     /// With the lock of all edits in hand: a close that had to wait must not bear an earlier time than the votes accepted meanwhile.
@@ -511,8 +512,14 @@ impl<'a> PlannedEdit<'a> {
         }
         let rules_change =
             edit.min.is_some_and(|m| m != now.limits.min) || edit.max.is_some_and(|m| m != now.limits.max) || edit.change.is_some_and(|c| c != now.change);
-        if rules_change && now.locked {
-            return Err(locked());
+        if rules_change {
+            if now.locked {
+                return Err(locked());
+            }
+            // Votes on their way were accepted under the rules as they are.
+            if now.state == PollState::Open {
+                return Err(Error::conflict("poll_open", "Close the poll before changing its rules."));
+            }
         }
         // A limit nobody set follows the number of choices.
         let followed = |limit: u16| if usize::from(limit) >= now.choices.len() { count as u16 } else { limit.min(count as u16) };

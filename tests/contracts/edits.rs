@@ -30,6 +30,7 @@ on_both![
     a_removed_choice_is_hidden_and_its_number_never_used_again,
     an_edit_cannot_take_a_choice_away_by_naming_another_twice,
     choices_neither_come_nor_go_while_a_poll_is_open,
+    rules_stay_while_a_poll_is_open,
     limits_follow_the_choices,
     polls_stand_in_the_order_given,
     a_new_round_is_empty_and_keeps_the_old_one,
@@ -328,6 +329,19 @@ fn choices_neither_come_nor_go_while_a_poll_is_open(backend: Backend) {
         assert_eq!(refusal(store.edit_poll(event.id, poll, fewer(), stamp()).await), "poll_open");
         store.set_poll_state(event.id, poll, PollState::Closed, stamp()).await.unwrap();
         assert_eq!(store.edit_poll(event.id, poll, fewer(), stamp()).await.unwrap().polls[0].choices.len(), 2);
+    });
+}
+
+/// A vote may have been accepted and not counted yet: nothing is locked, and all the same it was cast under these rules.
+fn rules_stay_while_a_poll_is_open(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (event, poll) = event_with_poll(&store).await;
+        let edit = async |edit| store.edit_poll(event.id, poll, edit, stamp()).await;
+        let change = |change| PollEdit { change: Some(change), ..PollEdit::default() };
+        assert_eq!(refusal(edit(change(false)).await), "poll_open");
+        edit(change(true)).await.expect("said again, nothing changes");
+        store.set_poll_state(event.id, poll, PollState::Closed, stamp()).await.unwrap();
+        assert!(!edit(change(false)).await.unwrap().polls[0].change);
     });
 }
 

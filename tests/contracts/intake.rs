@@ -6,19 +6,20 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use groundswell::clock::now_ms;
-use groundswell::domain::{InstanceId, Millis, PollId};
+use groundswell::domain::{Ballot, InstanceId, Millis, PollId, PollState};
 use groundswell::error::Error;
 use groundswell::intake::{Desk, Intake, Receipt, WAITING_MAX};
-use groundswell::queue::Queue;
+use groundswell::queue::{Memory, Queue};
 use groundswell::store::Store;
 use groundswell::tally::Worker;
 use lapin::options::QueueDeleteOptions;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::craft::{assert_proven, ballot, batch, eventually, instance, poll_id, soon, tally, voter};
+use crate::craft::{assert_proven, ballot, batch, event_with_poll, eventually, instance, poll_id, soon, stamp, tally, voter};
 use crate::on_both;
 use crate::queue::{LANES, lanes};
 use crate::support::{Backend, Place, runtime};
@@ -32,6 +33,52 @@ on_both![
     the_last_beat_ends_the_instance,
     a_receipt_is_later_than_every_beat_before_it,
 ];
+
+/// A ballot stands in line behind a batch that takes three seconds, and the poll closes right after it was let in. It is refused: a
+/// receipt stamped when it leaves would be late, and its vote not counted.
+#[test]
+fn a_vote_accepted_behind_a_stalled_batch_is_never_late() {
+    with_intake(Backend::Embedded, async |scene| {
+        let (event, poll) = event_with_poll(&scene.store).await;
+        let desk = scene.desk();
+        let mut consumer = scene.queue.consume((0..LANES).collect());
+        let first = spawn_local(&desk, ballot(poll, 1, 1, "1"));
+        let held = soon("the first batch", consumer.take(10_000)).await.expect("it is there");
+        let second = spawn_local(&desk, ballot(poll, 2, 1, "2"));
+        eventually("both wait", async || scene.intake.waiting() == 2).await;
+        scene.store.set_poll_state(event.id, poll, PollState::Closed, stamp()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        // Back into the lane, and on to somebody who counts.
+        drop(held);
+        consumer.close().await;
+        let counting = scene.count();
+        let answers = [soon("the first", first).await.unwrap(), soon("the second", second).await.unwrap()];
+        let accepted = answers.iter().filter(|answer| answer.is_ok()).count() as i64;
+        counting.end().await;
+        let books = tally(&scene.store, poll).await.books;
+        assert_eq!((books.late, books.counted), (0, accepted), "what was accepted is counted: {answers:?}");
+        assert!(matches!(answers[1], Err(Error::Busy(_))), "{:?}", answers[1]);
+    });
+}
+
+fn spawn_local(desk: &Rc<Desk>, ballot: Ballot) -> JoinHandle<Result<Receipt, Error>> {
+    let desk = desk.clone();
+    tokio::task::spawn_local(async move { desk.accept(0, ballot).await })
+}
+
+/// The queue has one lane and the intake two, so whoever carries a batch of the second one panics.
+#[test]
+fn a_carrier_that_panics_leaves_nobody_standing_in_line() {
+    runtime().block_on(LocalSet::new().run_until(async {
+        let intake = Intake::new(Queue::Memory(Memory::new(1)), instance(), 2);
+        let desk = Rc::new(intake.desk());
+        for n in 0..3 {
+            let answer = soon("an answer", desk.accept(1, ballot(poll_id(), n, 1, "1"))).await;
+            assert!(matches!(answer, Err(Error::Unknown(_) | Error::Busy(_))), "{answer:?}");
+        }
+        assert_eq!(intake.waiting(), 0);
+    }));
+}
 
 struct Scene {
     place: Place,

@@ -33,6 +33,26 @@ fn a_server_that_cannot_store_says_so_and_recovers_by_itself() {
     until("both are counted", || books(&hall, &poll)[1] == 2);
 }
 
+/// A batch that nobody waits for any more still lies in its lane. The same vote again is not refused for certain: it will be counted.
+#[test]
+fn a_vote_that_is_still_in_its_lane_is_in_doubt_after_the_close() {
+    let hall = Hall::open(Backend::Embedded);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    let voter = event.voter(&hall);
+    let closes_at = groundswell::clock::now_ms() + 3_000;
+    hall.office("PATCH", &format!("/api/v1/polls/{poll}"), json!({"closes_at": closes_at})).expect(200);
+    until("the phones know when it closes", || event.live(&hall)["polls"][0]["closes_at"] == closes_at);
+    let runtime = runtime();
+    let mut holder = hold(&runtime, &hall.place.database_url);
+    assert_eq!(voter.vote(&hall, &poll, 1, 1, &[1]).status, 504, "nobody knows what becomes of it");
+    assert!(groundswell::clock::now_ms() > closes_at);
+    assert_eq!(voter.vote(&hall, &poll, 1, 1, &[1]).status, 504, "it is in its lane still");
+    runtime.block_on(async { holder.execute("rollback").await.unwrap() });
+    until("it is counted", || books(&hall, &poll)[1] == 1);
+    assert_eq!(voter.vote(&hall, &poll, 1, 1, &[1]).expect(202).json()["status"], "counted");
+}
+
 #[test]
 fn a_stop_does_not_wait_for_a_database_that_is_away() {
     let hall = Hall::open(Backend::Embedded);

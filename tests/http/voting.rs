@@ -131,6 +131,34 @@ fn of_a_thousand_changes_at_once_the_highest_revision_counts(backend: Backend) {
     assert_eq!(votes(&hall, &poll).iter().sum::<u64>(), 1);
 }
 
+/// The head of a vote comes before the close and its body after: it was not cast in time.
+#[test]
+fn a_vote_whose_body_comes_after_the_close_is_refused() {
+    let hall = Hall::open(Backend::Embedded);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    let voter = event.voter(&hall);
+    let closes_at = groundswell::clock::now_ms() + 1_000;
+    hall.office("PATCH", &format!("/api/v1/polls/{poll}"), json!({"closes_at": closes_at})).expect(200);
+    until("the phones know when it closes", || event.live(&hall)["polls"][0]["closes_at"] == closes_at);
+    let body = ballot_of(&poll, 1, 1, &[1]).to_string();
+    let mut stream = TcpStream::connect(hall.address).expect("the server listens");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout can be set");
+    let head = format!(
+        "POST /api/v1/polls/{poll}/ballots HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        voter.bearer,
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("the server reads");
+    assert!(groundswell::clock::now_ms() < closes_at, "the head came too late for this test to say anything");
+    std::thread::sleep(Duration::from_millis((closes_at - groundswell::clock::now_ms()).max(0) as u64 + 100));
+    stream.write_all(body.as_bytes()).expect("the server reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("poll_closed"), "{answer}");
+    assert_eq!(votes(&hall, &poll), [0, 0, 0]);
+}
+
 /// Every body on a connection of its own, all sent before the first answer is read.
 fn all_at_once(server: &Server, poll: &str, bearer: &str, bodies: impl Iterator<Item = String>) -> Vec<u16> {
     rlimit::increase_nofile_limit(16_384).expect("files for a thousand connections");
