@@ -259,6 +259,15 @@ fn ballots_come_as_a_table_of_any_length(backend: Backend) {
     }
 }
 
+/// The quiet kind of show: longer than a server waits for the first word on a connection.
+#[test]
+fn a_slow_audience_on_many_connections_is_answered_to_the_last() {
+    let hall = Hall::open(Backend::Embedded);
+    let plan = Plan { voters: 50, connections: 50, over: Duration::from_secs(15), shape: Shape::Step, change: 0.0, repeat: 0.0, ..plan(&hall) };
+    let a = rehearse(&plan, |_| {}).expect("it runs").answers;
+    assert_eq!((a.people, a.refused, a.resets, a.timeouts, a.statuses.get(&408)), (50, 0, 0, 0, None), "{a:?}");
+}
+
 #[test]
 fn a_host_that_is_not_this_machine_is_refused_unless_it_is_ones_own() {
     let directory = tempfile::TempDir::new().expect("a directory");
