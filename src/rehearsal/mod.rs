@@ -80,6 +80,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LEAD: Duration = Duration::from_millis(30);
 /// Counting that makes no progress for this long has stopped.
 const COUNTING_STANDS_STILL: Duration = Duration::from_secs(60);
+/// Where the presenter's stream says nothing for so long, the document is asked for, and again each time.
+const STREAM_SILENT: Duration = Duration::from_secs(2);
 /// The last document reaches viewers within this time after the results are final, or it does not.
 const LAST_EVENT_WITHIN: Duration = Duration::from_secs(5);
 /// A server's clock may be behind ours by at most this.
@@ -133,8 +135,33 @@ pub enum Moment {
     },
 }
 
-/// Runs to its end, or to the stop, after which what was sent is still checked.
+/// Runs to its end, or to the stop, after which what was sent is still checked; and removes what it made.
 pub async fn run(plan: &Plan, stop: CancellationToken, tell: &(dyn Fn(Moment) + Sync)) -> anyhow::Result<Report> {
+    Ok(hold(plan, stop, tell).await?.leave(tell).await)
+}
+
+/// A rehearsal that is over, and still there: the report is worth keeping before anything else may fail.
+pub struct Held {
+    pub report: Report,
+    stage: Stage,
+    office: Client,
+    keep: bool,
+}
+
+impl Held {
+    /// Removes the rehearsal, if it is ours to remove. Where that fails, the report says so.
+    pub async fn leave(self, tell: &(dyn Fn(Moment) + Sync)) -> Report {
+        let Held { mut report, stage, office, keep } = self;
+        let ballots = report.books.counted.max(0) as u64;
+        if let Err(why) = stage.leave(&office, keep, ballots, tell).await {
+            report.warnings.push(format!("{why:#}"));
+        }
+        report
+    }
+}
+
+/// Without the removal. One that could not be held to its end is removed all the same.
+pub async fn hold(plan: &Plan, stop: CancellationToken, tell: &(dyn Fn(Moment) + Sync)) -> anyhow::Result<Held> {
     let target = Target::resolve(&plan.url).await?;
     ensure!(
         target.is_loopback() || plan.i_operate_this_server,
@@ -150,20 +177,14 @@ pub async fn run(plan: &Plan, stop: CancellationToken, tell: &(dyn Fn(Moment) + 
     let office = Client::new(target.clone(), Some(plan.token.clone()));
     let stage = Stage::prepare(&office, plan).await?;
     tell(Moment::Begun { event: stage.event.clone(), code: stage.code.clone(), join_url: stage.join_url.clone() });
-    let outcome = on_stage(plan, &stage, &office, target, stop, tell).await;
-    if !stage.ours || plan.keep {
-        tell(Moment::Kept { event: stage.event.clone() });
-    } else {
-        let ballots = outcome.as_ref().map_or(0, |report| report.books.counted.max(0) as u64);
-        tell(Moment::Removing { ballots });
-        let removed =
-            stage.remove(&office).await.with_context(|| format!("the rehearsal {} is still there; DELETE /api/v1/events/{0} removes it", stage.event));
-        // What went wrong before matters more.
-        if outcome.is_ok() {
-            removed?;
-        }
+    match on_stage(plan, &stage, &office, target, stop, tell).await {
+        Ok(report) => Ok(Held { report, stage, office, keep: plan.keep }),
+        Err(why) => Err(match stage.leave(&office, plan.keep, 0, tell).await {
+            Ok(()) => why,
+            // What went wrong first stands first.
+            Err(also) => anyhow::anyhow!("{why:#}; also, {also:#}"),
+        }),
     }
-    outcome
 }
 
 /// Where the rehearsal takes place: an event that is flagged as one, and a poll of its own in it.
@@ -188,6 +209,17 @@ impl Stage {
         let id = event["id"].as_str().context("an event without an id")?.to_owned();
         // Also of the one just made: a server that does not know the flag would list it among people's events.
         ensure!(event["rehearsal"] == true, "the event {id} is not a rehearsal, so nothing is done to it");
+        match Stage::furnish(office, plan, &event, &id, ours).await {
+            Err(why) if ours && !plan.keep => Err(match remove(office, &id).await {
+                Ok(()) => why,
+                Err(also) => anyhow::anyhow!("{why:#}; also, {also:#}"),
+            }),
+            Err(why) if ours => Err(why.context(format!("the rehearsal {id} was made, and is kept"))),
+            outcome => outcome,
+        }
+    }
+
+    async fn furnish(office: &Client, plan: &Plan, event: &serde_json::Value, id: &str, ours: bool) -> anyhow::Result<Stage> {
         let choices: Vec<String> = (1..=plan.choices).map(evidence::choice_text).collect();
         let body = json!({"kind": "single", "question": "How does it end?", "choices": choices});
         let poll = office.call("POST", &format!("/api/v1/events/{id}/polls"), Some(body)).await?;
@@ -195,16 +227,28 @@ impl Stage {
         office.call("PUT", &format!("/api/v1/polls/{poll}/state"), Some(json!({"state": "open"}))).await?;
         let live = office.call("GET", &format!("/api/v1/events/{id}/live"), None).await?;
         let join_url = live["join_url"].as_str().unwrap_or_default().to_owned();
-        Ok(Stage { code: event["code"].as_str().context("an event without a code")?.to_owned(), event: id, join_url, poll, ours })
+        Ok(Stage { code: event["code"].as_str().context("an event without a code")?.to_owned(), event: id.to_owned(), join_url, poll, ours })
     }
 
-    async fn remove(&self, office: &Client) -> anyhow::Result<()> {
-        let path = format!("/api/v1/events/{}", self.event);
-        // Once more asked: this is the only thing a rehearsal deletes.
-        ensure!(office.call("GET", &path, None).await?["rehearsal"] == true, "the event {} is not a rehearsal", self.event);
-        office.call("DELETE", &path, None).await?;
-        Ok(())
+    async fn leave(&self, office: &Client, keep: bool, ballots: u64, tell: &(dyn Fn(Moment) + Sync)) -> anyhow::Result<()> {
+        if !self.ours || keep {
+            tell(Moment::Kept { event: self.event.clone() });
+            return Ok(());
+        }
+        tell(Moment::Removing { ballots });
+        remove(office, &self.event).await
     }
+}
+
+async fn remove(office: &Client, event: &str) -> anyhow::Result<()> {
+    let path = format!("/api/v1/events/{event}");
+    let removed = async {
+        // Once more asked: this is the only thing a rehearsal deletes.
+        ensure!(office.call("GET", &path, None).await?["rehearsal"] == true, "the event {event} is not a rehearsal");
+        office.call("DELETE", &path, None).await
+    };
+    removed.await.with_context(|| format!("the rehearsal {event} is still there; DELETE {path} removes it"))?;
+    Ok(())
 }
 
 async fn on_stage(
@@ -313,6 +357,7 @@ async fn on_stage(
     tell(Moment::Answered { elapsed: start.elapsed(), reading: meter::read(&meters) });
 
     // --- counting to the end
+    let mut warnings = Vec::new();
     let offset = clock_offset(&sent, &target);
     let mut accepted: Vec<Millis> = sent.iter().flat_map(|s| s.share.accepted_at(storm.epoch)).collect();
     accepted.sort_unstable();
@@ -353,8 +398,14 @@ async fn on_stage(
         finished: counted && is_final,
         server_seen: machine.sees_the_server(),
     };
-    let metrics = metrics::changes(&metrics_before, &metrics::read(plan.metrics_url.as_deref()).await?);
-    Ok(measured.into_report(plan, joining, check, report::BooksPart::from(&books), metrics))
+    let metrics = match metrics::read(plan.metrics_url.as_deref()).await {
+        Ok(after) => metrics::changes(&metrics_before, &after),
+        Err(why) => {
+            warnings.push(format!("The server's figures could not be read at the end: {why:#}"));
+            Default::default()
+        }
+    };
+    Ok(measured.into_report(plan, joining, check, report::BooksPart::from(&books), metrics, warnings))
 }
 
 /// Waits until a frame is as wanted. False: counting made no progress for too long.
@@ -414,6 +465,7 @@ impl Measured<'_> {
         check: Verdict,
         books: report::BooksPart,
         metrics: std::collections::BTreeMap<String, (f64, f64)>,
+        warnings: Vec<String>,
     ) -> Report {
         let answers = self.answers();
         let last_received = self.presenter.last().and_then(|f| f.books).map_or(0, |b| b.received);
@@ -488,6 +540,7 @@ impl Measured<'_> {
             check,
             books,
             clean,
+            warnings,
             timeline: report::timeline(self.habits, &shares, self.presenter, self.start_ms, end_s),
             curve: report::curve(&latencies),
             staleness,

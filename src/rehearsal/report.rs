@@ -43,6 +43,8 @@ pub struct Report {
     pub books: BooksPart,
     /// Nothing lost, wrong, invented or doubled; the books balance; the same ballot always got the same success; all was counted.
     pub clean: bool,
+    /// What went wrong around it, in sentences: figures that are missing, a rehearsal that could not be removed.
+    pub warnings: Vec<String>,
     pub timeline: Vec<Point>,
     /// So many percent of the ballots were answered within so many milliseconds of the tap.
     pub curve: Vec<(f64, f64)>,

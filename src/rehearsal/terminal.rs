@@ -192,6 +192,9 @@ pub fn page(r: &Report) -> String {
     if a.contradicted > 0 {
         text.push_str(&format!("{} ballots had a success and were refused when they came again.\n", count(a.contradicted)));
     }
+    for warning in &r.warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
     text.push_str(if r.clean { "Every answer was kept: nothing lost, nothing invented.\n" } else { "A PROMISE WAS BROKEN: see the check above.\n" });
     text
 }

@@ -1,5 +1,6 @@
 //! Rehearsals, end to end: an audience votes through the front door, and every answer is checked. Also what a rehearsal must never do.
 
+use std::io::{Read, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ on_both![
     a_ballot_that_nobody_sent_is_found_unexpected,
     a_rehearsal_that_is_stopped_checks_what_was_sent,
     an_event_that_is_no_rehearsal_is_refused_and_stays_as_it_was,
+    what_fails_around_a_rehearsal_costs_no_report,
+    a_rehearsal_that_cannot_be_set_up_leaves_nothing,
     a_removed_rehearsal_leaves_nothing_and_touches_nothing_else,
     ballots_come_as_a_table_of_any_length,
 ];
@@ -212,6 +215,40 @@ fn a_removed_rehearsal_leaves_nothing_and_touches_nothing_else(backend: Backend)
     assert_eq!(event.live(&hall)["polls"][0]["results"]["voters"], 3);
 }
 
+fn what_fails_around_a_rehearsal_costs_no_report(backend: Backend) {
+    let hall = Hall::open(backend);
+    // Figures that can be read once, and then no more.
+    let once = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let metrics_url = Some(format!("http://{}/metrics", once.local_addr().unwrap()));
+    let figures = std::thread::spawn(move || {
+        let (mut line, _) = once.accept().expect("somebody asks");
+        let _ = line.read(&mut [0; 1_024]).expect("a request");
+        line.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 22\r\n\r\ngroundswell_a_total 1\n").expect("an answer");
+    });
+    let report = rehearse(&Plan { voters: 50, metrics_url, ..plan(&hall) }, |moment| {
+        if let Moment::Removing { .. } = moment {
+            // Somebody else was faster.
+            let id = rehearsals(&hall)[0]["id"].as_str().unwrap().to_owned();
+            hall.office("DELETE", &format!("/api/v1/events/{id}"), Value::Null).expect(204);
+        }
+    });
+    let report = report.expect("there is a report");
+    figures.join().expect("it was asked");
+    assert!(report.clean && report.answers.people == 50, "{report:?}");
+    let warned = |of: &str| report.warnings.iter().any(|w| w.contains(of));
+    assert!(report.warnings.len() == 2 && warned("--metrics-url") && warned("is still there"), "{:?}", report.warnings);
+}
+
+fn a_rehearsal_that_cannot_be_set_up_leaves_nothing(backend: Backend) {
+    let hall = Hall::open(backend);
+    // More choices than a poll may have: the event is made before anybody says so.
+    let refused = rehearse(&Plan { choices: 999, ..plan(&hall) }, |_| {}).expect_err("refused").to_string();
+    assert!(refused.contains("/polls"), "{refused}");
+    assert!(rehearsals(&hall).is_empty() && events(&hall).is_empty());
+    let kept = rehearse(&Plan { choices: 999, keep: true, ..plan(&hall) }, |_| {}).expect_err("refused").to_string();
+    assert!(kept.contains(rehearsals(&hall)[0]["id"].as_str().unwrap()), "{kept}");
+}
+
 fn rehearsal_event(hall: &Hall) -> Event {
     let event = hall.office("POST", "/api/v1/events", json!({"title": "Dry run", "rehearsal": true})).expect(201).json();
     assert_eq!(event["rehearsal"], true);
@@ -288,6 +325,8 @@ fn impossible_rehearsals_are_refused_with_the_name_of_the_setting() {
         (&["--change", "110%"], "--change"),
         (&["--choices", "1"], "--choices"),
         (&["--url", "ftp://127.0.0.1"], "--url"),
+        // Nobody listens there: the directory is looked at first.
+        (&["--url", "http://127.0.0.1:9", "--report", "/dev/null/report"], "--report"),
         (&["--url", "http://127.0.0.1:9", "--viewers", "100000000"], "--viewers"),
     ] {
         let refused = run(&mut command(directory.path(), &[&["rehearse"], args].concat()));
