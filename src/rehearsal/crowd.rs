@@ -160,6 +160,11 @@ impl Share {
         self.voters.len()
     }
 
+    /// The ids they were given.
+    pub fn voters(&self) -> impl Iterator<Item = VoterId> + '_ {
+        self.voters.iter().copied().map(VoterId)
+    }
+
     /// The number of a person in the whole crowd.
     pub fn number(&self, at: usize) -> u32 {
         self.thread + self.threads * at as u32

@@ -33,7 +33,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
-use crate::domain::{Millis, PollId};
+use crate::domain::{Millis, PollId, VoterId};
 use checker::{Attempt, Verdict};
 use client::{Client, Target};
 use crowd::{Habits, Share};
@@ -380,7 +380,13 @@ async fn on_stage(
     let published = evidence::published(office, &stage.code, stage.poll, last_event).await?;
     let rows = evidence::rows(office, stage.poll, accepted.len()).await?;
     let attempts: Vec<Attempt> = sent.iter().flat_map(|s| s.share.attempts(&habits)).collect();
-    let (check, books) = tokio::task::spawn_blocking(move || (checker::check(attempts, rows, &published), published.books)).await?;
+    let joined: Vec<VoterId> = sent.iter().flat_map(|s| s.share.voters()).collect();
+    let checked = move || {
+        let mut verdict = checker::check(attempts, rows, &published);
+        checker::people(&mut verdict, joined);
+        (verdict, published.books)
+    };
+    let (check, books) = tokio::task::spawn_blocking(checked).await?;
     let seen = viewers.seen.clone();
     let mut frames = viewers.close().await;
     ensure!(!frames.is_empty(), "nobody watched");
@@ -489,7 +495,8 @@ impl Measured<'_> {
             storm: cpu.storm.clone(),
             generator_busy: cpu.generator_busy,
         });
-        let clean = check.is_clean() && answers.contradicted == 0 && self.finished;
+        // Whoever was told that a vote is safe is somebody the check has looked at.
+        let clean = check.is_clean() && check.answered == answers.people && answers.contradicted == 0 && self.finished;
         let stopped_early = answers.not_sent > 0 || joining.people < u64::from(plan.voters);
         let complete = clean && answers.people == joining.people;
         let fit = report::fit(&report::Audience {
