@@ -579,6 +579,7 @@ impl Measured<'_> {
             connect_failures: sum(|s| s.connect_failures),
             given_up: sum(|s| s.abandoned),
             not_sent: sum(|s| s.not_sent),
+            changes_not_sent: sum(|s| s.changes_not_sent),
             repeats: sum(|s| s.repeats_ok),
             contradicted: sum(|s| s.contradicted),
             from_tap: Percentiles::of_sorted(&latencies),

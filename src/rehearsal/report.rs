@@ -102,7 +102,9 @@ pub struct Answers {
     pub connect_failures: u64,
     /// Ballots that were tried and given up without a success.
     pub given_up: u64,
+    /// People who were not reached, and of those who were, changes of mind that were not sent.
     pub not_sent: u64,
+    pub changes_not_sent: u64,
     pub repeats: u64,
     /// Ballots that had a success and were refused when they came again.
     pub contradicted: u64,

@@ -67,6 +67,8 @@ pub struct Sent {
     pub abandoned: u64,
     /// People who were not reached before the stop.
     pub not_sent: u64,
+    /// Changes of mind that were due after the stop, or never got a turn.
+    pub changes_not_sent: u64,
     /// The same ballot was answered 2xx and later 4xx: a broken promise.
     pub contradicted: u64,
     pub repeats_ok: u64,
@@ -164,6 +166,7 @@ impl Work {
             connect_failures: 0,
             abandoned: 0,
             not_sent: 0,
+            changes_not_sent: 0,
             contradicted: 0,
             repeats_ok: 0,
             cpu_s: 0.0,
@@ -193,6 +196,7 @@ impl Work {
             let (tried, untried): (Vec<&Task>, Vec<&Task>) = dropped.partition(|task| task.tries > 0);
             self.sent.abandoned += tried.len() as u64;
             self.sent.not_sent += untried.iter().filter(|task| task.kind == Kind::First).count() as u64;
+            self.sent.changes_not_sent += untried.iter().filter(|task| task.kind == Kind::Change).count() as u64;
             self.sent.not_sent += (self.sent.share.joined() - self.next) as u64;
             self.next = self.sent.share.joined();
             self.later.clear();

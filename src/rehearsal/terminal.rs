@@ -151,12 +151,13 @@ pub fn page(r: &Report) -> String {
     line(
         "sent away",
         format!(
-            "{} with 503, {} refused, {} without an answer, {} given up, {} not sent",
+            "{} with 503, {} refused, {} without an answer, {} given up, {} not sent, nor {} changes of mind",
             count(a.sheds),
             count(a.refused),
             count(a.unknown),
             count(a.given_up),
-            count(a.not_sent)
+            count(a.not_sent),
+            count(a.changes_not_sent)
         ),
     );
     if fresh.refused + fresh.broken > 0 {

@@ -19,6 +19,7 @@ on_both![
     a_ballot_that_disappears_is_found_lost,
     a_ballot_that_nobody_sent_is_found_unexpected,
     a_rehearsal_that_is_stopped_checks_what_was_sent,
+    changes_of_mind_that_a_stop_prevents_are_named,
     an_event_that_is_no_rehearsal_is_refused_and_stays_as_it_was,
     what_fails_around_a_rehearsal_costs_no_report,
     a_rehearsal_that_cannot_be_set_up_leaves_nothing,
@@ -153,6 +154,20 @@ fn a_rehearsal_that_is_stopped_checks_what_was_sent(backend: Backend) {
     assert!((3..2_000).contains(&answered) && report.books.counted as u64 == answered, "{:?}", report.check);
     assert_eq!(report.answers.not_sent, 2_000 - answered);
     assert!(rehearsals(&hall).is_empty());
+}
+
+fn changes_of_mind_that_a_stop_prevents_are_named(backend: Backend) {
+    let hall = Hall::open(backend);
+    let plan = Plan { voters: 400, over: Duration::from_secs(600), change: 100.0, repeat: 0.0, shape: Shape::Step, ..plan(&hall) };
+    let stop = CancellationToken::new();
+    let report = runtime().block_on(rehearsal::run(&plan, stop.clone(), &|moment| {
+        if matches!(moment, Moment::Storm { reading, .. } if reading.accepted >= 2) {
+            stop.cancel();
+        }
+    }));
+    let a = report.expect("it ends in good order").answers;
+    // Everybody wanted to: those who had tapped either did, or are named.
+    assert!(a.changes_not_sent > 0 && a.accepted + a.changes_not_sent == 2 * a.people, "{a:?}");
 }
 
 fn an_event_that_is_no_rehearsal_is_refused_and_stays_as_it_was(backend: Backend) {
