@@ -82,6 +82,7 @@ const LEAD: Duration = Duration::from_millis(30);
 const COUNTING_STANDS_STILL: Duration = Duration::from_secs(60);
 /// Where the presenter's stream says nothing for so long, the document is asked for, and again each time.
 const STREAM_SILENT: Duration = Duration::from_secs(2);
+const DOCUMENT_WITHIN: Duration = Duration::from_secs(5);
 /// The last document reaches viewers within this time after the results are final, or it does not.
 const LAST_EVENT_WITHIN: Duration = Duration::from_secs(5);
 /// A server's clock may be behind ours by at most this.
@@ -366,10 +367,20 @@ async fn on_stage(
     let counting = |what: &Frame| {
         tell(Moment::Counting { elapsed: start.elapsed(), accepted: accepted.len() as u64, counted: what.books.map_or(0, |b| b.counted.max(0) as u64) })
     };
-    let counted = wait_for(&presenter, |f| last_accepted_at.is_none_or(|at| f.counted_through >= at), counting).await;
+    let mut asked = Vec::new();
+    let counted = wait_for(&presenter, (office, stage), &mut asked, |f| last_accepted_at.is_none_or(|at| f.counted_through >= at), counting).await;
     spent.push((start.elapsed().as_secs_f64(), machine.spent()));
-    office.call("PUT", &format!("/api/v1/polls/{}/state", stage.poll), Some(json!({"state": "closed"}))).await?;
-    let is_final = wait_for(&presenter, |f| f.is_final, counting).await;
+    let closed = office.call("PUT", &format!("/api/v1/polls/{}/state", stage.poll), Some(json!({"state": "closed"}))).await;
+    let is_final = match closed {
+        Ok(_) => wait_for(&presenter, (office, stage), &mut asked, |f| f.is_final, counting).await,
+        Err(why) => {
+            warnings.push(format!("The poll could not be closed: {why:#}"));
+            false
+        }
+    };
+    if !(counted && is_final) {
+        warnings.push(format!("Counting made no progress for {}: what is not counted yet cannot be told from what is lost.", report::seconds(COUNTING_STANDS_STILL.as_secs_f64())));
+    }
     let mut audience_sees = viewers.audience.clone();
     let last_event = tokio::time::timeout(LAST_EVENT_WITHIN, audience_sees.wait_for(|f| f.as_ref().is_some_and(|f| f.is_final))).await;
     let last_event = last_event.ok().and_then(Result::ok).and_then(|f| f.clone()).or_else(|| viewers.audience.borrow().clone());
@@ -377,20 +388,37 @@ async fn on_stage(
 
     // --- checking
     tell(Moment::Checking);
-    let published = evidence::published(office, &stage.code, stage.poll, last_event).await?;
-    let rows = evidence::rows(office, stage.poll, accepted.len()).await?;
+    if last_event.is_none() {
+        warnings.push("The first viewer's stream was not open at the end, so what it said last was not compared.".into());
+    }
+    let evidence = async {
+        let published = evidence::published(office, &stage.code, stage.poll, last_event).await?;
+        anyhow::Ok((published, evidence::rows(office, stage.poll, accepted.len()).await?))
+    };
+    let evidence = evidence.await;
+    let has_evidence = evidence.is_ok();
     let attempts: Vec<Attempt> = sent.iter().flat_map(|s| s.share.attempts(&habits)).collect();
     let joined: Vec<VoterId> = sent.iter().flat_map(|s| s.share.voters()).collect();
-    let checked = move || {
-        let mut verdict = checker::check(attempts, rows, &published);
-        checker::people(&mut verdict, joined);
-        (verdict, published.books)
+    let (check, books) = match evidence {
+        Ok((published, rows)) => {
+            let look = move || {
+                let mut verdict = checker::check(attempts, rows, &published);
+                checker::people(&mut verdict, joined);
+                (verdict, published.books)
+            };
+            tokio::task::spawn_blocking(look).await?
+        }
+        Err(why) => {
+            warnings.push(format!("What the poll holds could not be read: {why:#}"));
+            Default::default()
+        }
     };
-    let (check, books) = tokio::task::spawn_blocking(checked).await?;
     let seen = viewers.seen.clone();
     let mut frames = viewers.close().await;
     ensure!(!frames.is_empty(), "nobody watched");
-    let presenter_frames = frames.remove(0);
+    let mut presenter_frames = frames.remove(0);
+    presenter_frames.append(&mut asked);
+    presenter_frames.sort_by_key(|frame| frame.at);
     let measured = Measured {
         habits: &habits,
         sent: &sent,
@@ -402,6 +430,7 @@ async fn on_stage(
         start_ms,
         offset,
         finished: counted && is_final,
+        has_evidence,
         server_seen: machine.sees_the_server(),
     };
     let metrics = match metrics::read(plan.metrics_url.as_deref()).await {
@@ -414,11 +443,28 @@ async fn on_stage(
     Ok(measured.into_report(plan, joining, check, report::BooksPart::from(&books), metrics, warnings))
 }
 
-/// Waits until a frame is as wanted. False: counting made no progress for too long.
-async fn wait_for(frames: &tokio::sync::watch::Receiver<Option<Frame>>, wanted: impl Fn(&Frame) -> bool, look: impl Fn(&Frame)) -> bool {
-    let (mut received, mut progress_at) = (-1, Instant::now());
+/// Waits until a frame is as wanted. False: counting made no progress for too long. A stream that broke off, or has nothing new to say,
+/// is no reason: the document is asked for instead, and what came so is put aside.
+async fn wait_for(
+    frames: &tokio::sync::watch::Receiver<Option<Frame>>,
+    (office, stage): (&Client, &Stage),
+    asked: &mut Vec<Frame>,
+    wanted: impl Fn(&Frame) -> bool,
+    look: impl Fn(&Frame),
+) -> bool {
+    let (mut received, mut progress_at, mut asked_at) = (-1, Instant::now(), Instant::now());
     loop {
-        if let Some(frame) = frames.borrow().as_ref() {
+        let streamed = frames.borrow().clone();
+        let silent = streamed.as_ref().is_none_or(|frame| now_ms() - frame.at > STREAM_SILENT.as_millis() as Millis);
+        if silent && asked_at.elapsed() > STREAM_SILENT {
+            let path = format!("/api/v1/events/{}/live", stage.event);
+            if let Ok(Ok(document)) = tokio::time::timeout(DOCUMENT_WITHIN, office.call("GET", &path, None)).await {
+                asked.extend(viewers::read_document(document.to_string().as_bytes(), &stage.poll.to_string(), now_ms()));
+            }
+            asked_at = Instant::now();
+        }
+        let newest = asked.last().filter(|asked| streamed.as_ref().is_none_or(|s| s.at < asked.at)).or(streamed.as_ref());
+        if let Some(frame) = newest {
             look(frame);
             if wanted(frame) {
                 return true;
@@ -460,6 +506,7 @@ struct Measured<'a> {
     start_ms: Millis,
     offset: Millis,
     finished: bool,
+    has_evidence: bool,
     server_seen: bool,
 }
 
@@ -495,8 +542,8 @@ impl Measured<'_> {
             storm: cpu.storm.clone(),
             generator_busy: cpu.generator_busy,
         });
-        // Whoever was told that a vote is safe is somebody the check has looked at.
-        let clean = check.is_clean() && check.answered == answers.people && answers.contradicted == 0 && self.finished;
+        let verdict = report::verdict(&check, &answers, self.finished && self.has_evidence);
+        let clean = verdict == "kept";
         let stopped_early = answers.not_sent > 0 || joining.people < u64::from(plan.voters);
         let complete = clean && answers.people == joining.people;
         let fit = report::fit(&report::Audience {
@@ -508,6 +555,7 @@ impl Measured<'_> {
             per_second: answers.per_second,
             kept_up: limit.what == "taps",
             complete,
+            unchecked: verdict == "unchecked",
             stopped: stopped_early,
         });
         let latencies = report::latencies(&shares);
@@ -547,6 +595,7 @@ impl Measured<'_> {
             check,
             books,
             clean,
+            verdict,
             warnings,
             timeline: report::timeline(self.habits, &shares, self.presenter, self.start_ms, end_s),
             curve: report::curve(&latencies),

@@ -43,6 +43,8 @@ pub struct Report {
     pub books: BooksPart,
     /// Nothing lost, wrong, invented or doubled; the books balance; the same ballot always got the same success; all was counted.
     pub clean: bool,
+    /// kept, broken or unchecked; `clean` is kept.
+    pub verdict: &'static str,
     /// What went wrong around it, in sentences: figures that are missing, a rehearsal that could not be removed.
     pub warnings: Vec<String>,
     pub timeline: Vec<Point>,
@@ -85,7 +87,7 @@ pub struct Percentiles {
     pub max: f64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Answers {
     /// Ballots that were answered with a success: first ones, and changes of mind.
     pub accepted: u64,
@@ -381,11 +383,27 @@ pub struct Audience {
     pub kept_up: bool,
     /// Everybody was answered, and every promise was kept.
     pub complete: bool,
+    /// Whether promises were kept is not known.
+    pub unchecked: bool,
     pub stopped: bool,
 }
 
+/// Whether every promise was kept. What is not counted yet may be missing without being lost, and where nothing was promised nothing was
+/// proven: neither is called broken, nor kept. `complete`: all was counted, and all could be read.
+pub fn verdict(check: &Verdict, answers: &Answers, complete: bool) -> &'static str {
+    // These no later counting puts right.
+    if answers.contradicted + check.unexpected + check.phantom > 0 {
+        return "broken";
+    }
+    if !complete || answers.accepted == 0 {
+        return "unchecked";
+    }
+    // Whoever was told that a vote is safe is somebody the check has looked at.
+    if check.is_clean() && check.answered == answers.people { "kept" } else { "broken" }
+}
+
 pub fn fit(audience: &Audience) -> Fit {
-    let Audience { people, over_s, answered, from_tap, last_accepted_s, per_second, kept_up, complete, stopped } = audience.clone();
+    let Audience { people, over_s, answered, from_tap, last_accepted_s, per_second, kept_up, complete, unchecked, stopped } = audience.clone();
     let whole = format!("An audience of {} voting within {}", count(people), seconds(over_s));
     let needed = people as f64 / (over_s + PATIENCE_S);
     // What arrives over the time given, and what is still worked off within everybody's patience.
@@ -399,6 +417,8 @@ pub fn fit(audience: &Audience) -> Fit {
     );
     let (word, sentence) = if stopped {
         ("unproven", format!("{whole} was not put to the proof: the rehearsal was stopped after {} people.", count(answered)))
+    } else if unchecked && answered >= people {
+        ("unproven", format!("{whole} was answered, but whether every answer was kept could not be checked."))
     } else if !complete {
         let why =
             if answered < people { format!("{} of them were never answered", count(people - answered)) } else { "a promise was broken, see below".into() };
@@ -506,6 +526,7 @@ mod tests {
                 per_second: 58_800.0,
                 kept_up: false,
                 complete,
+                unchecked: false,
                 stopped,
             })
         };
@@ -517,6 +538,18 @@ mod tests {
         let fits = Percentiles { p50: 9.0, p99: 300.0, max: 2_900.0, ..slow };
         assert_eq!((fit(&waits, true, false).word, fit(&fits, true, false).word), ("waits", "fits"));
         assert_eq!((fit(&fits, false, false).word, fit(&fits, true, true).word), ("too_many", "unproven"));
+    }
+
+    #[test]
+    fn what_could_not_be_checked_is_neither_kept_nor_broken() {
+        let answers = Answers { accepted: 12, people: 10, ..Answers::default() };
+        let check = Verdict { voters: 10, answered: 10, ..Verdict::default() };
+        let lost = Verdict { lost: 1, ..check.clone() };
+        assert_eq!((verdict(&check, &answers, true), verdict(&lost, &answers, true)), ("kept", "broken"));
+        assert_eq!((verdict(&check, &answers, false), verdict(&lost, &answers, false)), ("unchecked", "unchecked"));
+        assert_eq!(verdict(&Verdict { phantom: 1, ..check.clone() }, &answers, false), "broken");
+        assert_eq!(verdict(&Verdict { answered: 9, ..check.clone() }, &answers, true), "broken", "somebody was not looked at");
+        assert_eq!(verdict(&Verdict::default(), &Answers::default(), true), "unchecked", "nobody was promised anything");
     }
 
     #[test]

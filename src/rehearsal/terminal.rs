@@ -196,7 +196,12 @@ pub fn page(r: &Report) -> String {
     for warning in &r.warnings {
         text.push_str(&format!("warning: {warning}\n"));
     }
-    text.push_str(if r.clean { "Every answer was kept: nothing lost, nothing invented.\n" } else { "A PROMISE WAS BROKEN: see the check above.\n" });
+    text.push_str(match r.verdict {
+        "kept" => "Every answer was kept: nothing lost, nothing invented.\n",
+        "unchecked" if r.answers.accepted == 0 => "NOTHING WAS PROVEN: not a single vote was accepted.\n",
+        "unchecked" => "IT COULD NOT BE CHECKED whether every answer was kept: see the warnings above.\n",
+        _ => "A PROMISE WAS BROKEN: see the check above.\n",
+    });
     text
 }
 

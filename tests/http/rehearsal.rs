@@ -1,7 +1,8 @@
 //! Rehearsals, end to end: an audience votes through the front door, and every answer is checked. Also what a rehearsal must never do.
 
 use std::io::{Read, Write};
-use std::sync::Mutex;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use groundswell::rehearsal::{self, Moment, Plan, Report, Shape};
@@ -23,6 +24,8 @@ on_both![
     an_event_that_is_no_rehearsal_is_refused_and_stays_as_it_was,
     what_fails_around_a_rehearsal_costs_no_report,
     a_rehearsal_that_cannot_be_set_up_leaves_nothing,
+    a_rehearsal_that_nobody_answers_proves_nothing,
+    streams_that_break_off_break_no_promise,
     a_removed_rehearsal_leaves_nothing_and_touches_nothing_else,
     ballots_come_as_a_table_of_any_length,
 ];
@@ -262,6 +265,69 @@ fn a_rehearsal_that_cannot_be_set_up_leaves_nothing(backend: Backend) {
     assert!(rehearsals(&hall).is_empty() && events(&hall).is_empty());
     let kept = rehearse(&Plan { choices: 999, keep: true, ..plan(&hall) }, |_| {}).expect_err("refused").to_string();
     assert!(kept.contains(rehearsals(&hall)[0]["id"].as_str().unwrap()), "{kept}");
+}
+
+fn a_rehearsal_that_nobody_answers_proves_nothing(backend: Backend) {
+    let hall = Hall::open(backend);
+    let report = rehearse(&Plan { voters: 50, ..plan(&hall) }, |moment| {
+        // Everybody comes too late.
+        if let Moment::Watching { .. } = moment {
+            let id = rehearsals(&hall)[0]["id"].as_str().unwrap().to_owned();
+            let event = hall.office("GET", &format!("/api/v1/events/{id}"), Value::Null).expect(200).json();
+            let poll = event["polls"][0]["id"].as_str().unwrap().to_owned();
+            hall.office("PUT", &format!("/api/v1/polls/{poll}/state"), json!({"state": "closed"})).expect(200);
+        }
+    });
+    let report = report.expect("there is a report");
+    assert_eq!((report.answers.accepted, report.verdict, report.is_clean()), (0, "unchecked", false), "{report:?}");
+}
+
+/// Passes everything on, until the streams are cut; from then on only what is no stream.
+struct Between {
+    address: std::net::SocketAddr,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Between {
+    fn before(server: std::net::SocketAddr) -> Between {
+        let door = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let between = Between { address: door.local_addr().unwrap(), streams: Arc::default() };
+        let streams = between.streams.clone();
+        std::thread::spawn(move || {
+            for inside in door.incoming().map_while(Result::ok) {
+                let (streams, outside) = (streams.clone(), TcpStream::connect(server).expect("the server is there"));
+                std::thread::spawn(move || {
+                    let mut begin = [0; 256];
+                    let read = inside.peek(&mut begin).unwrap_or(0);
+                    if String::from_utf8_lossy(&begin[..read]).contains("/stream ") {
+                        streams.lock().unwrap().push(inside.try_clone().unwrap());
+                    }
+                    let (mut up, mut down) = ((inside.try_clone().unwrap(), outside.try_clone().unwrap()), (outside, inside));
+                    std::thread::spawn(move || (std::io::copy(&mut up.0, &mut up.1), up.1.shutdown(Shutdown::Both)));
+                    let _ = (std::io::copy(&mut down.0, &mut down.1), down.1.shutdown(Shutdown::Both));
+                });
+            }
+        });
+        between
+    }
+
+    fn cut(&self) {
+        self.streams.lock().unwrap().drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+    }
+}
+
+fn streams_that_break_off_break_no_promise(backend: Backend) {
+    let hall = Hall::open(backend);
+    let between = Between::before(hall.address);
+    let plan = Plan { url: format!("http://{}", between.address), voters: 100, ..plan(&hall) };
+    let report = rehearse(&plan, |moment| {
+        if let Moment::Storm { .. } = moment {
+            between.cut();
+        }
+    });
+    let report = report.expect("there is a report");
+    assert_eq!((report.verdict, report.check.doubled, report.books.counted, report.freshness.broken), ("kept", 0, 100, 13), "{report:?}");
+    assert!(report.counting.finished && report.warnings.iter().any(|w| w.contains("not compared")), "{:?}", report.warnings);
 }
 
 fn rehearsal_event(hall: &Hall) -> Event {
