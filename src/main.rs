@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use groundswell::app::{Application, in_its_own_words};
 use groundswell::config::{Command, Config};
 use groundswell::domain::InstanceId;
@@ -101,6 +102,10 @@ async fn recount(config: &Config) -> anyhow::Result<ExitCode> {
 /// Ends with a failure when a promise was broken. A stop ends the voting; what was sent is checked all the same.
 async fn rehearse(config: Config) -> anyhow::Result<ExitCode> {
     let (plan, directory) = config.rehearsal.expect("given with this command");
+    if let Some(directory) = &directory {
+        // Before: an hour of rehearsing has no second chance to be written down.
+        std::fs::create_dir_all(directory).with_context(|| format!("--report {}", directory.display()))?;
+    }
     let stop = CancellationToken::new();
     let told_to_stop = listen_for_stop();
     tokio::spawn({
@@ -114,10 +119,20 @@ async fn rehearse(config: Config) -> anyhow::Result<ExitCode> {
         }
     });
     let progress = terminal::Progress::new(std::io::stderr().is_terminal());
-    let report = rehearsal::run(&plan, stop, &|moment: Moment| progress.tell(&moment)).await?;
-    print!("{}", terminal::page(&report));
+    let tell = |moment: Moment| progress.tell(&moment);
+    let held = rehearsal::hold(&plan, stop, &tell).await?;
+    print!("{}", terminal::page(&held.report));
+    // Whatever becomes of the files, what was made is removed.
+    let written = directory.as_deref().map_or(Ok(()), |directory| held.report.write(directory));
+    let told = held.report.warnings.len();
+    let report = held.leave(&tell).await;
+    let new = &report.warnings[told..];
+    new.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    written?;
     if let Some(directory) = directory {
-        report.write(&directory)?;
+        if !new.is_empty() {
+            report.write(&directory)?;
+        }
         println!("{}", directory.join("report.html").display());
     }
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -55,7 +55,8 @@ pub async fn results_csv(_owner: Owner, site: Data<Site>, poll: Path<String>, qu
 /// Rows of one page of `ballots.csv`: about a megabyte of text, and what is held for one reader.
 const PAGE_ROWS: u32 = 8_000;
 
-/// Every ballot that counts, so that anybody can count again. No times or ids of people are in it but the anonymous voter's.
+/// Every ballot that counts, so that anybody can count again: with the voter's anonymous id, and the time its batch was accepted. Whoever
+/// knows when somebody tapped may find that ballot by its time; so it is for owners only.
 #[get("/api/v1/polls/{poll}/ballots.csv")]
 pub async fn ballots_csv(_owner: Owner, site: Data<Site>, poll: Path<String>, query: Query<RoundQuery>) -> Result<HttpResponse> {
     let (event, id) = event_of(&site, &poll).await?;

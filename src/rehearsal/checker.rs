@@ -149,6 +149,15 @@ pub fn check(mut attempts: Vec<Attempt>, mut rows: Vec<Row>, published: &Publish
     verdict
 }
 
+/// Two people with one id have one row between them: whoever came first in it is lost, and a comparison by id alone does not see it.
+pub fn people(verdict: &mut Verdict, mut joined: Vec<VoterId>) {
+    joined.sort_unstable();
+    for same in joined.chunk_by(|a, b| a == b).filter(|same| same.len() > 1) {
+        verdict.lost += same.len() as u64 - 1;
+        verdict.example("given to more than one person", same[0], None);
+    }
+}
+
 /// `sent` is one voter's, sorted by (revision, ballot, outcome); `held` are the rows of the same voter.
 fn check_voter(verdict: &mut Verdict, sent: &[Attempt], held: &[Row]) {
     verdict.voters += 1;
@@ -229,6 +238,19 @@ mod tests {
         let verdict = verdict(&[attempt(1, 1, 1, Ok), attempt(2, 1, 1, Ok), attempt(3, 1, 1, Unknown)], &[row(2, 1, 1)]);
         assert_eq!(verdict, Verdict { voters: 3, answered: 2, lost: 1, examples: verdict.examples.clone(), ..Verdict::default() });
         assert!(!verdict.is_clean() && verdict.examples[0].starts_with("lost: voter 00000000-0000-0000-0000-000000000001"));
+    }
+
+    #[test]
+    fn a_voter_id_that_two_people_were_given_is_a_loss() {
+        let (one, two) = (VoterId(Uuid::from_u128(1)), VoterId(Uuid::from_u128(2)));
+        // Both were told that their vote is safe, and the later one's row stands.
+        let mut verdict = verdict(&[attempt(1, 1, 1, Ok), attempt(1, 1, 1, Ok), attempt(2, 1, 1, Ok)], &[row(1, 1, 1), row(2, 1, 1)]);
+        assert!(verdict.is_clean(), "{verdict:?}");
+        people(&mut verdict, vec![one, two, one]);
+        assert_eq!((verdict.lost, verdict.is_clean(), verdict.examples.len()), (1, false, 1), "{verdict:?}");
+        let mut honest = Verdict::default();
+        people(&mut honest, vec![two, one]);
+        assert!(honest.is_clean());
     }
 
     #[test]

@@ -53,8 +53,9 @@ pub struct Habits {
     pub seed: u64,
 }
 
-/// The second thought of those who have one comes at most this long after the first, or after the time given, if that is longer.
-const SECOND_THOUGHT_US: u64 = 1_000_000;
+/// The second thought of those who have one comes within the time given, but that within these: a show of an hour must not wait another
+/// hour for one, and what comes after everything was given up would not be sent.
+const SECOND_THOUGHT_US: std::ops::RangeInclusive<u64> = 1_000_000..=60_000_000;
 const SECOND_THOUGHT_LEAST_US: u64 = 200_000;
 
 impl Habits {
@@ -73,7 +74,7 @@ impl Habits {
 
     /// Between a tap (or its answer) and the same person's next.
     pub fn thinks_us(&self, n: u32) -> u64 {
-        SECOND_THOUGHT_LEAST_US + self.chance(n, 3) % self.over_us.max(SECOND_THOUGHT_US)
+        SECOND_THOUGHT_LEAST_US + self.chance(n, 3) % self.over_us.clamp(*SECOND_THOUGHT_US.start(), *SECOND_THOUGHT_US.end())
     }
 
     pub fn choice(&self, n: u32, revision: u32) -> u16 {
@@ -158,6 +159,11 @@ impl Share {
     /// How many have joined.
     pub fn joined(&self) -> usize {
         self.voters.len()
+    }
+
+    /// The ids they were given.
+    pub fn voters(&self) -> impl Iterator<Item = VoterId> + '_ {
+        self.voters.iter().copied().map(VoterId)
     }
 
     /// The number of a person in the whole crowd.
@@ -253,6 +259,15 @@ mod tests {
             times.iter().filter(|t| (900_000..1_100_000).contains(*t)).count()
         };
         assert!(peak(Shape::Wave) > peak(Shape::Step) * 3 / 2, "a wave has a crest");
+    }
+
+    #[test]
+    fn a_second_thought_comes_before_everything_is_given_up() {
+        for over_us in [1, 2_000_000, 3_600_000_000] {
+            let habits = Habits { over_us, ..habits(Shape::Step) };
+            let longest = (0..habits.people).map(|n| habits.thinks_us(n)).max().unwrap();
+            assert!((SECOND_THOUGHT_LEAST_US..=60_200_000).contains(&longest), "{over_us}: {longest}");
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Head {
     pub length: Option<usize>,
     pub chunked: bool,
     pub retry_after: Option<Duration>,
+    /// Nothing more may be sent on this connection.
+    pub close: bool,
 }
 
 impl Head {
@@ -39,6 +41,7 @@ impl Head {
             length,
             chunked: length.is_none() && field(head, "transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")),
             retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.min(RETRY_AFTER_MAX_S))),
+            close: field(head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close")),
         }))
     }
 }
@@ -88,8 +91,9 @@ pub async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8])
 
 /// The text of a JSON string or number behind `"name":` in an answer that is known to be flat.
 pub fn json_value<'a>(body: &'a [u8], name: &str) -> Option<&'a str> {
-    let start = memchr::memmem::find(body, name.as_bytes())? + name.len();
-    let rest = body[start..].strip_prefix(b"\":")?;
+    // The name may also be a word in a text before it.
+    let after = |at: usize| if body[..at].ends_with(b"\"") { body[at + name.len()..].strip_prefix(b"\":") } else { None };
+    let rest = memchr::memmem::find_iter(body, name.as_bytes()).find_map(after)?;
     let (rest, quoted) = rest.strip_prefix(b"\"").map_or((rest, false), |rest| (rest, true));
     let end = if quoted { memchr::memchr(b'"', rest)? } else { rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len()) };
     std::str::from_utf8(&rest[..end]).ok()
@@ -170,6 +174,7 @@ mod tests {
         let head = Head::parse(text).unwrap().unwrap();
         assert_eq!((head.status, head.bytes, head.length, head.retry_after), (503, text.len(), Some(12), Some(Duration::from_secs(3))));
         assert!(Head::parse(b"HTTP/1.1 2x2 OK\r\n\r\n").is_err() && Head::parse(b"short\r\n\r\n").is_err());
+        assert!(!head.close && Head::parse(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\ncontent-length: 0\r\n\r\n").unwrap().unwrap().close);
         let stream = Head::parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").unwrap().unwrap();
         assert!(stream.chunked && stream.length.is_none());
     }
@@ -194,5 +199,7 @@ mod tests {
     fn a_value_is_found_in_a_flat_answer() {
         let body = br#"{"ballot":"b","accepted_at":1764000000000,"status":"received"}"#;
         assert_eq!((json_value(body, "accepted_at"), json_value(body, "status"), json_value(body, "pass")), (Some("1764000000000"), Some("received"), None));
+        let problem = br#"{"title":"This code is unknown","code":"event_unknown"}"#;
+        assert_eq!(json_value(problem, "code"), Some("event_unknown"));
     }
 }

@@ -33,7 +33,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
-use crate::domain::{Millis, PollId};
+use crate::domain::{Millis, PollId, VoterId};
 use checker::{Attempt, Verdict};
 use client::{Client, Target};
 use crowd::{Habits, Share};
@@ -80,6 +80,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LEAD: Duration = Duration::from_millis(30);
 /// Counting that makes no progress for this long has stopped.
 const COUNTING_STANDS_STILL: Duration = Duration::from_secs(60);
+/// Where the presenter's stream says nothing for so long, the document is asked for, and again each time.
+const STREAM_SILENT: Duration = Duration::from_secs(2);
+const DOCUMENT_WITHIN: Duration = Duration::from_secs(5);
 /// The last document reaches viewers within this time after the results are final, or it does not.
 const LAST_EVENT_WITHIN: Duration = Duration::from_secs(5);
 /// A server's clock may be behind ours by at most this.
@@ -133,8 +136,33 @@ pub enum Moment {
     },
 }
 
-/// Runs to its end, or to the stop, after which what was sent is still checked.
+/// Runs to its end, or to the stop, after which what was sent is still checked; and removes what it made.
 pub async fn run(plan: &Plan, stop: CancellationToken, tell: &(dyn Fn(Moment) + Sync)) -> anyhow::Result<Report> {
+    Ok(hold(plan, stop, tell).await?.leave(tell).await)
+}
+
+/// A rehearsal that is over, and still there: the report is worth keeping before anything else may fail.
+pub struct Held {
+    pub report: Report,
+    stage: Stage,
+    office: Client,
+    keep: bool,
+}
+
+impl Held {
+    /// Removes the rehearsal, if it is ours to remove. Where that fails, the report says so.
+    pub async fn leave(self, tell: &(dyn Fn(Moment) + Sync)) -> Report {
+        let Held { mut report, stage, office, keep } = self;
+        let ballots = report.books.counted.max(0) as u64;
+        if let Err(why) = stage.leave(&office, keep, ballots, tell).await {
+            report.warnings.push(format!("{why:#}"));
+        }
+        report
+    }
+}
+
+/// Without the removal. One that could not be held to its end is removed all the same.
+pub async fn hold(plan: &Plan, stop: CancellationToken, tell: &(dyn Fn(Moment) + Sync)) -> anyhow::Result<Held> {
     let target = Target::resolve(&plan.url).await?;
     ensure!(
         target.is_loopback() || plan.i_operate_this_server,
@@ -150,20 +178,14 @@ pub async fn run(plan: &Plan, stop: CancellationToken, tell: &(dyn Fn(Moment) + 
     let office = Client::new(target.clone(), Some(plan.token.clone()));
     let stage = Stage::prepare(&office, plan).await?;
     tell(Moment::Begun { event: stage.event.clone(), code: stage.code.clone(), join_url: stage.join_url.clone() });
-    let outcome = on_stage(plan, &stage, &office, target, stop, tell).await;
-    if !stage.ours || plan.keep {
-        tell(Moment::Kept { event: stage.event.clone() });
-    } else {
-        let ballots = outcome.as_ref().map_or(0, |report| report.books.counted.max(0) as u64);
-        tell(Moment::Removing { ballots });
-        let removed =
-            stage.remove(&office).await.with_context(|| format!("the rehearsal {} is still there; DELETE /api/v1/events/{0} removes it", stage.event));
-        // What went wrong before matters more.
-        if outcome.is_ok() {
-            removed?;
-        }
+    match on_stage(plan, &stage, &office, target, stop, tell).await {
+        Ok(report) => Ok(Held { report, stage, office, keep: plan.keep }),
+        Err(why) => Err(match stage.leave(&office, plan.keep, 0, tell).await {
+            Ok(()) => why,
+            // What went wrong first stands first.
+            Err(also) => anyhow::anyhow!("{why:#}; also, {also:#}"),
+        }),
     }
-    outcome
 }
 
 /// Where the rehearsal takes place: an event that is flagged as one, and a poll of its own in it.
@@ -188,6 +210,17 @@ impl Stage {
         let id = event["id"].as_str().context("an event without an id")?.to_owned();
         // Also of the one just made: a server that does not know the flag would list it among people's events.
         ensure!(event["rehearsal"] == true, "the event {id} is not a rehearsal, so nothing is done to it");
+        match Stage::furnish(office, plan, &event, &id, ours).await {
+            Err(why) if ours && !plan.keep => Err(match remove(office, &id).await {
+                Ok(()) => why,
+                Err(also) => anyhow::anyhow!("{why:#}; also, {also:#}"),
+            }),
+            Err(why) if ours => Err(why.context(format!("the rehearsal {id} was made, and is kept"))),
+            outcome => outcome,
+        }
+    }
+
+    async fn furnish(office: &Client, plan: &Plan, event: &serde_json::Value, id: &str, ours: bool) -> anyhow::Result<Stage> {
         let choices: Vec<String> = (1..=plan.choices).map(evidence::choice_text).collect();
         let body = json!({"kind": "single", "question": "How does it end?", "choices": choices});
         let poll = office.call("POST", &format!("/api/v1/events/{id}/polls"), Some(body)).await?;
@@ -195,16 +228,28 @@ impl Stage {
         office.call("PUT", &format!("/api/v1/polls/{poll}/state"), Some(json!({"state": "open"}))).await?;
         let live = office.call("GET", &format!("/api/v1/events/{id}/live"), None).await?;
         let join_url = live["join_url"].as_str().unwrap_or_default().to_owned();
-        Ok(Stage { code: event["code"].as_str().context("an event without a code")?.to_owned(), event: id, join_url, poll, ours })
+        Ok(Stage { code: event["code"].as_str().context("an event without a code")?.to_owned(), event: id.to_owned(), join_url, poll, ours })
     }
 
-    async fn remove(&self, office: &Client) -> anyhow::Result<()> {
-        let path = format!("/api/v1/events/{}", self.event);
-        // Once more asked: this is the only thing a rehearsal deletes.
-        ensure!(office.call("GET", &path, None).await?["rehearsal"] == true, "the event {} is not a rehearsal", self.event);
-        office.call("DELETE", &path, None).await?;
-        Ok(())
+    async fn leave(&self, office: &Client, keep: bool, ballots: u64, tell: &(dyn Fn(Moment) + Sync)) -> anyhow::Result<()> {
+        if !self.ours || keep {
+            tell(Moment::Kept { event: self.event.clone() });
+            return Ok(());
+        }
+        tell(Moment::Removing { ballots });
+        remove(office, &self.event).await
     }
+}
+
+async fn remove(office: &Client, event: &str) -> anyhow::Result<()> {
+    let path = format!("/api/v1/events/{event}");
+    let removed = async {
+        // Once more asked: this is the only thing a rehearsal deletes.
+        ensure!(office.call("GET", &path, None).await?["rehearsal"] == true, "the event {event} is not a rehearsal");
+        office.call("DELETE", &path, None).await
+    };
+    removed.await.with_context(|| format!("the rehearsal {event} is still there; DELETE {path} removes it"))?;
+    Ok(())
 }
 
 async fn on_stage(
@@ -313,6 +358,7 @@ async fn on_stage(
     tell(Moment::Answered { elapsed: start.elapsed(), reading: meter::read(&meters) });
 
     // --- counting to the end
+    let mut warnings = Vec::new();
     let offset = clock_offset(&sent, &target);
     let mut accepted: Vec<Millis> = sent.iter().flat_map(|s| s.share.accepted_at(storm.epoch)).collect();
     accepted.sort_unstable();
@@ -321,10 +367,20 @@ async fn on_stage(
     let counting = |what: &Frame| {
         tell(Moment::Counting { elapsed: start.elapsed(), accepted: accepted.len() as u64, counted: what.books.map_or(0, |b| b.counted.max(0) as u64) })
     };
-    let counted = wait_for(&presenter, |f| last_accepted_at.is_none_or(|at| f.counted_through >= at), counting).await;
+    let mut asked = Vec::new();
+    let counted = wait_for(&presenter, (office, stage), &mut asked, |f| last_accepted_at.is_none_or(|at| f.counted_through >= at), counting).await;
     spent.push((start.elapsed().as_secs_f64(), machine.spent()));
-    office.call("PUT", &format!("/api/v1/polls/{}/state", stage.poll), Some(json!({"state": "closed"}))).await?;
-    let is_final = wait_for(&presenter, |f| f.is_final, counting).await;
+    let closed = office.call("PUT", &format!("/api/v1/polls/{}/state", stage.poll), Some(json!({"state": "closed"}))).await;
+    let is_final = match closed {
+        Ok(_) => wait_for(&presenter, (office, stage), &mut asked, |f| f.is_final, counting).await,
+        Err(why) => {
+            warnings.push(format!("The poll could not be closed: {why:#}"));
+            false
+        }
+    };
+    if !(counted && is_final) {
+        warnings.push(format!("Counting made no progress for {}: what is not counted yet cannot be told from what is lost.", report::seconds(COUNTING_STANDS_STILL.as_secs_f64())));
+    }
     let mut audience_sees = viewers.audience.clone();
     let last_event = tokio::time::timeout(LAST_EVENT_WITHIN, audience_sees.wait_for(|f| f.as_ref().is_some_and(|f| f.is_final))).await;
     let last_event = last_event.ok().and_then(Result::ok).and_then(|f| f.clone()).or_else(|| viewers.audience.borrow().clone());
@@ -332,14 +388,37 @@ async fn on_stage(
 
     // --- checking
     tell(Moment::Checking);
-    let published = evidence::published(office, &stage.code, stage.poll, last_event).await?;
-    let rows = evidence::rows(office, stage.poll, accepted.len()).await?;
+    if last_event.is_none() {
+        warnings.push("The first viewer's stream was not open at the end, so what it said last was not compared.".into());
+    }
+    let evidence = async {
+        let published = evidence::published(office, &stage.code, stage.poll, last_event).await?;
+        anyhow::Ok((published, evidence::rows(office, stage.poll, accepted.len()).await?))
+    };
+    let evidence = evidence.await;
+    let has_evidence = evidence.is_ok();
     let attempts: Vec<Attempt> = sent.iter().flat_map(|s| s.share.attempts(&habits)).collect();
-    let (check, books) = tokio::task::spawn_blocking(move || (checker::check(attempts, rows, &published), published.books)).await?;
+    let joined: Vec<VoterId> = sent.iter().flat_map(|s| s.share.voters()).collect();
+    let (check, books) = match evidence {
+        Ok((published, rows)) => {
+            let look = move || {
+                let mut verdict = checker::check(attempts, rows, &published);
+                checker::people(&mut verdict, joined);
+                (verdict, published.books)
+            };
+            tokio::task::spawn_blocking(look).await?
+        }
+        Err(why) => {
+            warnings.push(format!("What the poll holds could not be read: {why:#}"));
+            Default::default()
+        }
+    };
     let seen = viewers.seen.clone();
     let mut frames = viewers.close().await;
     ensure!(!frames.is_empty(), "nobody watched");
-    let presenter_frames = frames.remove(0);
+    let mut presenter_frames = frames.remove(0);
+    presenter_frames.append(&mut asked);
+    presenter_frames.sort_by_key(|frame| frame.at);
     let measured = Measured {
         habits: &habits,
         sent: &sent,
@@ -351,17 +430,41 @@ async fn on_stage(
         start_ms,
         offset,
         finished: counted && is_final,
+        has_evidence,
         server_seen: machine.sees_the_server(),
     };
-    let metrics = metrics::changes(&metrics_before, &metrics::read(plan.metrics_url.as_deref()).await?);
-    Ok(measured.into_report(plan, joining, check, report::BooksPart::from(&books), metrics))
+    let metrics = match metrics::read(plan.metrics_url.as_deref()).await {
+        Ok(after) => metrics::changes(&metrics_before, &after),
+        Err(why) => {
+            warnings.push(format!("The server's figures could not be read at the end: {why:#}"));
+            Default::default()
+        }
+    };
+    Ok(measured.into_report(plan, joining, check, report::BooksPart::from(&books), metrics, warnings))
 }
 
-/// Waits until a frame is as wanted. False: counting made no progress for too long.
-async fn wait_for(frames: &tokio::sync::watch::Receiver<Option<Frame>>, wanted: impl Fn(&Frame) -> bool, look: impl Fn(&Frame)) -> bool {
-    let (mut received, mut progress_at) = (-1, Instant::now());
+/// Waits until a frame is as wanted. False: counting made no progress for too long. A stream that broke off, or has nothing new to say,
+/// is no reason: the document is asked for instead, and what came so is put aside.
+async fn wait_for(
+    frames: &tokio::sync::watch::Receiver<Option<Frame>>,
+    (office, stage): (&Client, &Stage),
+    asked: &mut Vec<Frame>,
+    wanted: impl Fn(&Frame) -> bool,
+    look: impl Fn(&Frame),
+) -> bool {
+    let (mut received, mut progress_at, mut asked_at) = (-1, Instant::now(), Instant::now());
     loop {
-        if let Some(frame) = frames.borrow().as_ref() {
+        let streamed = frames.borrow().clone();
+        let silent = streamed.as_ref().is_none_or(|frame| now_ms() - frame.at > STREAM_SILENT.as_millis() as Millis);
+        if silent && asked_at.elapsed() > STREAM_SILENT {
+            let path = format!("/api/v1/events/{}/live", stage.event);
+            if let Ok(Ok(document)) = tokio::time::timeout(DOCUMENT_WITHIN, office.call("GET", &path, None)).await {
+                asked.extend(viewers::read_document(document.to_string().as_bytes(), &stage.poll.to_string(), now_ms()));
+            }
+            asked_at = Instant::now();
+        }
+        let newest = asked.last().filter(|asked| streamed.as_ref().is_none_or(|s| s.at < asked.at)).or(streamed.as_ref());
+        if let Some(frame) = newest {
             look(frame);
             if wanted(frame) {
                 return true;
@@ -403,6 +506,7 @@ struct Measured<'a> {
     start_ms: Millis,
     offset: Millis,
     finished: bool,
+    has_evidence: bool,
     server_seen: bool,
 }
 
@@ -414,6 +518,7 @@ impl Measured<'_> {
         check: Verdict,
         books: report::BooksPart,
         metrics: std::collections::BTreeMap<String, (f64, f64)>,
+        warnings: Vec<String>,
     ) -> Report {
         let answers = self.answers();
         let last_received = self.presenter.last().and_then(|f| f.books).map_or(0, |b| b.received);
@@ -437,7 +542,8 @@ impl Measured<'_> {
             storm: cpu.storm.clone(),
             generator_busy: cpu.generator_busy,
         });
-        let clean = check.is_clean() && answers.contradicted == 0 && self.finished;
+        let verdict = report::verdict(&check, &answers, self.finished && self.has_evidence);
+        let clean = verdict == "kept";
         let stopped_early = answers.not_sent > 0 || joining.people < u64::from(plan.voters);
         let complete = clean && answers.people == joining.people;
         let fit = report::fit(&report::Audience {
@@ -449,6 +555,7 @@ impl Measured<'_> {
             per_second: answers.per_second,
             kept_up: limit.what == "taps",
             complete,
+            unchecked: verdict == "unchecked",
             stopped: stopped_early,
         });
         let latencies = report::latencies(&shares);
@@ -488,6 +595,8 @@ impl Measured<'_> {
             check,
             books,
             clean,
+            verdict,
+            warnings,
             timeline: report::timeline(self.habits, &shares, self.presenter, self.start_ms, end_s),
             curve: report::curve(&latencies),
             staleness,
@@ -519,6 +628,7 @@ impl Measured<'_> {
             connect_failures: sum(|s| s.connect_failures),
             given_up: sum(|s| s.abandoned),
             not_sent: sum(|s| s.not_sent),
+            changes_not_sent: sum(|s| s.changes_not_sent),
             repeats: sum(|s| s.repeats_ok),
             contradicted: sum(|s| s.contradicted),
             from_tap: Percentiles::of_sorted(&latencies),

@@ -19,6 +19,8 @@ pub const REPORT_VERSION: u32 = 1;
 const POINTS: usize = 160;
 /// Everybody is patient for this long.
 const PATIENCE_S: f64 = 5.0;
+/// A run of nearly that length says what an installation takes for as long; so much of it.
+const LASTED: f64 = 0.9;
 /// An answer within this is an answer at once.
 const AT_ONCE_MS: f64 = 1_000.0;
 
@@ -43,6 +45,10 @@ pub struct Report {
     pub books: BooksPart,
     /// Nothing lost, wrong, invented or doubled; the books balance; the same ballot always got the same success; all was counted.
     pub clean: bool,
+    /// kept, broken or unchecked; `clean` is kept.
+    pub verdict: &'static str,
+    /// What went wrong around it, in sentences: figures that are missing, a rehearsal that could not be removed.
+    pub warnings: Vec<String>,
     pub timeline: Vec<Point>,
     /// So many percent of the ballots were answered within so many milliseconds of the tap.
     pub curve: Vec<(f64, f64)>,
@@ -83,7 +89,7 @@ pub struct Percentiles {
     pub max: f64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Answers {
     /// Ballots that were answered with a success: first ones, and changes of mind.
     pub accepted: u64,
@@ -100,7 +106,9 @@ pub struct Answers {
     pub connect_failures: u64,
     /// Ballots that were tried and given up without a success.
     pub given_up: u64,
+    /// People who were not reached, and of those who were, changes of mind that were not sent.
     pub not_sent: u64,
+    pub changes_not_sent: u64,
     pub repeats: u64,
     /// Ballots that had a success and were refused when they came again.
     pub contradicted: u64,
@@ -163,8 +171,9 @@ pub struct Fit {
     /// What this installation took, and what this audience needs if everybody is to be answered within five seconds.
     pub took_per_second: f64,
     pub needed_per_second: f64,
-    /// Most people who are all answered within five seconds when they vote over the same time.
-    pub people_within_patience: u64,
+    /// Most people who are all answered within five seconds when they vote over the same time, as far as this run can tell: none where it
+    /// was shorter than that patience, because what a burst finds in empty queues says nothing about the seconds after it.
+    pub people_within_patience: Option<u64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -377,24 +386,47 @@ pub struct Audience {
     pub kept_up: bool,
     /// Everybody was answered, and every promise was kept.
     pub complete: bool,
+    /// Whether promises were kept is not known.
+    pub unchecked: bool,
     pub stopped: bool,
 }
 
+/// Whether every promise was kept. What is not counted yet may be missing without being lost, and where nothing was promised nothing was
+/// proven: neither is called broken, nor kept. `complete`: all was counted, and all could be read.
+pub fn verdict(check: &Verdict, answers: &Answers, complete: bool) -> &'static str {
+    // These no later counting puts right.
+    if answers.contradicted + check.unexpected + check.phantom > 0 {
+        return "broken";
+    }
+    if !complete || answers.accepted == 0 {
+        return "unchecked";
+    }
+    // Whoever was told that a vote is safe is somebody the check has looked at.
+    if check.is_clean() && check.answered == answers.people { "kept" } else { "broken" }
+}
+
 pub fn fit(audience: &Audience) -> Fit {
-    let Audience { people, over_s, answered, from_tap, last_accepted_s, per_second, kept_up, complete, stopped } = audience.clone();
+    let Audience { people, over_s, answered, from_tap, last_accepted_s, per_second, kept_up, complete, unchecked, stopped } = audience.clone();
     let whole = format!("An audience of {} voting within {}", count(people), seconds(over_s));
     let needed = people as f64 / (over_s + PATIENCE_S);
     // What arrives over the time given, and what is still worked off within everybody's patience.
+    let lasted = last_accepted_s >= PATIENCE_S * LASTED;
     let within = (per_second * (over_s + PATIENCE_S)) as u64;
+    let within = lasted.then_some(if kept_up { within.max(people) } else { within });
     let took = if kept_up { "at least " } else { "" };
+    let enough = match within {
+        Some(within) => format!("which is enough for {took}{} people", count(within)),
+        None => format!("for {}: too short a time to say for how many people that would be enough", seconds(last_accepted_s)),
+    };
     let plan = format!(
-        "For everyone answered within {PATIENCE_S:.0} s, this audience needs about {} votes a second; this installation took {took}{}, which is enough for {took}{} people.",
+        "For everyone answered within {PATIENCE_S:.0} s, this audience needs about {} votes a second; this installation took {took}{}, {enough}.",
         count(needed.ceil() as u64),
         count(per_second as u64),
-        count(if kept_up { within.max(people) } else { within }),
     );
     let (word, sentence) = if stopped {
         ("unproven", format!("{whole} was not put to the proof: the rehearsal was stopped after {} people.", count(answered)))
+    } else if unchecked && answered >= people {
+        ("unproven", format!("{whole} was answered, but whether every answer was kept could not be checked."))
     } else if !complete {
         let why =
             if answered < people { format!("{} of them were never answered", count(people - answered)) } else { "a promise was broken, see below".into() };
@@ -502,17 +534,56 @@ mod tests {
                 per_second: 58_800.0,
                 kept_up: false,
                 complete,
+                unchecked: false,
                 stopped,
             })
         };
         let too_many = fit(&slow, true, false);
-        assert_eq!((too_many.word, too_many.people_within_patience), ("too_many", 352_800));
+        assert_eq!((too_many.word, too_many.people_within_patience), ("too_many", Some(352_800)));
         assert!(too_many.sentence.contains("An audience of 1,000,000 voting within 1 s is more than") && too_many.sentence.contains("in 17.0 s"));
         assert!(too_many.sentence.contains("about 166,667 votes a second"), "{}", too_many.sentence);
         let waits = Percentiles { p50: 900.0, p99: 3_000.0, max: 4_900.0, ..slow };
         let fits = Percentiles { p50: 9.0, p99: 300.0, max: 2_900.0, ..slow };
         assert_eq!((fit(&waits, true, false).word, fit(&fits, true, false).word), ("waits", "fits"));
         assert_eq!((fit(&fits, false, false).word, fit(&fits, true, true).word), ("too_many", "unproven"));
+    }
+
+    #[test]
+    fn what_could_not_be_checked_is_neither_kept_nor_broken() {
+        let answers = Answers { accepted: 12, people: 10, ..Answers::default() };
+        let check = Verdict { voters: 10, answered: 10, ..Verdict::default() };
+        let lost = Verdict { lost: 1, ..check.clone() };
+        assert_eq!((verdict(&check, &answers, true), verdict(&lost, &answers, true)), ("kept", "broken"));
+        assert_eq!((verdict(&check, &answers, false), verdict(&lost, &answers, false)), ("unchecked", "unchecked"));
+        assert_eq!(verdict(&Verdict { phantom: 1, ..check.clone() }, &answers, false), "broken");
+        assert_eq!(verdict(&Verdict { answered: 9, ..check.clone() }, &answers, true), "broken", "somebody was not looked at");
+        assert_eq!(verdict(&Verdict::default(), &Answers::default(), true), "unchecked", "nobody was promised anything");
+    }
+
+    #[test]
+    fn a_burst_makes_no_promise_for_more_people_than_there_were() {
+        let fit = |last_accepted_s, over_s, kept_up| {
+            super::fit(&Audience {
+                people: 1_000,
+                over_s,
+                answered: 1_000,
+                from_tap: Percentiles { p50: 9.0, p99: 30.0, max: 40.0, ..circumstances().from_tap },
+                last_accepted_s,
+                per_second: 1_000.0 / last_accepted_s,
+                kept_up,
+                complete: true,
+                unchecked: false,
+                stopped: false,
+            })
+        };
+        for kept_up in [true, false] {
+            let burst = fit(0.2, 0.2, kept_up);
+            assert!(burst.people_within_patience.is_none() && burst.sentence.contains("too short") && !burst.sentence.contains("enough for"), "{burst:?}");
+            // The number in the sentence is the one in the file.
+            let long = fit(10.0, 10.0, kept_up);
+            let said = format!("{}{} people", if kept_up { "enough for at least " } else { "enough for " }, count(long.people_within_patience.unwrap()));
+            assert!(long.sentence.contains(&said), "{long:?}");
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ const BACKOFF_US: u64 = 500_000;
 const BACKOFF_MAX_US: u64 = 8_000_000;
 /// What has not been answered this long after the last tap is given up, and named.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(300);
+/// A connection that was idle for longer may be about to be closed from the other side: what is sent into that is neither lost nor kept.
+const IDLE_WITHIN: Duration = Duration::from_secs(5);
 /// How often due taps are released; the clock of the runtime is no finer.
 const TICK: Duration = Duration::from_millis(1);
 /// Wire times are kept up to a minute with three digits.
@@ -44,7 +46,7 @@ pub struct Storm {
     /// `Fate::accepted` counts from here.
     pub epoch: Millis,
     pub stop: Arc<AtomicBool>,
-    /// Threads whose connections stand.
+    /// Threads that wait for the moment zero.
     pub ready: AtomicUsize,
     /// Set when all are ready: the moment zero.
     pub start: OnceLock<Instant>,
@@ -65,6 +67,8 @@ pub struct Sent {
     pub abandoned: u64,
     /// People who were not reached before the stop.
     pub not_sent: u64,
+    /// Changes of mind that were due after the stop, or never got a turn.
+    pub changes_not_sent: u64,
     /// The same ballot was answered 2xx and later 4xx: a broken promise.
     pub contradicted: u64,
     pub repeats_ok: u64,
@@ -102,13 +106,6 @@ impl Storm {
     }
 
     async fn run_here(self: Arc<Storm>, share: Share, connections: usize, meter: Arc<Meter>) -> anyhow::Result<Sent> {
-        let mut streams = Vec::with_capacity(connections);
-        let mut connect_failures = 0;
-        for _ in 0..connections {
-            let stream = connect(self.target.address).await;
-            connect_failures += u64::from(stream.is_err());
-            streams.push(stream.ok());
-        }
         self.ready.fetch_add(1, Ordering::Release);
         let started = loop {
             match self.start.get() {
@@ -119,21 +116,21 @@ impl Storm {
         let cpu_before = machine::own_thread_cpu_s();
         let work = Rc::new(RefCell::new(Work::new(self.clone(), share, meter, started)));
         let bell = Rc::new(Notify::new());
-        let tasks: Vec<_> = streams.into_iter().map(|stream| tokio::task::spawn_local(one_connection(work.clone(), bell.clone(), stream))).collect();
+        let tasks: Vec<_> = (0..connections).map(|_| tokio::task::spawn_local(one_connection(work.clone(), bell.clone()))).collect();
         loop {
             let (over, wake) = work.borrow_mut().release();
             if over {
                 bell.notify_waiters();
                 break;
             }
-            (0..wake).for_each(|_| bell.notify_one());
+            // Who fell idle last has the freshest connection.
+            (0..wake).for_each(|_| bell.notify_last());
             tokio::time::sleep(TICK).await;
         }
         for task in tasks {
             task.await?;
         }
         let mut sent = Rc::into_inner(work).expect("all tasks ended").into_inner().sent;
-        sent.connect_failures += connect_failures;
         sent.cpu_s = machine::own_thread_cpu_s() - cpu_before;
         sent.wall_s = started.elapsed().as_secs_f64();
         Ok(sent)
@@ -169,6 +166,7 @@ impl Work {
             connect_failures: 0,
             abandoned: 0,
             not_sent: 0,
+            changes_not_sent: 0,
             contradicted: 0,
             repeats_ok: 0,
             cpu_s: 0.0,
@@ -198,6 +196,7 @@ impl Work {
             let (tried, untried): (Vec<&Task>, Vec<&Task>) = dropped.partition(|task| task.tries > 0);
             self.sent.abandoned += tried.len() as u64;
             self.sent.not_sent += untried.iter().filter(|task| task.kind == Kind::First).count() as u64;
+            self.sent.changes_not_sent += untried.iter().filter(|task| task.kind == Kind::Change).count() as u64;
             self.sent.not_sent += (self.sent.share.joined() - self.next) as u64;
             self.next = self.sent.share.joined();
             self.later.clear();
@@ -255,7 +254,7 @@ impl Work {
         self.in_flight -= 1;
         let place = revision_of(task.kind) as usize - 1;
         let (outcome, again_after) = match answer {
-            Answer::Status { status, accepted_at, retry_after } => {
+            Answer::Status { status, final_if_refused, accepted_at, retry_after } => {
                 *self.sent.statuses.entry(status).or_default() += 1;
                 self.sent.wire.saturating_record((now - sent_us).max(1));
                 match status {
@@ -264,7 +263,7 @@ impl Work {
                         (Outcome::Ok, None)
                     }
                     429 | 503 => (Outcome::Refused, Some(retry_after.unwrap_or_default())),
-                    400..=499 => (Outcome::Refused, None),
+                    400..=499 if final_if_refused => (Outcome::Refused, None),
                     _ => (Outcome::Unknown, Some(retry_after.unwrap_or_default())),
                 }
             }
@@ -323,13 +322,22 @@ fn revision_of(kind: Kind) -> u32 {
 }
 
 enum Answer {
-    Status { status: u16, accepted_at: Option<Millis>, retry_after: Option<Duration> },
+    Status {
+        status: u16,
+        /// A 4xx is the application's own, a problem with a code, as opposed to one of the line or of something between: a phone believes only these.
+        final_if_refused: bool,
+        accepted_at: Option<Millis>,
+        retry_after: Option<Duration>,
+    },
     Timeout,
     Reset,
 }
 
-/// One connection of the pool: takes what is due, one after the other, as a browser does.
-async fn one_connection(work: Rc<RefCell<Work>>, bell: Rc<Notify>, mut kept: Option<TcpStream>) {
+/// One connection of the pool: takes what is due, one after the other, as a browser does. Opened when there is something to send: a
+/// server closes those that say nothing.
+async fn one_connection(work: Rc<RefCell<Work>>, bell: Rc<Notify>) {
+    let mut kept: Option<TcpStream> = None;
+    let mut used_at = Instant::now();
     let mut request = Vec::with_capacity(512);
     let mut buffer = vec![0u8; ANSWER_BYTES_MAX];
     let address = work.borrow().storm.target.address;
@@ -351,6 +359,9 @@ async fn one_connection(work: Rc<RefCell<Work>>, bell: Rc<Notify>, mut kept: Opt
             work.borrow_mut().idle -= 1;
             continue;
         };
+        if used_at.elapsed() > IDLE_WITHIN {
+            kept = None;
+        }
         let stream = match &mut kept {
             Some(stream) => stream,
             None => match connect(address).await {
@@ -372,17 +383,23 @@ async fn one_connection(work: Rc<RefCell<Work>>, bell: Rc<Notify>, mut kept: Opt
             work.meter.sent.fetch_add(1, Ordering::Relaxed);
             work.now_us()
         };
+        let mut usable = false;
         let answer = match tokio::time::timeout(ANSWER_WITHIN, exchange(stream, &request, &mut buffer)).await {
             Ok(Ok((head, body))) => {
-                let accepted_at = json_value(&buffer[body], "accepted_at").and_then(|at| at.parse().ok());
-                Answer::Status { status: head.status, accepted_at, retry_after: head.retry_after }
+                let body = &buffer[body];
+                // 408 is said to a connection, whose other end is closed by then.
+                usable = !head.close && head.status != 408;
+                let final_if_refused = head.status >= 400 && json_value(body, "code").is_some();
+                let accepted_at = json_value(body, "accepted_at").and_then(|at| at.parse().ok());
+                Answer::Status { status: head.status, final_if_refused, accepted_at, retry_after: head.retry_after }
             }
             Ok(Err(_)) => Answer::Reset,
             Err(_) => Answer::Timeout,
         };
-        if !matches!(answer, Answer::Status { .. }) {
+        if !usable {
             kept = None;
         }
+        used_at = Instant::now();
         work.borrow_mut().settle(task, sent_us, answer);
     }
 }

@@ -151,12 +151,13 @@ pub fn page(r: &Report) -> String {
     line(
         "sent away",
         format!(
-            "{} with 503, {} refused, {} without an answer, {} given up, {} not sent",
+            "{} with 503, {} refused, {} without an answer, {} given up, {} not sent, nor {} changes of mind",
             count(a.sheds),
             count(a.refused),
             count(a.unknown),
             count(a.given_up),
-            count(a.not_sent)
+            count(a.not_sent),
+            count(a.changes_not_sent)
         ),
     );
     if fresh.refused + fresh.broken > 0 {
@@ -192,7 +193,15 @@ pub fn page(r: &Report) -> String {
     if a.contradicted > 0 {
         text.push_str(&format!("{} ballots had a success and were refused when they came again.\n", count(a.contradicted)));
     }
-    text.push_str(if r.clean { "Every answer was kept: nothing lost, nothing invented.\n" } else { "A PROMISE WAS BROKEN: see the check above.\n" });
+    for warning in &r.warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    text.push_str(match r.verdict {
+        "kept" => "Every answer was kept: nothing lost, nothing invented.\n",
+        "unchecked" if r.answers.accepted == 0 => "NOTHING WAS PROVEN: not a single vote was accepted.\n",
+        "unchecked" => "IT COULD NOT BE CHECKED whether every answer was kept: see the warnings above.\n",
+        _ => "A PROMISE WAS BROKEN: see the check above.\n",
+    });
     text
 }
 

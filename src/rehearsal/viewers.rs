@@ -237,6 +237,10 @@ async fn one_viewer(watched: &Watched, presenter: bool, seen: &Seen, door: &Sema
             read_some(&stream, seen, scratch, &mut decoder, frames)
         };
         if !more.await.unwrap_or(false) {
+            // What it said last is not what it would say now. The presenter's is kept: it says how far counting is at least.
+            if let (false, Some(newest)) = (presenter, &frames.newest) {
+                newest.send_replace(None);
+            }
             seen.broken.fetch_add(1, Ordering::Relaxed);
             return;
         }

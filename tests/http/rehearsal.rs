@@ -1,6 +1,8 @@
 //! Rehearsals, end to end: an audience votes through the front door, and every answer is checked. Also what a rehearsal must never do.
 
-use std::sync::Mutex;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use groundswell::rehearsal::{self, Moment, Plan, Report, Shape};
@@ -18,7 +20,12 @@ on_both![
     a_ballot_that_disappears_is_found_lost,
     a_ballot_that_nobody_sent_is_found_unexpected,
     a_rehearsal_that_is_stopped_checks_what_was_sent,
+    changes_of_mind_that_a_stop_prevents_are_named,
     an_event_that_is_no_rehearsal_is_refused_and_stays_as_it_was,
+    what_fails_around_a_rehearsal_costs_no_report,
+    a_rehearsal_that_cannot_be_set_up_leaves_nothing,
+    a_rehearsal_that_nobody_answers_proves_nothing,
+    streams_that_break_off_break_no_promise,
     a_removed_rehearsal_leaves_nothing_and_touches_nothing_else,
     ballots_come_as_a_table_of_any_length,
 ];
@@ -152,6 +159,20 @@ fn a_rehearsal_that_is_stopped_checks_what_was_sent(backend: Backend) {
     assert!(rehearsals(&hall).is_empty());
 }
 
+fn changes_of_mind_that_a_stop_prevents_are_named(backend: Backend) {
+    let hall = Hall::open(backend);
+    let plan = Plan { voters: 400, over: Duration::from_secs(600), change: 100.0, repeat: 0.0, shape: Shape::Step, ..plan(&hall) };
+    let stop = CancellationToken::new();
+    let report = runtime().block_on(rehearsal::run(&plan, stop.clone(), &|moment| {
+        if matches!(moment, Moment::Storm { reading, .. } if reading.accepted >= 2) {
+            stop.cancel();
+        }
+    }));
+    let a = report.expect("it ends in good order").answers;
+    // Everybody wanted to: those who had tapped either did, or are named.
+    assert!(a.changes_not_sent > 0 && a.accepted + a.changes_not_sent == 2 * a.people, "{a:?}");
+}
+
 fn an_event_that_is_no_rehearsal_is_refused_and_stays_as_it_was(backend: Backend) {
     let hall = Hall::open(backend);
     let event = hall.event();
@@ -212,6 +233,103 @@ fn a_removed_rehearsal_leaves_nothing_and_touches_nothing_else(backend: Backend)
     assert_eq!(event.live(&hall)["polls"][0]["results"]["voters"], 3);
 }
 
+fn what_fails_around_a_rehearsal_costs_no_report(backend: Backend) {
+    let hall = Hall::open(backend);
+    // Figures that can be read once, and then no more.
+    let once = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let metrics_url = Some(format!("http://{}/metrics", once.local_addr().unwrap()));
+    let figures = std::thread::spawn(move || {
+        let (mut line, _) = once.accept().expect("somebody asks");
+        let _ = line.read(&mut [0; 1_024]).expect("a request");
+        line.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 22\r\n\r\ngroundswell_a_total 1\n").expect("an answer");
+    });
+    let report = rehearse(&Plan { voters: 50, metrics_url, ..plan(&hall) }, |moment| {
+        if let Moment::Removing { .. } = moment {
+            // Somebody else was faster.
+            let id = rehearsals(&hall)[0]["id"].as_str().unwrap().to_owned();
+            hall.office("DELETE", &format!("/api/v1/events/{id}"), Value::Null).expect(204);
+        }
+    });
+    let report = report.expect("there is a report");
+    figures.join().expect("it was asked");
+    assert!(report.clean && report.answers.people == 50, "{report:?}");
+    let warned = |of: &str| report.warnings.iter().any(|w| w.contains(of));
+    assert!(report.warnings.len() == 2 && warned("--metrics-url") && warned("is still there"), "{:?}", report.warnings);
+}
+
+fn a_rehearsal_that_cannot_be_set_up_leaves_nothing(backend: Backend) {
+    let hall = Hall::open(backend);
+    // More choices than a poll may have: the event is made before anybody says so.
+    let refused = rehearse(&Plan { choices: 999, ..plan(&hall) }, |_| {}).expect_err("refused").to_string();
+    assert!(refused.contains("/polls"), "{refused}");
+    assert!(rehearsals(&hall).is_empty() && events(&hall).is_empty());
+    let kept = rehearse(&Plan { choices: 999, keep: true, ..plan(&hall) }, |_| {}).expect_err("refused").to_string();
+    assert!(kept.contains(rehearsals(&hall)[0]["id"].as_str().unwrap()), "{kept}");
+}
+
+fn a_rehearsal_that_nobody_answers_proves_nothing(backend: Backend) {
+    let hall = Hall::open(backend);
+    let report = rehearse(&Plan { voters: 50, ..plan(&hall) }, |moment| {
+        // Everybody comes too late.
+        if let Moment::Watching { .. } = moment {
+            let id = rehearsals(&hall)[0]["id"].as_str().unwrap().to_owned();
+            let event = hall.office("GET", &format!("/api/v1/events/{id}"), Value::Null).expect(200).json();
+            let poll = event["polls"][0]["id"].as_str().unwrap().to_owned();
+            hall.office("PUT", &format!("/api/v1/polls/{poll}/state"), json!({"state": "closed"})).expect(200);
+        }
+    });
+    let report = report.expect("there is a report");
+    assert_eq!((report.answers.accepted, report.verdict, report.is_clean()), (0, "unchecked", false), "{report:?}");
+}
+
+/// Passes everything on, until the streams are cut; from then on only what is no stream.
+struct Between {
+    address: std::net::SocketAddr,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Between {
+    fn before(server: std::net::SocketAddr) -> Between {
+        let door = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let between = Between { address: door.local_addr().unwrap(), streams: Arc::default() };
+        let streams = between.streams.clone();
+        std::thread::spawn(move || {
+            for inside in door.incoming().map_while(Result::ok) {
+                let (streams, outside) = (streams.clone(), TcpStream::connect(server).expect("the server is there"));
+                std::thread::spawn(move || {
+                    let mut begin = [0; 256];
+                    let read = inside.peek(&mut begin).unwrap_or(0);
+                    if String::from_utf8_lossy(&begin[..read]).contains("/stream ") {
+                        streams.lock().unwrap().push(inside.try_clone().unwrap());
+                    }
+                    let (mut up, mut down) = ((inside.try_clone().unwrap(), outside.try_clone().unwrap()), (outside, inside));
+                    std::thread::spawn(move || (std::io::copy(&mut up.0, &mut up.1), up.1.shutdown(Shutdown::Both)));
+                    let _ = (std::io::copy(&mut down.0, &mut down.1), down.1.shutdown(Shutdown::Both));
+                });
+            }
+        });
+        between
+    }
+
+    fn cut(&self) {
+        self.streams.lock().unwrap().drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+    }
+}
+
+fn streams_that_break_off_break_no_promise(backend: Backend) {
+    let hall = Hall::open(backend);
+    let between = Between::before(hall.address);
+    let plan = Plan { url: format!("http://{}", between.address), voters: 100, ..plan(&hall) };
+    let report = rehearse(&plan, |moment| {
+        if let Moment::Storm { .. } = moment {
+            between.cut();
+        }
+    });
+    let report = report.expect("there is a report");
+    assert_eq!((report.verdict, report.check.doubled, report.books.counted, report.freshness.broken), ("kept", 0, 100, 13), "{report:?}");
+    assert!(report.counting.finished && report.warnings.iter().any(|w| w.contains("not compared")), "{:?}", report.warnings);
+}
+
 fn rehearsal_event(hall: &Hall) -> Event {
     let event = hall.office("POST", "/api/v1/events", json!({"title": "Dry run", "rehearsal": true})).expect(201).json();
     assert_eq!(event["rehearsal"], true);
@@ -259,6 +377,15 @@ fn ballots_come_as_a_table_of_any_length(backend: Backend) {
     }
 }
 
+/// The quiet kind of show: longer than a server waits for the first word on a connection.
+#[test]
+fn a_slow_audience_on_many_connections_is_answered_to_the_last() {
+    let hall = Hall::open(Backend::Embedded);
+    let plan = Plan { voters: 50, connections: 50, over: Duration::from_secs(15), shape: Shape::Step, change: 0.0, repeat: 0.0, ..plan(&hall) };
+    let a = rehearse(&plan, |_| {}).expect("it runs").answers;
+    assert_eq!((a.people, a.refused, a.resets, a.timeouts, a.statuses.get(&408)), (50, 0, 0, 0, None), "{a:?}");
+}
+
 #[test]
 fn a_host_that_is_not_this_machine_is_refused_unless_it_is_ones_own() {
     let directory = tempfile::TempDir::new().expect("a directory");
@@ -279,6 +406,8 @@ fn impossible_rehearsals_are_refused_with_the_name_of_the_setting() {
         (&["--change", "110%"], "--change"),
         (&["--choices", "1"], "--choices"),
         (&["--url", "ftp://127.0.0.1"], "--url"),
+        // Nobody listens there: the directory is looked at first.
+        (&["--url", "http://127.0.0.1:9", "--report", "/dev/null/report"], "--report"),
         (&["--url", "http://127.0.0.1:9", "--viewers", "100000000"], "--viewers"),
     ] {
         let refused = run(&mut command(directory.path(), &[&["rehearse"], args].concat()));
