@@ -350,7 +350,8 @@ async fn sign(store: &Store, unheard: Vec<Batch>, out: &mut Option<JoinHandle<bo
         return;
     }
     let store = store.clone();
-    let signing = out.insert(tokio::spawn(async move { store.apply(0, &unheard, now_ms()).await.is_ok() }));
+    let beats: Vec<_> = unheard.into_iter().filter_map(|of| of.beat.map(|beat| (of.instance, of.lane, beat))).collect();
+    let signing = out.insert(tokio::spawn(async move { store.sign(&beats).await.is_ok() }));
     if !matches!(tokio::time::timeout(SIGN_TIMEOUT, signing).await, Ok(Ok(true))) {
         tracing::debug!("neither broker nor database hear this process");
     }

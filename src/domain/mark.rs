@@ -15,25 +15,27 @@ pub struct Mark {
     /// Every ballot accepted up to here has been applied.
     counted_to: Millis,
     ended: bool,
+    /// The newest beat that came through the lane, behind everything that was queued before it.
+    heard: Millis,
 }
 
 /// Gaps only come from lost or much delayed batches; a record with more of them is a bug, and must not grow without end.
 const RANGES_MAX: usize = 10_000;
 
 impl Mark {
-    /// The first sign of an instance, written by itself before it accepts anything.
+    /// The first sign of an instance, written by itself before it accepts anything: nothing was heard through the lane yet.
     pub fn born(clock: Millis) -> Mark {
         Mark { clock, counted_to: clock, ..Mark::default() }
     }
 
     /// Reads back what `columns` wrote.
-    pub fn from_columns(through: i64, ahead: &str, last: i64, clock: Millis, counted_to: Millis, ended: bool) -> Option<Mark> {
+    pub fn from_columns(through: i64, ahead: &str, last: i64, clock: Millis, counted_to: Millis, ended: bool, heard: Millis) -> Option<Mark> {
         let mut ranges = Vec::new();
         for item in ahead.split_ascii_whitespace() {
             let (from, to) = item.split_once('-').unwrap_or((item, item));
             ranges.push((from.parse().ok()?, to.parse().ok()?));
         }
-        Some(Mark { through: through.try_into().ok()?, ahead: ranges, last: last.try_into().ok()?, clock, counted_to, ended })
+        Some(Mark { through: through.try_into().ok()?, ahead: ranges, last: last.try_into().ok()?, clock, counted_to, ended, heard })
     }
 
     pub fn through(&self) -> u64 {
@@ -67,6 +69,10 @@ impl Mark {
         self.ended
     }
 
+    pub fn heard(&self) -> Millis {
+        self.heard
+    }
+
     /// Notes that batch `number` is applied now. False: it already was, skip it whole.
     #[must_use]
     pub fn note(&mut self, number: u64) -> bool {
@@ -97,8 +103,16 @@ impl Mark {
         true
     }
 
+    /// Takes in a beat that did not come through the lane: it says nothing of what waits there.
+    pub fn sign(&mut self, beat: &Beat) {
+        let heard = self.heard;
+        self.beat(beat);
+        self.heard = heard;
+    }
+
     /// Takes in a beat. An older one than already known changes nothing.
     pub fn beat(&mut self, beat: &Beat) {
+        self.heard = self.heard.max(beat.clock);
         for (from, to) in &beat.void {
             for number in *from..=*to {
                 let _already_applied = !self.note(number);
@@ -197,7 +211,7 @@ mod tests {
             let mut seen = std::collections::BTreeSet::new();
             for number in numbers {
                 prop_assert_eq!(mark.note(number), seen.insert(number));
-                let read_back = Mark::from_columns(mark.through as i64, &mark.ahead(), mark.last as i64, mark.clock, mark.counted_to, mark.ended);
+                let read_back = Mark::from_columns(mark.through as i64, &mark.ahead(), mark.last as i64, mark.clock, mark.counted_to, mark.ended, mark.heard);
                 prop_assert_eq!(read_back.as_ref(), Some(&mark));
             }
             let contiguous = (1..).take_while(|n| seen.contains(n)).count() as u64;

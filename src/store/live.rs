@@ -172,19 +172,19 @@ impl Store {
     }
 
     pub async fn standing(&self) -> Result<Standing> {
-        type Row = (Uuid, i32, i64, String, i64, i64, i64, bool);
+        type Row = (Uuid, i32, i64, String, i64, i64, i64, bool, i64);
         let pool = self.live.clone();
         self.owned(async move {
             let rows: Vec<Row> = reading!(&pool, db => sqlx::query_as(
-                "select instance, lane, through, ahead, last, clock, counted_to, ended from lane_mark
+                "select instance, lane, through, ahead, last, clock, counted_to, ended, heard from lane_mark
                  where not ended or through < last or ahead <> ''").fetch_all(db).await)?;
             let (counted_through, settled_through) = through(&pool).await?;
             let mut standing = Standing { counted_through, settled_through, ..Standing::default() };
             let newest = rows.iter().map(|r| r.5).max().unwrap_or(0);
             let mut unreported: BTreeMap<InstanceId, Millis> = BTreeMap::new();
-            for (instance, lane, through, ahead, last, clock, counted_to, ended) in rows {
+            for (instance, lane, through, ahead, last, clock, counted_to, ended, heard) in rows {
                 let instance = InstanceId(instance);
-                let mark = Mark::from_columns(through, &ahead, last, clock, counted_to, ended)
+                let mark = Mark::from_columns(through, &ahead, last, clock, counted_to, ended, heard)
                     .ok_or_else(|| Error::internal(anyhow::anyhow!("a lane mark cannot be read")))?;
                 standing.missing.extend(mark.missing().into_iter().map(|(from, to)| (instance, lane as u16, from, to)));
                 if !ended && clock <= newest - SILENT_AFTER_MS {
@@ -275,9 +275,10 @@ fn by_poll(counts: Vec<CountRow>, books: Vec<BookRow>) -> HashMap<PollId, PollTa
 pub(super) async fn through(pool: &Pool) -> Result<(Millis, Millis)> {
     let (counted, settled): (Option<i64>, Option<i64>) = reading!(pool, db => sqlx::query_as(
         // Silence is judged inside a lane: a lane is a line, so another instance's later beat in it proves that everything that was
-        // queued before went by. A lane that stands still holds all back, as it must. Only what a silent one has spilled is not in the line.
-        "select min(m.counted_to) filter (where m.clock > newest.clock - $1), min(m.counted_to) filter (where m.clock > newest.clock - $2)
-         from lane_mark m join (select lane, max(clock) as clock from lane_mark group by lane) newest on newest.lane = m.lane
+        // queued before went by; one that was signed directly proves nothing. A lane that stands still holds all back, as it must. Only
+        // what a silent one has spilled is not in the line.
+        "select min(m.counted_to) filter (where m.clock > newest.heard - $1), min(m.counted_to) filter (where m.clock > newest.heard - $2)
+         from lane_mark m join (select lane, max(heard) as heard from lane_mark group by lane) newest on newest.lane = m.lane
          where not m.ended").bind(SILENT_AFTER_MS).bind(GONE_AFTER_MS).fetch_one(db).await)?;
     Ok((counted.unwrap_or(0), settled.unwrap_or(0)))
 }

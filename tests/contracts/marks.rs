@@ -31,6 +31,7 @@ on_both![
     a_result_waits_a_day_at_most_for_an_instance_that_fell_silent,
     the_heir_of_a_dead_instance_closes_its_books,
     while_batches_of_a_dead_instance_lie_in_a_spill_nothing_is_counted_past_them,
+    a_sign_that_no_lane_carried_proves_nothing_of_what_waits_there,
 ];
 
 fn a_number_that_never_came_is_missing_until_it_comes(backend: Backend) {
@@ -271,5 +272,23 @@ fn while_batches_of_a_dead_instance_lie_in_a_spill_nothing_is_counted_past_them(
         spill.release(Arc::new(spill.oldest(vec![], 10).await.unwrap())).await.unwrap();
         assert!(intake.beat().await.iter().all(|sign| sign.instance == heir));
         assert!(store.standing().await.unwrap().counted_through >= born);
+    });
+}
+
+fn a_sign_that_no_lane_carried_proves_nothing_of_what_waits_there(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (dead, alive) = (instance(), instance());
+        for from in [dead, alive] {
+            store.register_instance(from, 1, NOON).await.unwrap();
+        }
+        store.apply(0, &[beat(dead, 0, NOON + 10, 0), beat(alive, 0, NOON + 10, 0)], NOON).await.unwrap();
+        // A batch of the dead stands in a lane that nobody reads; what is signed or registered meanwhile goes past it.
+        let later = NOON + SILENT_AFTER_MS + 1_000;
+        store.sign(&[(alive, 0, beat(alive, 0, later, 0).beat.unwrap())]).await.unwrap();
+        store.register_instance(instance(), 1, later).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().counted_through, NOON + 10);
+
+        store.apply(0, &[batch(dead, 0, 1, vec![ballot(poll_id(), 1, 1, "1")]), beat(alive, 0, later, 0)], later).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().counted_through, later);
     });
 }

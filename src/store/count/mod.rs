@@ -16,7 +16,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use super::Store;
-use crate::domain::{Batch, Books, CLOSE_GRACE_MS, Count, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, collapse, delta};
+use crate::domain::{Batch, Beat, Books, CLOSE_GRACE_MS, Count, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, collapse, delta};
 use crate::error::{Error, Result};
 
 /// What one call of `apply` did.
@@ -70,6 +70,16 @@ impl Store {
         }
     }
 
+    /// Takes in beats that no lane carried: who lives and how far it got is known, but not that what waits in the lanes has gone by.
+    ///
+    /// Not cancel-safe, like `apply`.
+    pub async fn sign(&self, beats: &[(InstanceId, u16, Beat)]) -> Result<()> {
+        match &self.counter {
+            Counter::Postgres(desk) => desk.sign(beats).await,
+            Counter::Sqlite(ledger) => ledger.sign(beats.to_vec()).await,
+        }
+    }
+
     /// Makes an instance known on all its lanes before it accepts anything, so that `counted_through` never runs ahead of it.
     pub async fn register_instance(&self, instance: InstanceId, lanes: u16, clock: Millis) -> Result<()> {
         let (pool, counter) = (self.count.clone(), self.counter.clone());
@@ -100,10 +110,20 @@ impl Store {
 
 /// Which (instance, lane) these batches speak of, sorted: the order in which marks are locked.
 fn mark_keys<B: Borrow<Batch>>(batches: &[B]) -> Vec<MarkKey> {
-    let keys: HashSet<MarkKey> = batches.iter().map(|b| (b.borrow().instance, b.borrow().lane)).collect();
+    in_order(batches.iter().map(|b| (b.borrow().instance, b.borrow().lane)))
+}
+
+fn in_order(keys: impl Iterator<Item = MarkKey>) -> Vec<MarkKey> {
+    let keys: HashSet<MarkKey> = keys.collect();
     let mut keys: Vec<MarkKey> = keys.into_iter().collect();
     keys.sort_unstable();
     keys
+}
+
+fn sign_marks(beats: &[(InstanceId, u16, Beat)], marks: &mut Marks) {
+    for (instance, lane, beat) in beats {
+        marks.entry((*instance, *lane)).or_default().sign(beat);
+    }
 }
 
 /// Notes the batches in their marks and takes the ballots of those that are new.
@@ -211,8 +231,8 @@ fn changes(tallies: &Tallies) -> Vec<(i64, i32, i32, i64, i64)> {
     all.filter(|(.., votes, weight)| *votes != 0 || *weight != 0).collect()
 }
 
-fn read_mark(through: i64, ahead: &str, last: i64, clock: Millis, counted_to: Millis, ended: bool) -> Result<Mark> {
-    Mark::from_columns(through, ahead, last, clock, counted_to, ended).ok_or_else(|| Error::internal(anyhow::anyhow!("a lane mark cannot be read")))
+fn read_mark(through: i64, ahead: &str, last: i64, clock: Millis, counted_to: Millis, ended: bool, heard: Millis) -> Result<Mark> {
+    Mark::from_columns(through, ahead, last, clock, counted_to, ended, heard).ok_or_else(|| Error::internal(anyhow::anyhow!("a lane mark cannot be read")))
 }
 
 // --- SQL that both databases share; where the rows come from is each one's own ------------------------------------
@@ -234,6 +254,6 @@ const ADD_BOOK: &str = "insert into book as b (poll, round, lane, received, coun
 const ON_KNOWN_BOOK: &str = " on conflict (poll, round, lane) do update set
         received = b.received + excluded.received, counted = b.counted + excluded.counted, superseded = b.superseded + excluded.superseded,
         duplicate = b.duplicate + excluded.duplicate, late = b.late + excluded.late, voters = b.voters + excluded.voters, changed_at = excluded.changed_at";
-const SET_MARK: &str = "insert into lane_mark (instance, lane, through, ahead, last, clock, counted_to, ended) ";
+const SET_MARK: &str = "insert into lane_mark (instance, lane, through, ahead, last, clock, counted_to, ended, heard) ";
 const ON_KNOWN_MARK: &str = " on conflict (instance, lane) do update set through = excluded.through, ahead = excluded.ahead, last = excluded.last,
-        clock = excluded.clock, counted_to = excluded.counted_to, ended = excluded.ended";
+        clock = excluded.clock, counted_to = excluded.counted_to, ended = excluded.ended, heard = excluded.heard";

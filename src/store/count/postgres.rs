@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use super::{
     ADD_BOOK, ADD_TALLY, Applied, INSERT_BALLOT, INSERT_LATE, MarkKey, Marks, ON_KNOWN_BOOK, ON_KNOWN_LATE, ON_KNOWN_MARK, ON_KNOWN_TALLY, ON_KNOWN_VOTER,
-    READ_RULES, RoundKey, RuleRow, Rules, SET_MARK, Tallies, changes, highest_of_each, mark_keys, polls_of, read_mark, round_of, set_late_aside, take_new,
-    take_written,
+    READ_RULES, RoundKey, RuleRow, Rules, SET_MARK, Tallies, changes, highest_of_each, in_order, mark_keys, polls_of, read_mark, round_of, set_late_aside,
+    sign_marks, take_new, take_written,
 };
-use crate::domain::{Batch, Books, InstanceId, Mark, Millis, Picks, PollId, SignedBallot};
+use crate::domain::{Batch, Beat, Books, InstanceId, Mark, Millis, Picks, PollId, SignedBallot};
 use crate::error::{Error, Result};
 
 type Tx<'c> = Transaction<'c, Postgres>;
@@ -61,6 +61,17 @@ impl Desk {
                 }
             }
             attempt(connection, home, batches, now, false).await
+        })
+        .await
+    }
+
+    pub(super) async fn sign(&self, beats: &[(InstanceId, u16, Beat)]) -> Result<()> {
+        self.on_connection(async |connection| {
+            let mut tx = connection.begin().await?;
+            let mut marks = lock_marks(&mut tx, &in_order(beats.iter().map(|(instance, lane, _)| (*instance, *lane)))).await?;
+            sign_marks(beats, &mut marks);
+            settle(&mut tx, 0, &Tallies::new(), &Applied::default(), &marks, 0).await?;
+            Ok(tx.commit().await?)
         })
         .await
     }
@@ -135,8 +146,8 @@ async fn attempt<B: Borrow<Batch>>(connection: &mut PgConnection, home: u16, bat
 }
 
 async fn lock_marks(tx: &mut Tx<'_>, keys: &[MarkKey]) -> Result<Marks> {
-    type Row = (Uuid, i32, i64, String, i64, i64, i64, bool);
-    const LOCK: &str = "select m.instance, m.lane, m.through, m.ahead, m.last, m.clock, m.counted_to, m.ended
+    type Row = (Uuid, i32, i64, String, i64, i64, i64, bool, i64);
+    const LOCK: &str = "select m.instance, m.lane, m.through, m.ahead, m.last, m.clock, m.counted_to, m.ended, m.heard
          from lane_mark m join unnest($1::uuid[], $2::int[]) as k (instance, lane) on m.instance = k.instance and m.lane = k.lane
          order by m.instance, m.lane
          for update of m";
@@ -155,8 +166,8 @@ async fn lock_marks(tx: &mut Tx<'_>, keys: &[MarkKey]) -> Result<Marks> {
         .await?;
         rows = sqlx::query_as(LOCK).bind(&instances).bind(&lanes).fetch_all(&mut **tx).await?;
     }
-    let mark = |(instance, lane, through, ahead, last, clock, counted_to, ended): Row| {
-        Ok(((InstanceId(instance), lane as u16), read_mark(through, &ahead, last, clock, counted_to, ended)?))
+    let mark = |(instance, lane, through, ahead, last, clock, counted_to, ended, heard): Row| {
+        Ok(((InstanceId(instance), lane as u16), read_mark(through, &ahead, last, clock, counted_to, ended, heard)?))
     };
     rows.into_iter().map(mark).collect()
 }
@@ -277,7 +288,7 @@ async fn settle(tx: &mut Tx<'_>, home: u16, tallies: &Tallies, applied: &Applied
                     as i (p, r, a, c, s, d, l, v)
                 {ON_KNOWN_BOOK}
              )
-             {SET_MARK} select * from unnest($16::uuid[], $17::int[], $18::bigint[], $19::text[], $20::bigint[], $21::bigint[], $22::bigint[], $23::boolean[])
+             {SET_MARK} select * from unnest($16::uuid[], $17::int[], $18::bigint[], $19::text[], $20::bigint[], $21::bigint[], $22::bigint[], $23::boolean[], $24::bigint[])
              {ON_KNOWN_MARK}"
         )
     });
@@ -307,6 +318,7 @@ async fn settle(tx: &mut Tx<'_>, home: u16, tallies: &Tallies, applied: &Applied
         .bind(marks.values().map(Mark::clock).collect::<Vec<_>>())
         .bind(marks.values().map(Mark::counted_to).collect::<Vec<_>>())
         .bind(marks.values().map(Mark::ended).collect::<Vec<_>>())
+        .bind(marks.values().map(Mark::heard).collect::<Vec<_>>())
         .execute(&mut **tx)
         .await?;
     Ok(())

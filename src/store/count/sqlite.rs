@@ -14,9 +14,10 @@ use sqlx::SqlitePool;
 
 use super::{
     ADD_BOOK, ADD_TALLY, Applied, INSERT_BALLOT, INSERT_LATE, MarkKey, Marks, ON_KNOWN_BOOK, ON_KNOWN_LATE, ON_KNOWN_MARK, ON_KNOWN_TALLY, ON_KNOWN_VOTER,
-    READ_RULES, Rules, SET_MARK, Tallies, changes, highest_of_each, mark_keys, polls_of, read_mark, round_of, set_late_aside, take_new, take_written,
+    READ_RULES, Rules, SET_MARK, Tallies, changes, highest_of_each, in_order, mark_keys, polls_of, read_mark, round_of, set_late_aside, sign_marks, take_new,
+    take_written,
 };
-use crate::domain::{Batch, Millis, Picks, SignedBallot};
+use crate::domain::{Batch, Beat, InstanceId, Millis, Picks, SignedBallot};
 use crate::error::{Error, Result};
 
 /// Pages of counting stay in memory up to this: a voter's row may be on any of the poll's pages. About 1.5 million ballots.
@@ -68,6 +69,15 @@ impl Ledger {
         .await
     }
 
+    pub(super) async fn sign(&self, beats: Vec<(InstanceId, u16, Beat)>) -> Result<()> {
+        self.in_transaction(move |db| {
+            let mut marks = read_marks(db, &in_order(beats.iter().map(|(instance, lane, _)| (*instance, *lane))))?;
+            sign_marks(&beats, &mut marks);
+            set_marks(db, &marks)
+        })
+        .await
+    }
+
     pub(super) async fn register(&self, marks: Marks) -> Result<()> {
         self.in_transaction(move |db| set_marks(db, &marks)).await
     }
@@ -107,12 +117,12 @@ pub(in crate::store) fn stop_counting_bytes() {
 }
 
 fn read_marks(db: &Connection, keys: &[MarkKey]) -> Result<Marks> {
-    let mut select = db.prepare_cached("select through, ahead, last, clock, counted_to, ended from lane_mark where instance = $1 and lane = $2")?;
+    let mut select = db.prepare_cached("select through, ahead, last, clock, counted_to, ended, heard from lane_mark where instance = $1 and lane = $2")?;
     let mut marks = Marks::new();
     for key in keys {
-        let columns = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?));
-        if let Some((through, ahead, last, clock, counted_to, ended)) = select.query_row(params![key.0.0.as_bytes(), key.1], columns).optional()? {
-            marks.insert(*key, read_mark(through, &ahead, last, clock, counted_to, ended)?);
+        let columns = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?));
+        if let Some((through, ahead, last, clock, counted_to, ended, heard)) = select.query_row(params![key.0.0.as_bytes(), key.1], columns).optional()? {
+            marks.insert(*key, read_mark(through, &ahead, last, clock, counted_to, ended, heard)?);
         }
     }
     Ok(marks)
@@ -181,10 +191,10 @@ fn add_books(db: &Connection, home: u16, applied: &Applied, now: Millis) -> Resu
 }
 
 fn set_marks(db: &Connection, marks: &Marks) -> Result<()> {
-    let mut set = db.prepare_cached(&format!("{SET_MARK} values ($1, $2, $3, $4, $5, $6, $7, $8) {ON_KNOWN_MARK}"))?;
+    let mut set = db.prepare_cached(&format!("{SET_MARK} values ($1, $2, $3, $4, $5, $6, $7, $8, $9) {ON_KNOWN_MARK}"))?;
     for ((instance, lane), mark) in marks {
         let (through, last) = (mark.through() as i64, mark.last() as i64);
-        set.execute(params![instance.0.as_bytes(), lane, through, mark.ahead(), last, mark.clock(), mark.counted_to(), mark.ended()])?;
+        set.execute(params![instance.0.as_bytes(), lane, through, mark.ahead(), last, mark.clock(), mark.counted_to(), mark.ended(), mark.heard()])?;
     }
     Ok(())
 }
