@@ -151,7 +151,7 @@ fn a_vote_whose_body_comes_after_the_close_is_refused() {
     );
     stream.write_all(head.as_bytes()).expect("the server reads");
     assert!(groundswell::clock::now_ms() < closes_at, "the head came too late for this test to say anything");
-    std::thread::sleep(Duration::from_millis((closes_at - groundswell::clock::now_ms()).max(0) as u64 + 100));
+    until("voting is over by the clock", || groundswell::clock::now_ms() > closes_at + 100);
     stream.write_all(body.as_bytes()).expect("the server reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
