@@ -379,7 +379,10 @@ async fn on_stage(
         }
     };
     if !(counted && is_final) {
-        warnings.push(format!("Counting made no progress for {}: what is not counted yet cannot be told from what is lost.", report::seconds(COUNTING_STANDS_STILL.as_secs_f64())));
+        warnings.push(format!(
+            "Counting made no progress for {}: what is not counted yet cannot be told from what is lost.",
+            report::seconds(COUNTING_STANDS_STILL.as_secs_f64())
+        ));
     }
     let mut audience_sees = viewers.audience.clone();
     let last_event = tokio::time::timeout(LAST_EVENT_WITHIN, audience_sees.wait_for(|f| f.as_ref().is_some_and(|f| f.is_final))).await;
