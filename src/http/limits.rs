@@ -307,7 +307,7 @@ fn refused(why: &'static str) -> Error {
 }
 
 /// A household has 2^64 addresses of IPv6, or one of IPv4.
-fn household(client: IpAddr) -> IpAddr {
+pub fn household(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
