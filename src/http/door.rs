@@ -3,13 +3,14 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix_http::HttpService;
 use actix_http::error::DispatchError;
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_http::{ConnectionType, HttpService, KeepAlive, Request};
+use actix_service::{IntoServiceFactory, Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config};
 use actix_web::dev::{AppConfig, Server};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
@@ -17,14 +18,13 @@ use actix_web::{App, Error, middleware};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::limits::Limits;
-use super::line::Line;
+use super::line::{Line, Seat};
 use super::site::Site;
 
 /// Requests that are being answered get this long when the server stops.
 const SHUTDOWN_TIMEOUT_S: u64 = 10;
 /// A head that takes longer is given up.
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// A client that was told that the connection ends gets this long to end it too.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Connections that are told there is no room, at once; beyond, they are closed without a word.
@@ -46,12 +46,27 @@ pub fn serve(listener: TcpListener, threads: usize, limits: Arc<Limits>, site: i
             let voting = middleware::from_fn(super::votes_first);
             let app = App::new().app_data(Data::new(site())).wrap(super::security_headers()).wrap(voting).configure(super::routes);
             let app = app.into_factory().map_err(|error: Error| error.error_response());
+            let places = limits.clone();
+            // Around everything, and without a box: votes pass here.
+            let app = apply_fn_factory(app, move |request: Request, app| {
+                let at_work = request.conn_data::<Rc<Seat>>().map(Seat::at_work);
+                let (answer, kept) = (app.call(request), !places.places_are_few());
+                async move {
+                    let mut answer = answer.await?;
+                    drop(at_work);
+                    if !kept {
+                        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+                    }
+                    Ok(answer)
+                }
+            });
             let http = HttpService::build()
                 .graceful_shutdown_signal(move || {
                     let draining = draining.clone();
                     async move { draining.notified().await }
                 })
-                .keep_alive(KEEP_ALIVE)
+                // The line minds that: HTTP would set a timer anew for each answer, and stop it for good at the first byte of a next head.
+                .keep_alive(KeepAlive::Os)
                 .client_request_timeout(REQUEST_HEAD_TIMEOUT)
                 .client_disconnect_timeout(DISCONNECT_TIMEOUT)
                 .h1_allow_half_closed(false)

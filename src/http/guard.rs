@@ -10,11 +10,13 @@ use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 use tokio::sync::Semaphore;
 
+use super::limits::household;
 use crate::domain::Email;
 use crate::error::{Error, Result};
 
 type Keyed<K> = RateLimiter<K, DefaultKeyedStateStore<K>, DefaultClock>;
 
+/// Addresses count by household.
 pub struct Guard {
     wrong_codes: Keyed<IpAddr>,
     sign_ins_by_address: Keyed<IpAddr>,
@@ -48,11 +50,11 @@ impl Default for Guard {
 impl Guard {
     /// Counts a wrong code. Right ones are never limited: a hall full of people shares one address.
     pub fn wrong_code(&self, client: IpAddr) -> Result<()> {
-        self.wrong_codes.check_key(&client).map_err(|_| Error::TooMany)
+        self.wrong_codes.check_key(&household(client)).map_err(|_| Error::TooMany)
     }
 
     pub fn sign_in(&self, client: IpAddr, account: Option<&Email>) -> Result<()> {
-        self.sign_ins_by_address.check_key(&client).map_err(|_| Error::TooMany)?;
+        self.sign_ins_by_address.check_key(&household(client)).map_err(|_| Error::TooMany)?;
         account.map_or(Ok(()), |email| self.sign_ins_by_account.check_key(email).map_err(|_| Error::TooMany))
     }
 
@@ -63,5 +65,25 @@ impl Guard {
         self.sign_ins_by_address.shrink_to_fit();
         self.sign_ins_by_account.retain_recent();
         self.sign_ins_by_account.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_household_has_one_number_of_tries_however_many_addresses_it_has() {
+        let guard = Guard::default();
+        let at = |household: u16, address: u64| {
+            IpAddr::from(std::net::Ipv6Addr::from((0x2001_0db8_u128 << 96) | (u128::from(household) << 64) | u128::from(address)))
+        };
+        let tries = |of: &dyn Fn(u64) -> Result<()>| (1..=1_000).take_while(|n| of(*n).is_ok()).count();
+        // The quota comes back while we count.
+        assert!((60..70).contains(&tries(&|n| guard.wrong_code(at(1, n)))));
+        assert!((20..30).contains(&tries(&|n| guard.sign_in(at(1, n), None))));
+        assert!(guard.wrong_code(at(2, 1)).is_ok() && guard.sign_in(at(2, 1), None).is_ok(), "the neighbours have their own");
+        let v4 = |n: u64| IpAddr::from([192, 0, 2, n as u8]);
+        assert_eq!((1..=100).filter(|n| guard.wrong_code(v4(*n)).is_err()).count(), 0, "of IPv4, an address is one household");
     }
 }

@@ -156,6 +156,11 @@ impl Limits {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// Of the last quarter of all connections, none is kept for what its client may ask later: idle ones hold no places that others need.
+    pub fn places_are_few(&self) -> bool {
+        self.connections() > self.budget.connections_max - self.budget.connections_max / 4
+    }
+
     /// A place for somebody of the audience.
     pub fn audience(self: &Arc<Limits>, client: IpAddr) -> Result<Place> {
         let address = (self.budget.loopback_is_limited || !client.is_loopback()).then(|| household(client));
@@ -302,7 +307,7 @@ fn refused(why: &'static str) -> Error {
 }
 
 /// A household has 2^64 addresses of IPv6, or one of IPv4.
-fn household(client: IpAddr) -> IpAddr {
+pub fn household(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

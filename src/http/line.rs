@@ -14,12 +14,17 @@ use std::time::Duration;
 
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::limits::Connection;
 
 /// A client that takes no byte of its answer for this long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What was begun and not completed for this long is given up: half a head, or a body that nobody reads any more. HTTP itself measures only
+/// the first head of a connection.
+const UNANSWERED_MAX: Duration = Duration::from_secs(10);
+/// A connection is kept this long for the next request.
+const KEPT_MAX: Duration = Duration::from_secs(75);
 
 /// A connection and its place among all of the process.
 pub struct Wire {
@@ -32,6 +37,8 @@ pub struct Line {
     seat: Rc<Seat>,
     /// Runs while the client takes nothing.
     patience: Option<Pin<Box<Sleep>>>,
+    /// Rings when the client's time is over. Seldom set: votes leave it as it is, and if there is time left when it rings, it is set for that.
+    watch: Option<Pin<Box<Sleep>>>,
 }
 
 /// Where the connection is while HTTP has it. Handlers find it with the request.
@@ -40,14 +47,30 @@ pub struct Seat {
     promised: RefCell<Option<Promise>>,
     /// Something was written since the promise: the head is on its way.
     begun: Cell<bool>,
+    /// A handler is at work; it minds the time itself.
+    busy: Cell<bool>,
+    /// When the first bytes came that no handler has answered.
+    unanswered_since: Cell<Option<Instant>>,
+    /// When anything was written last.
+    quiet_since: Cell<Instant>,
 }
+
+/// A handler at work. Whatever becomes of it, the request is answered when this is dropped.
+pub struct AtWork(Rc<Seat>);
 
 type Promise = Box<dyn FnOnce(Wire)>;
 
 impl Line {
     pub fn new(stream: TcpStream, place: Connection) -> Line {
-        let seat = Seat { wire: RefCell::new(Some(Wire { stream, _place: place })), promised: RefCell::default(), begun: Cell::new(false) };
-        Line { seat: Rc::new(seat), patience: None }
+        let seat = Seat {
+            wire: RefCell::new(Some(Wire { stream, _place: place })),
+            promised: RefCell::default(),
+            begun: Cell::new(false),
+            busy: Cell::new(false),
+            unanswered_since: Cell::new(None),
+            quiet_since: Cell::new(Instant::now()),
+        };
+        Line { seat: Rc::new(seat), patience: None, watch: None }
     }
 
     pub fn seat(&self) -> Rc<Seat> {
@@ -58,9 +81,54 @@ impl Line {
         let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIMEOUT)));
         patience.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
+
+    /// Fails once the client's time is over, and wakes HTTP for that.
+    fn check_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(due) = self.seat.due() else { return Ok(()) };
+        let watch = self.watch.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        loop {
+            if due < watch.deadline() || watch.is_elapsed() {
+                watch.as_mut().reset(due);
+            }
+            if watch.as_mut().poll(cx).is_pending() {
+                return Ok(());
+            }
+            if due <= Instant::now() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
 }
 
 impl Seat {
+    pub fn at_work(self: &Rc<Seat>) -> AtWork {
+        self.busy.set(true);
+        AtWork(self.clone())
+    }
+
+    /// When the client's time is over; never while it is us who make it wait.
+    fn due(&self) -> Option<Instant> {
+        if self.busy.get() {
+            return None;
+        }
+        Some(self.unanswered_since.get().map_or_else(|| self.quiet_since.get() + KEPT_MAX, |since| since + UNANSWERED_MAX))
+    }
+
+    fn hears(&self) {
+        if !self.busy.get() && self.unanswered_since.get().is_none() {
+            self.unanswered_since.set(Some(Instant::now()));
+        }
+    }
+
+    /// An answer that goes on while more is asked already is no offence.
+    fn says(&self) {
+        let now = Instant::now();
+        self.quiet_since.set(now);
+        if self.unanswered_since.get().is_some() {
+            self.unanswered_since.set(Some(now));
+        }
+    }
+
     /// The connection goes to `taker` once the answer's beginning is written. If the client is gone before, `taker` is dropped.
     pub fn promise(&self, taker: impl FnOnce(Wire) + 'static) {
         self.begun.set(false);
@@ -68,13 +136,24 @@ impl Seat {
     }
 }
 
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.busy.set(false);
+        self.0.unanswered_since.set(None);
+    }
+}
+
 impl AsyncRead for Line {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut *self.seat.wire.borrow_mut() {
+        let heard = match &mut *self.seat.wire.borrow_mut() {
             Some(wire) => Pin::new(&mut wire.stream).poll_read(cx, buffer),
             // Taken: to HTTP, the client has hung up.
-            None => Poll::Ready(Ok(())),
+            None => return Poll::Ready(Ok(())),
+        };
+        if heard.is_ready() {
+            self.seat.hears();
         }
+        heard
     }
 }
 
@@ -89,11 +168,13 @@ impl AsyncWrite for Line {
         }
         self.patience = None;
         self.seat.begun.set(true);
+        self.seat.says();
         written
     }
 
-    /// HTTP calls it when the kernel has taken all there was to write.
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// HTTP calls it at the end of each turn, when the kernel has taken all there was to write. Bytes that are unanswered then wait for their
+    /// client, unless a handler is at work.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.seat.begun.get()
             && let Some(taker) = self.seat.promised.take()
             && let Some(wire) = self.seat.wire.take()
@@ -101,8 +182,9 @@ impl AsyncWrite for Line {
             taker(wire);
             // So that HTTP looks, and sees the end.
             cx.waker().wake_by_ref();
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.check_time(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

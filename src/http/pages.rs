@@ -182,11 +182,12 @@ async fn framed(request: HttpRequest) -> HttpResponse {
 #[route("/oembed", method = "GET", method = "HEAD")]
 pub async fn oembed_answer(request: HttpRequest, query: Query<OembedQuery>, site: Data<Site>) -> Result<HttpResponse> {
     let unknown = || Error::not_found("event_unknown", "There is no event with this code.");
-    let ours = query.url.strip_prefix(&site.settings.public_url).ok_or_else(unknown)?;
+    // What goes on without a slash is another host, or another port.
+    let ours = query.url.strip_prefix(&site.settings.public_url).filter(|rest| rest.is_empty() || rest.starts_with('/')).ok_or_else(unknown)?;
     let code = ours.trim_matches('/').rsplit('/').next().unwrap_or_default();
     let code: String = code.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     let shown = shown(&site, &request, &code).await?;
-    let (width, height) = (query.maxwidth.unwrap_or(800).clamp(200, 1_920), query.maxheight.unwrap_or(450).clamp(150, 1_080));
+    let (width, height) = (query.maxwidth.unwrap_or(800).min(1_920), query.maxheight.unwrap_or(450).min(1_080));
     // The code is letters, digits and dashes, and the address is our own setting: nothing here comes from a stranger as it is.
     let html = format!("<iframe src=\"{}/embed/{code}\" width=\"{width}\" height=\"{height}\" frameborder=\"0\"></iframe>", site.settings.public_url);
     let answer = OembedAnswer { version: "1.0", r#type: "rich", provider_name: "Groundswell", title: shown.event.title, html, width, height };

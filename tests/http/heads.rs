@@ -114,6 +114,60 @@ fn a_head_of_a_byte_a_second_is_given_up() {
     until("others are served", || hall.get("/livez").status == 200);
 }
 
+#[test]
+fn a_connection_that_was_answered_once_has_no_more_patience() {
+    let hall = Hall::open(Backend::Embedded);
+    let chunked: &[u8] = b"GET /livez HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n";
+    let whole: &[u8] = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+    let starts: [(&str, &[u8], &[u8]); 3] = [
+        ("a slow second head", whole, b"GET /livez HTTP/1.1\r\nx-slow: 777777777777777777777777777777777777\r\n\r\n"),
+        ("a byte of a second head, and silence", whole, b"G"),
+        ("a slow body that nobody asked for", chunked, b"1\r\nx\r\n1\r\nx\r\n1\r\nx\r\n1\r\nx\r\n1\r\nx\r\n1\r\nx\r\n"),
+    ];
+    std::thread::scope(|scope| {
+        for (what, first, rest) in starts {
+            let hall = &hall;
+            scope.spawn(move || {
+                let (answer, took) = trickle(hall, first, rest);
+                assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok\n"), "{what}: {answer}");
+                assert!(took > Duration::from_secs(9) && took < PATIENCE, "{what}: hung up after {took:?}");
+            });
+        }
+        scope.spawn(|| {
+            let (started, piece) = (Instant::now(), format!("2000\r\n{}\r\n", "7".repeat(0x2000)));
+            let mut line = Line::to(&hall);
+            line.send(chunked);
+            assert_eq!(line.read(false).expect("answered before the body ends").0.status, 200);
+            while started.elapsed() < Duration::from_secs(30) && line.send(piece.as_bytes()) {
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+            assert!(started.elapsed() < PATIENCE, "an endless body: hung up after {:?}", started.elapsed());
+        });
+    });
+    // Who is silent between requests is not who leaves one unfinished.
+    let mut line = Line::to(&hall);
+    for _ in 0..2 {
+        line.ask("GET", "/livez", &[], None).expect(200);
+        let answered_at = Instant::now();
+        until("a pause", || answered_at.elapsed() > Duration::from_secs(11));
+    }
+    line.ask("GET", "/livez", &[], None).expect(200);
+}
+
+#[test]
+fn when_places_become_few_a_connection_is_not_kept_after_its_answer() {
+    let hall = Hall::open_with(Backend::Embedded, &["--connections-max", "40"]);
+    let kept = |line: &mut Line| line.ask("GET", "/livez", &[], None).expect(200).header("connection") != Some("close");
+    let mut early = Line::to(&hall);
+    assert!(kept(&mut early) && kept(&mut early), "there is room");
+    let mut idle: Vec<Line> = (0..33).map(|_| Line::to(&hall)).collect();
+    until("the places are few", || !kept(&mut Line::to(&hall)));
+    assert!(!kept(&mut early), "who was here before, too");
+    assert!(early.read(false).is_none(), "and it ends");
+    idle.clear();
+    until("there is room again", || kept(&mut Line::to(&hall)));
+}
+
 /// Sends the first part, then a byte each second in which nothing is heard; what was heard, and when the connection ended.
 fn trickle(hall: &Hall, first: &[u8], mut rest: &[u8]) -> (String, Duration) {
     let started = Instant::now();

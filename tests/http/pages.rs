@@ -83,6 +83,17 @@ fn a_pasted_link_becomes_a_frame(backend: Backend) {
     for foreign in ["https%3A%2F%2Fexample.org%2F482913", "x", ""] {
         assert_eq!(hall.get(&format!("/oembed?url={foreign}")).expect(404).code(), "event_unknown", "{foreign}");
     }
+    // What begins like our address is not ours for that.
+    let ours = join.strip_suffix(&format!("/{}", event.code)).expect("the link is the address and the code");
+    for more in [".example.org", "0", "@example.org"] {
+        let foreign = format!("{ours}{more}/{}", event.code).replace(':', "%3A").replace('/', "%2F");
+        assert_eq!(hall.get(&format!("/oembed?url={foreign}")).expect(404).code(), "event_unknown", "{foreign}");
+    }
+    // Never larger than the other page has room for.
+    let small = hall.get(&format!("/oembed?url={}&maxwidth=120&maxheight=90", join.replace(':', "%3A").replace('/', "%2F"))).expect(200).json();
+    assert_eq!((&small["width"], &small["height"]), (&json!(120), &json!(90)));
+    let large = hall.get(&format!("/oembed?url={}&maxwidth=99999&maxheight=99999", join.replace(':', "%3A").replace('/', "%2F"))).expect(200).json();
+    assert_eq!((&large["width"], &large["height"]), (&json!(1_920), &json!(1_080)));
 }
 
 fn a_page_of_nothing_is_not_found(backend: Backend) {
