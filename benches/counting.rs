@@ -5,6 +5,7 @@
 //! (sqlite,postgres), `BENCH_BALLOTS` (1000000), `BENCH_PER_COMMIT` (20000,512,64,8), `BENCH_ORDER` (random or sorted voters).
 //! Times say something only on an otherwise idle machine.
 
+mod common;
 #[path = "counting/crowd.rs"]
 mod crowd;
 #[path = "counting/drain.rs"]

@@ -4,6 +4,8 @@
 //! `cargo bench --bench votes`. Settings: `BENCH_SECONDS` (5), `BENCH_ROUNDS` (3), `BENCH_CONNECTIONS` (64,1024). Each side is a process
 //! of its own; the generator runs beside them on the same cores. Medians over the rounds.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -16,8 +18,9 @@ use groundswell::clock::now_ms;
 use groundswell::http::PassKey;
 use groundswell::rehearsal::load::{Outcome, Request, fire, vote_request};
 use groundswell::store::Store;
-use sqlx::{AssertSqlSafe, Connection};
 use uuid::Uuid;
+
+use common::{cpu_of, cpu_of_all, execute, runtime, setting};
 
 const TOKEN: &str = "a-token-for-benchmarks-of-32-characters";
 const GENERATOR_THREADS: usize = 2;
@@ -293,38 +296,6 @@ impl Drop for Place {
             execute(admin, format!("drop database if exists {name} with (force)"));
         }
     }
-}
-
-fn cpu_of(pid: u32) -> f64 {
-    /// `getconf CLK_TCK` on every Linux there is.
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold spaces; fields count from behind it. utime and stime, with those of ended children.
-    let fields: Vec<f64> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(4).filter_map(|f| f.parse().ok()).collect();
-    fields.iter().sum::<f64>() / TICKS_PER_SECOND
-}
-
-/// Of all processes of this name: the machine is meant to be idle but for the benchmark.
-fn cpu_of_all(name: &str) -> f64 {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return 0.0 };
-    let pids = entries.flatten().filter_map(|e| e.file_name().to_string_lossy().parse::<u32>().ok());
-    let named = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
-    pids.filter(named).map(cpu_of).sum()
-}
-
-fn execute(url: &str, sql: String) {
-    runtime().block_on(async {
-        let mut connection = sqlx::PgConnection::connect(url).await.expect("Postgres answers");
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.expect("Postgres obeys");
-    });
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
 /// What the ratios are taken against: reads the same body, answers as many bytes.

@@ -4,6 +4,8 @@
 //! (crowd,votes,snapshot,fresh,many), `BENCH_VIEWERS` (19500, or what the limit of open files allows), `BENCH_SECONDS` (5), `BENCH_ROUNDS` (3).
 //! `fresh` also runs distributed where `GROUNDSWELL_TEST_DATABASE_URL` and `GROUNDSWELL_TEST_AMQP_URL` are set.
 
+mod common;
+
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -18,11 +20,12 @@ use groundswell::clock::now_ms;
 use groundswell::http::PassKey;
 use groundswell::rehearsal::load::{Request, exchange, fire, vote_request};
 use groundswell::store::Store;
-use sqlx::{AssertSqlSafe, Connection};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use uuid::Uuid;
+
+use common::{execute, runtime, setting};
 
 const TOKEN: &str = "a-token-for-benchmarks-of-32-characters";
 const GENERATOR_THREADS: usize = 2;
@@ -714,19 +717,4 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn now_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros() as i64
-}
-
-fn execute(url: &str, sql: String) {
-    runtime().block_on(async {
-        let mut connection = sqlx::PgConnection::connect(url).await.expect("Postgres answers");
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.expect("Postgres obeys");
-    });
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }

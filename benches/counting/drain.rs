@@ -13,7 +13,8 @@ use groundswell::queue::Queue;
 use groundswell::store::{EventDraft, PollDraft, Stamp, Store};
 use uuid::Uuid;
 
-use crate::place::{Place, Side, cpu, cpu_of, cpu_since, numbers, runtime};
+use crate::common::cpu_of;
+use crate::place::{Place, Side, cpu, cpu_since, numbers, runtime};
 use crate::traffic::{LANES, connect, publish_all, votes_for};
 
 const EVENTS: usize = 20;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use groundswell::store::Store;
-use sqlx::{AssertSqlSafe, Connection};
 use uuid::Uuid;
+
+use crate::common::{cpu_of, cpu_of_all, execute};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Side {
@@ -58,17 +59,6 @@ impl Drop for Place {
 }
 
 /// On a thread of its own, so that it works inside and outside of a runtime.
-fn execute(url: &str, sql: String) {
-    let url = url.to_owned();
-    let work = move || {
-        runtime(1).block_on(async {
-            let mut connection = sqlx::PgConnection::connect(&url).await.expect("Postgres answers");
-            sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.expect("Postgres obeys");
-        });
-    };
-    std::thread::spawn(work).join().expect("no panic");
-}
-
 pub fn runtime(threads: usize) -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().expect("a runtime")
 }
@@ -89,21 +79,4 @@ pub fn cpu() -> BTreeMap<&'static str, f64> {
 /// Microseconds of CPU per thing since `before`, by process.
 pub fn cpu_since(before: &BTreeMap<&'static str, f64>, things: usize) -> BTreeMap<&'static str, f64> {
     cpu().into_iter().map(|(name, s)| (name, (s - before[name]) * 1e6 / things.max(1) as f64)).collect()
-}
-
-pub fn cpu_of(pid: u32) -> f64 {
-    /// `getconf CLK_TCK` on every Linux there is.
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold spaces; fields count from behind it. utime and stime.
-    let fields: Vec<f64> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2).filter_map(|f| f.parse().ok()).collect();
-    fields.iter().sum::<f64>() / TICKS_PER_SECOND
-}
-
-/// Of all processes of this name: the machine is meant to be idle but for the benchmark.
-fn cpu_of_all(name: &str) -> f64 {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return 0.0 };
-    let pids = entries.flatten().filter_map(|e| e.file_name().to_string_lossy().parse::<u32>().ok());
-    let named = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
-    pids.filter(named).map(cpu_of).sum()
 }
