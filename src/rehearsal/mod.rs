@@ -12,6 +12,7 @@ mod http1;
 mod join;
 pub mod load;
 mod machine;
+mod measured;
 mod meter;
 mod metrics;
 mod page;
@@ -34,12 +35,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
 use crate::domain::{Millis, PollId, VoterId};
-use checker::{Attempt, Verdict};
+use checker::Attempt;
 use client::{Client, Target};
 use crowd::{Habits, Share};
 use machine::{Machine, Spent};
+use measured::Measured;
 use meter::Meter;
-use report::{Circumstances, Percentiles};
 use storm::{Sent, Storm};
 use viewers::{Frame, Viewers, Watched};
 
@@ -495,172 +496,6 @@ fn clock_offset(sent: &[Sent], target: &Target) -> Millis {
 fn joining_part(shares: &[Share], took: Duration) -> report::Joining {
     let people: u64 = shares.iter().map(|s| s.joined() as u64).sum();
     report::Joining { people, seconds: took.as_secs_f64(), per_second: people as f64 / took.as_secs_f64().max(1e-9) }
-}
-
-/// Everything that was measured, on its way into a report.
-struct Measured<'a> {
-    habits: &'a Habits,
-    sent: &'a [Sent],
-    accepted: &'a [Millis],
-    presenter: &'a [Frame],
-    audience: &'a [Vec<Frame>],
-    seen: &'a viewers::Seen,
-    spent: &'a [(f64, Spent)],
-    start_ms: Millis,
-    offset: Millis,
-    finished: bool,
-    has_evidence: bool,
-    server_seen: bool,
-}
-
-impl Measured<'_> {
-    fn into_report(
-        self,
-        plan: &Plan,
-        joining: report::Joining,
-        check: Verdict,
-        books: report::BooksPart,
-        metrics: std::collections::BTreeMap<String, (f64, f64)>,
-        warnings: Vec<String>,
-    ) -> Report {
-        let answers = self.answers();
-        let last_received = self.presenter.last().and_then(|f| f.books).map_or(0, |b| b.received);
-        let last_counted = self.presenter.iter().find(|f| f.books.is_some_and(|b| b.received == last_received && last_received > 0));
-        let last_counted_s = last_counted.map_or(0.0, |f| (f.at - self.start_ms) as f64 / 1_000.0);
-        let shares: Vec<&Share> = self.sent.iter().map(|s| &s.share).collect();
-        let (from_accepted, staleness) = report::freshness(self.accepted, self.audience, self.start_ms, self.offset);
-        let cpu = self.cpu(answers.last_accepted_s, last_counted_s, answers.accepted);
-        let limit = report::limit(&Circumstances {
-            over_s: plan.over.as_secs_f64(),
-            last_accepted_s: answers.last_accepted_s,
-            from_tap: answers.from_tap,
-            on_the_wire: answers.on_the_wire,
-            attempts: answers.attempts,
-            sheds: answers.sheds,
-            troubles: answers.unknown + answers.connect_failures,
-            connections: plan.connections,
-            per_second: answers.per_second,
-            cores: cpu.cores,
-            server_seen: cpu.server_seen,
-            storm: cpu.storm.clone(),
-            generator_busy: cpu.generator_busy,
-        });
-        let verdict = report::verdict(&check, &answers, self.finished && self.has_evidence);
-        let clean = verdict == "kept";
-        let stopped_early = answers.not_sent > 0 || joining.people < u64::from(plan.voters);
-        let complete = clean && answers.people == joining.people;
-        let fit = report::fit(&report::Audience {
-            people: plan.voters.into(),
-            over_s: plan.over.as_secs_f64(),
-            answered: answers.people,
-            from_tap: answers.from_tap,
-            last_accepted_s: answers.last_accepted_s,
-            per_second: answers.per_second,
-            kept_up: limit.what == "taps",
-            complete,
-            unchecked: verdict == "unchecked",
-            stopped: stopped_early,
-        });
-        let latencies = report::latencies(&shares);
-        let end_s = last_counted_s.max(answers.last_accepted_s).max(plan.over.as_secs_f64());
-        Report {
-            report: report::REPORT_VERSION,
-            groundswell: env!("CARGO_PKG_VERSION"),
-            at: self.start_ms,
-            url: plan.url.clone(),
-            stopped_early,
-            plan: report::PlanPart {
-                voters: plan.voters.into(),
-                over_s: plan.over.as_secs_f64(),
-                shape: plan.shape.as_str(),
-                connections: plan.connections as u64,
-                viewers: plan.viewers as u64,
-                change: plan.change,
-                repeat: plan.repeat,
-                choices: plan.choices,
-                seed: plan.seed,
-            },
-            joining,
-            counting: report::Counting { last_counted_s, per_second: last_received as f64 / last_counted_s.max(1e-9), finished: self.finished },
-            freshness: report::Freshness {
-                viewers: self.seen.open.load(Ordering::Relaxed).saturating_sub(1),
-                refused: self.seen.refused.load(Ordering::Relaxed),
-                broken: self.seen.broken.load(Ordering::Relaxed),
-                events: self.seen.events.load(Ordering::Relaxed),
-                bytes: self.seen.bytes.load(Ordering::Relaxed),
-                sampled: self.audience.len(),
-                from_accepted,
-            },
-            answers,
-            cpu,
-            limit,
-            fit,
-            check,
-            books,
-            clean,
-            verdict,
-            warnings,
-            timeline: report::timeline(self.habits, &shares, self.presenter, self.start_ms, end_s),
-            curve: report::curve(&latencies),
-            staleness,
-            metrics,
-        }
-    }
-
-    fn answers(&self) -> report::Answers {
-        let shares: Vec<&Share> = self.sent.iter().map(|s| &s.share).collect();
-        let latencies = report::latencies(&shares);
-        let last_us = shares.iter().flat_map(|s| s.answered_at(self.habits)).max().unwrap_or(0);
-        let sum = |of: fn(&Sent) -> u64| self.sent.iter().map(of).sum::<u64>();
-        let mut statuses = std::collections::BTreeMap::new();
-        self.sent.iter().flat_map(|s| &s.statuses).for_each(|(status, times)| *statuses.entry(*status).or_default() += times);
-        let of_statuses = |wanted: fn(u16) -> bool| statuses.iter().filter(|(s, _)| wanted(**s)).map(|(_, times): (_, &u64)| *times).sum::<u64>();
-        let (timeouts, resets) = (sum(|s| s.timeouts), sum(|s| s.resets));
-        let mut wire = self.sent[0].wire.clone();
-        self.sent[1..].iter().for_each(|s| wire.add(&s.wire).expect("same bounds"));
-        let last_accepted_s = last_us as f64 / 1e6;
-        report::Answers {
-            accepted: latencies.len() as u64,
-            people: shares.iter().map(|s| s.fates.iter().filter(|f| f.iter().any(|f| f.ok > 0)).count() as u64).sum(),
-            attempts: of_statuses(|_| true) + timeouts + resets,
-            sheds: of_statuses(|s| s == 503),
-            refused: of_statuses(|s| (400..500).contains(&s)),
-            unknown: of_statuses(|s| s >= 500 && s != 503) + timeouts + resets,
-            timeouts,
-            resets,
-            connect_failures: sum(|s| s.connect_failures),
-            given_up: sum(|s| s.abandoned),
-            not_sent: sum(|s| s.not_sent),
-            changes_not_sent: sum(|s| s.changes_not_sent),
-            repeats: sum(|s| s.repeats_ok),
-            contradicted: sum(|s| s.contradicted),
-            from_tap: Percentiles::of_sorted(&latencies),
-            on_the_wire: Percentiles::of(&wire, 1_000.0),
-            per_second: report::pace(shares.iter().flat_map(|s| s.answered_at(self.habits)).collect()),
-            last_accepted_s,
-            statuses,
-        }
-    }
-
-    fn cpu(&self, last_accepted_s: f64, last_counted_s: f64, accepted: u64) -> report::Cpu {
-        let (_, before) = &self.spent[0];
-        // The first look after the moment: at most a second late, and it says its own time.
-        let until = |s: f64| self.spent.iter().find(|(at, _)| *at >= s).or(self.spent.last()).expect("there is one");
-        let storm_until = until(last_accepted_s);
-        let scale = if storm_until.0 > 0.0 { (last_accepted_s / storm_until.0).min(1.0) } else { 1.0 };
-        let storm: Spent = machine::between(before, &storm_until.1).into_iter().map(|(name, s)| (name, s * scale)).collect();
-        let whole = machine::between(before, &until(last_counted_s.max(last_accepted_s)).1);
-        let busy = |s: &Sent| s.cpu_s / s.wall_s.max(1e-9);
-        report::Cpu {
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            server_seen: self.server_seen,
-            us_per_vote: whole.iter().map(|(name, s)| (name.clone(), s * 1e6 / accepted.max(1) as f64)).collect(),
-            storm,
-            whole,
-            generator_busy: self.sent.iter().map(busy).fold(0.0, f64::max),
-            peak_memory_bytes: machine::own_peak_memory().unwrap_or(0),
-        }
-    }
 }
 
 impl Report {
