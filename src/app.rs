@@ -1,6 +1,7 @@
 //! Wiring: which rooms stand in this process, which tasks run, and in what order they stop. The only place that knows all rooms.
 
-use std::fs::File;
+mod places;
+
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -25,6 +26,7 @@ use crate::live::Live;
 use crate::queue::{Memory, Queue, Rabbit, RabbitSettings, Spill, SpillSettings};
 use crate::store::{Stamp, Store};
 use crate::tally::Worker;
+use places::Place;
 
 /// Viewers get this long to hear that the server stops.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -60,8 +62,8 @@ pub struct Application {
     shutdown_delay: Duration,
     shared: Option<Arc<Shared>>,
     announcement: Announcement,
-    /// Held while the process lives: one process on one data directory.
-    _lock: Option<File>,
+    /// Held while the process lives: nobody else works there.
+    place: Option<Place>,
 }
 
 struct Web {
@@ -86,7 +88,7 @@ impl Application {
             Command::Tally => (false, true),
             _ => (true, true),
         };
-        let lock = lock_data_directory(config, runs_web)?;
+        let place = take_place(config, runs_web)?;
         let metrics_handle = recorder();
         let store = Store::open(&config.database_url, u32::from(config.tally_workers) + 1).await.map_err(in_its_own_words)?;
         let lanes = agreed_lanes(&store, config).await?;
@@ -114,7 +116,7 @@ impl Application {
             shutdown_delay: config.shutdown_delay,
             shared: None,
             tasks: JoinSet::new(),
-            _lock: lock,
+            place,
         };
         tasks.spawn(every(UPKEEP_EVERY, stop.clone(), move || metrics_handle.run_upkeep()));
 
@@ -146,12 +148,15 @@ impl Application {
         }
         let limits = Limits::new(budget);
         let instance = InstanceId(Uuid::now_v7());
+        let mut adopts = None;
         if self.queue.is_in_process() {
             store.end_other_instances(instance).await?;
         } else {
             // Before the database knows the instance: who dies in between is known to whoever comes next in this directory.
-            let settings = SpillSettings { directory: config.data_dir.clone(), bytes_max: config.spill_bytes_max, free_bytes_min: config.spill_free_bytes_min };
-            self.spill = Some(Spill::open(settings, instance)?);
+            let directory = self.place.as_ref().expect("taken before").directory.clone();
+            let settings = SpillSettings { directory, bytes_max: config.spill_bytes_max, free_bytes_min: config.spill_free_bytes_min };
+            self.spill = Some(Spill::open(settings.clone(), instance)?);
+            adopts = Some(settings);
         }
         // Before the first vote: what is counted is only said of instances that are known.
         // Nothing is accepted yet; what will be, later in this very millisecond, is not counted yet.
@@ -191,6 +196,9 @@ impl Application {
         let (no_more_probes, no_more_replay) = (stop.clone(), stop.clone());
         tasks.spawn(async move { probing.probe_until(no_more_probes).await });
         tasks.spawn(async move { replaying.replay_until(no_more_replay).await });
+        if let Some(settings) = adopts {
+            tasks.spawn(places::adopt_until(intake.clone(), config.data_dir.clone(), settings, stop.clone()));
+        }
         let signs = (!self.queue.is_in_process()).then_some(store);
         tasks.spawn(beat_until(intake.clone(), signs, stop.clone()));
         let guarded = shared.clone();
@@ -457,20 +465,13 @@ fn local(host: IpAddr) -> IpAddr {
     if host.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { host }
 }
 
-fn lock_data_directory(config: &Config, runs_web: bool) -> anyhow::Result<Option<File>> {
-    let directory = match Store::sqlite_path(&config.database_url) {
-        Some(database) => database.parent().filter(|d| !d.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), PathBuf::from),
-        // The spill of this process, and of those before it.
-        None if runs_web && config.amqp_url.is_some() => config.data_dir.clone(),
-        None => return Ok(None),
-    };
-    std::fs::create_dir_all(&directory).with_context(|| format!("DATA_DIR: cannot make {}", directory.display()))?;
-    let path = directory.join("groundswell.lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(|| format!("DATA_DIR: cannot write {}", path.display()))?;
-    if file.try_lock().is_err() {
-        bail!("DATA_DIR: another groundswell process works on {}. Stop it first, or give this one a directory of its own.", directory.display());
+fn take_place(config: &Config, runs_web: bool) -> anyhow::Result<Option<Place>> {
+    if let Some(database) = Store::sqlite_path(&config.database_url) {
+        let directory = database.parent().filter(|d| !d.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), PathBuf::from);
+        return places::take_whole(directory).map(Some);
     }
-    Ok(Some(file))
+    // One that only counts, or has no broker, keeps nothing.
+    if runs_web && config.amqp_url.is_some() { places::take_one(&config.data_dir).map(Some) } else { Ok(None) }
 }
 
 /// The number of lanes is written down at the first start: with another one, votes would stand in lines nobody works off.

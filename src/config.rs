@@ -81,7 +81,7 @@ struct Settings {
     /// Address for /metrics
     #[arg(long, env = "METRICS_HOST", global = true, default_value = "127.0.0.1")]
     metrics_host: IpAddr,
-    /// Directory for the embedded database, and for votes that the broker cannot take at the moment; one process at a time
+    /// Directory for the embedded database, or for votes that the broker cannot take at the moment; up to 64 web processes share it, each in a place of its own
     #[arg(long, env = "DATA_DIR", global = true, default_value = "./data")]
     data_dir: PathBuf,
     /// Most bytes of votes kept in DATA_DIR while the broker is away; beyond, votes are refused

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::now_ms;
 use crate::domain::{Ballot, Batch, Beat, InstanceId, Millis};
 use crate::error::Error;
-use crate::queue::{NotSafe, Queue, Safe, Spill};
+use crate::queue::{Holding, NotSafe, Queue, Safe, Spill};
 use line::Line;
 
 /// Ballots waiting in this process to become safe; about 300 bytes each. More are refused with 503.
@@ -53,6 +53,8 @@ struct Shared {
     queue: Queue,
     /// Where batches go while the broker does not take them; none where lanes are in this process.
     spill: Option<Spill>,
+    /// What dead processes left and this one passes on.
+    adopted: RwLock<Vec<Spill>>,
     instance: InstanceId,
     lanes: Vec<LaneEnd>,
     /// Where batches are carried, whichever thread their ballots came from.
@@ -101,7 +103,23 @@ impl Intake {
     pub fn with_spill(queue: Queue, spill: Option<Spill>, instance: InstanceId, lanes: u16, born: Millis) -> Intake {
         let lanes = (0..lanes).map(|_| LaneEnd { line: Line::default(), lane: Mutex::new(Lane::born(born)) }).collect();
         let (waiting, desks, opened) = (RwLock::default(), AtomicUsize::new(0), Notify::new());
-        Intake { shared: Arc::new(Shared { queue, spill, instance, lanes, runtime: Handle::current(), waiting, desks, opened }) }
+        let adopted = RwLock::default();
+        Intake { shared: Arc::new(Shared { queue, spill, adopted, instance, lanes, runtime: Handle::current(), waiting, desks, opened }) }
+    }
+
+    /// From now on it is passed on, and signed for.
+    pub fn adopt(&self, spill: Spill) {
+        self.shared.adopted.write().expect("never poisoned").push(spill);
+    }
+
+    pub fn dismiss(&self, spill: &Spill) {
+        self.shared.adopted.write().expect("never poisoned").retain(|one| !one.is_same(spill));
+    }
+
+    /// Its own, and those it has adopted.
+    fn spills(&self) -> Vec<Spill> {
+        let adopted = self.shared.adopted.read().expect("never poisoned");
+        self.shared.spill.iter().chain(adopted.iter()).cloned().collect()
     }
 
     pub fn lanes(&self) -> u16 {
@@ -158,18 +176,18 @@ impl Intake {
         let lanes = (0..self.lanes()).map(|lane| self.beat_lane(lane, false));
         let mut unheard: Vec<Batch> = futures_util::future::join_all(lanes).await.into_iter().filter_map(Result::err).collect();
         self.show();
-        if let Some(spill) = &self.shared.spill {
-            unheard.extend(self.signs_of_orphans(spill));
+        for spill in self.spills() {
+            unheard.extend(self.signs_of_orphans(&spill));
         }
         unheard
     }
 
-    /// The last beat. Only said when nothing of this process lies in the spill; else whoever comes next in its directory says it.
+    /// The last beat. Only said when nothing of this process lies in the spill; else whoever passes that on says it.
     pub async fn end(&self) {
         if let Some(spill) = &self.shared.spill
             && spill.holding().by_instance.get(&self.shared.instance).is_some_and(|held| *held > 0)
         {
-            tracing::warn!(ballots = spill.holding().ballots, "votes stay in the spill; the next process in this directory passes them on");
+            tracing::warn!(ballots = spill.holding().ballots, "votes stay in the spill; another process on this DATA_DIR passes them on");
             return;
         }
         let lanes = (0..self.lanes()).map(|lane| self.beat_lane(lane, true));
@@ -316,7 +334,10 @@ impl Intake {
         let Some(spill) = &self.shared.spill else { return };
         let open = (0..self.lanes()).filter(|lane| !self.lane(*lane).circuit().is_closed()).count();
         metrics::gauge!("groundswell_circuit_open_lanes").set(open as f64);
-        let age_ms = spill.holding().oldest.map_or(0, |oldest| (now_ms() - oldest).max(0));
+        let adopted: Vec<Holding> = self.shared.adopted.read().expect("never poisoned").iter().map(Spill::holding).collect();
+        metrics::gauge!("groundswell_spill_adopted_ballots").set(adopted.iter().map(|held| held.ballots).sum::<u64>() as f64);
+        let oldest = adopted.iter().filter_map(|held| held.oldest).chain(spill.holding().oldest).min();
+        let age_ms = oldest.map_or(0, |oldest| (now_ms() - oldest).max(0));
         metrics::gauge!("groundswell_spill_oldest_seconds").set(age_ms as f64 / 1_000.0);
     }
 

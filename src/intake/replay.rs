@@ -58,35 +58,46 @@ impl Default for Pace {
 }
 
 impl Intake {
-    /// Replays for as long as the process runs.
+    /// Replays for as long as the process runs: its own spill and those it has adopted, a chunk of each in turn.
     pub async fn replay_until(&self, stop: CancellationToken) {
-        let Some(spill) = self.shared.spill.clone() else { return };
+        if self.shared.spill.is_none() {
+            return;
+        }
         let mut pace = Pace::new();
         loop {
-            let pause = tokio::select! {
-                () = stop.cancelled() => return,
-                pause = self.replay(&spill, &mut pace) => pause,
-            };
+            let mut rest = IDLE;
+            for spill in self.spills() {
+                let pause = tokio::select! {
+                    () = stop.cancelled() => return,
+                    pause = self.replay(&spill, &mut pace) => pause,
+                };
+                let Some(pause) = pause else { continue };
+                rest = Duration::ZERO;
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(rest) => {}
             }
         }
     }
 
-    /// One chunk. Given up half-way, it is replayed again: what the broker has twice is skipped once.
-    async fn replay(&self, spill: &Spill, pace: &mut Pace) -> Duration {
+    /// One chunk; `None` when nothing could be replayed. Given up half-way, it is replayed again: what the broker has twice is skipped once.
+    async fn replay(&self, spill: &Spill, pace: &mut Pace) -> Option<Duration> {
         let open: Vec<u16> = (0..self.lanes()).filter(|lane| !self.lane(*lane).circuit().is_closed()).collect();
         if open.len() == usize::from(self.lanes()) || !self.shared.queue.is_ready() {
-            return IDLE;
+            return None;
         }
         if open.is_empty() {
             self.close_books(spill).await;
         }
         if !spill.holds_anything() {
-            return IDLE;
+            return None;
         }
-        let Ok(chunk) = spill.oldest(open, pace.chunk()).await else { return IDLE };
+        let chunk = spill.oldest(open, pace.chunk()).await.ok()?;
         let started = Instant::now();
         let publishes = chunk.into_iter().map(async |held| {
             let confirmed = self.shared.queue.publish_message(held.lane, &held.body, PATIENCE).await.is_ok();
@@ -99,16 +110,19 @@ impl Intake {
         let pause = pace.after(outcomes.len(), started.elapsed(), outcomes.iter().all(|(_, confirmed)| *confirmed));
         let confirmed: Vec<Held> = outcomes.into_iter().filter(|(_, confirmed)| *confirmed).map(|(held, _)| held).collect();
         if confirmed.is_empty() {
-            return IDLE;
+            return None;
         }
         let ballots = confirmed.iter().map(|held| held.ballots).sum();
         // A disk too full to strike them off: until it is not, they would only be sent again and again.
         let confirmed = Arc::new(confirmed);
         while spill.release(confirmed.clone()).await.is_err() {
+            if spill.has_failed() {
+                return None;
+            }
             tokio::time::sleep(IDLE).await;
         }
         metrics::counter!("groundswell_spill_ballots_replayed_total").increment(ballots);
-        pause
+        Some(pause)
     }
 
     /// Who died here gives no sign; while batches of it are here, it is not silent, and nothing is counted past them.

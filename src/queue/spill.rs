@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -132,10 +132,21 @@ const WRITER_GONE: NotSafe = NotSafe::Unknown("the spill is closed");
 impl Spill {
     /// Opens the file, or makes it, and writes this process down. What an earlier process left is held on.
     pub fn open(settings: SpillSettings, instance: InstanceId) -> anyhow::Result<Spill> {
+        Spill::start(settings, Some(instance))
+    }
+
+    /// Opens what a process left that is gone, only to pass it on: nothing more is kept there.
+    pub fn adopt(settings: SpillSettings) -> anyhow::Result<Spill> {
+        Spill::start(settings, None)
+    }
+
+    fn start(settings: SpillSettings, instance: Option<InstanceId>) -> anyhow::Result<Spill> {
         let path = settings.directory.join(FILE);
         let open = || -> anyhow::Result<(Connection, Holding)> {
             let db = open_file(&path)?;
-            db.execute("insert into instance (id) values (?1) on conflict (id) do nothing", [instance.0.as_bytes()])?;
+            if let Some(instance) = instance {
+                db.execute("insert into instance (id) values (?1) on conflict (id) do nothing", [instance.0.as_bytes()])?;
+            }
             let holding = count(&db)?;
             Ok((db, holding))
         };
@@ -151,10 +162,32 @@ impl Spill {
         let (requests, receiver) = sync_channel(REQUESTS_MAX);
         // An earlier process may have had no time to.
         let shrinks = state.lock().batches == 0;
-        let mut writer = Writer { db, state: state.clone(), settings, full: false, shrinks };
+        let mut writer = Writer { db, state: state.clone(), settings, keeps: instance.is_some(), full: false, shrinks };
         writer.look();
         std::thread::Builder::new().name("spill".into()).spawn(move || writer.run(&receiver))?;
         Ok(Spill { requests, state })
+    }
+
+    /// Does a spill lie in this directory, with something in it or not?
+    pub fn is_in(directory: &Path) -> bool {
+        directory.join(FILE).exists()
+    }
+
+    /// Did a process leave something in this directory: votes, or books that are open? Whoever asks holds the lock.
+    pub fn is_left(directory: &Path) -> anyhow::Result<bool> {
+        if !Spill::is_in(directory) {
+            return Ok(false);
+        }
+        let path = directory.join(FILE);
+        let look = || -> rusqlite::Result<bool> {
+            let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            // Made, and nothing written down yet.
+            if db.query_row("pragma user_version", [], |row| row.get::<_, i64>(0))? == 0 {
+                return Ok(false);
+            }
+            db.query_row("select exists (select 1 from instance) or exists (select 1 from held)", [], |row| row.get(0))
+        };
+        look().with_context(|| format!("DATA_DIR: {} cannot be used", path.display()))
     }
 
     /// Resolves when the batch is on the disk.
@@ -188,6 +221,20 @@ impl Spill {
 
     pub fn holds_anything(&self) -> bool {
         self.state.lock().batches > 0
+    }
+
+    /// Nothing is left here, nobody's books are open; or the disk failed, and what is left is read anew.
+    pub fn is_done(&self) -> bool {
+        let holding = self.state.lock();
+        (holding.batches == 0 && holding.by_instance.is_empty()) || self.has_failed()
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.state.failed.is_cancelled()
+    }
+
+    pub fn is_same(&self, other: &Spill) -> bool {
+        Arc::ptr_eq(&self.state, &other.state)
     }
 
     /// Resolves when the disk has failed. Then the process must end: after a failed sync, nobody knows what the file holds.
@@ -224,6 +271,8 @@ struct Writer {
     db: Connection,
     state: Arc<State>,
     settings: SpillSettings,
+    /// Batches come here; from an adopted one they only go.
+    keeps: bool,
     /// The last write found no room, whatever the file system says of itself.
     full: bool,
     /// All that was held is gone; the disk gets its space back whenever nobody asks for anything.
@@ -441,7 +490,7 @@ impl Writer {
 
     /// Is there room again? What refused a write is asked by writing.
     fn look(&mut self) {
-        if self.state.failed.is_cancelled() {
+        if self.state.failed.is_cancelled() || !self.keeps {
             return;
         }
         let mut room = self.room_for(0);
@@ -494,6 +543,9 @@ impl Writer {
     }
 
     fn show(&self) {
+        if !self.keeps {
+            return;
+        }
         let holding = self.state.lock();
         metrics::gauge!("groundswell_spill_batches").set(holding.batches as f64);
         metrics::gauge!("groundswell_spill_ballots").set(holding.ballots as f64);

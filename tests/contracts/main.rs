@@ -20,6 +20,7 @@ mod fence;
 mod intake;
 mod marks;
 mod outage;
+mod places;
 mod property;
 mod queue;
 mod recount;

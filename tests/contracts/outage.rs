@@ -19,18 +19,18 @@ use crate::trouble::{Broker, RESTART, with_own_broker};
 /// A server told to stop is gone by then, or an orchestrator kills it.
 const STOP_WITHIN: Duration = Duration::from_secs(25);
 
-fn place_at(broker: &Broker) -> Place {
+pub fn place_at(broker: &Broker) -> Place {
     Place::at(Some((broker.database_url.clone(), broker.amqp_url.clone())))
 }
 
-fn server(place: &Place, directory: &Path, args: &[&str]) -> Command {
+pub fn server(place: &Place, directory: &Path, args: &[&str]) -> Command {
     let mut command = command(directory, args);
     command.env("DATABASE_URL", &place.database_url).env("AMQP_URL", place.amqp_url.as_deref().expect("a broker")).env("AMQP_PREFIX", &place.amqp_prefix);
     command.env("WEB_THREADS", "2");
     command
 }
 
-fn start(place: &Place) -> Process {
+pub fn start(place: &Place) -> Process {
     Process::of(&mut server(place, place.directory.path(), &[]))
 }
 
@@ -46,7 +46,7 @@ pub fn until_within(patience: Duration, what: &str, mut condition: impl FnMut() 
 
 /// For longer than the grace after a close: nothing on a disk may be left out of a result that calls itself final.
 #[track_caller]
-fn stays_provisional(door: &Door) {
+pub fn stays_provisional(door: &Door) {
     let deadline = Instant::now() + Duration::from_secs(4);
     while Instant::now() < deadline {
         assert_eq!(door.status(), "provisional");
@@ -55,7 +55,7 @@ fn stays_provisional(door: &Door) {
 }
 
 #[track_caller]
-fn all_in(door: &Door, voters: usize) {
+pub fn all_in(door: &Door, voters: usize) {
     until_within(RESTART, "everything accepted is counted, and nothing is on its way", || {
         let books = door.books();
         books["counted"] == voters && books["in_flight"] == 0
@@ -276,21 +276,6 @@ fn a_full_spill_is_said_at_the_door_and_empties_when_the_broker_is_back() {
         door.vote(&door.voter()).expect(202);
         all_in(&door, accepted + 1);
         assert_eq!(process.stop(), Some(0));
-    });
-}
-
-#[test]
-fn two_processes_do_not_share_a_spill() {
-    with_own_broker(|broker| {
-        let place = place_at(broker);
-        let _first = start(&place);
-        for args in [&["web"][..], &["serve"]] {
-            let refused = run(&mut server(&place, place.directory.path(), args));
-            let sentence = String::from_utf8_lossy(&refused.stderr);
-            assert!(!refused.status.success() && sentence.contains("DATA_DIR") && sentence.contains("another groundswell process"), "{sentence}");
-        }
-        // One that only counts has nothing to keep.
-        assert_eq!(Process::of(&mut server(&place, place.directory.path(), &["tally"])).stop(), Some(0));
     });
 }
 
