@@ -257,10 +257,11 @@ async fn sort_out_unwritten(tx: &mut Tx<'_>, rows: &[SignedBallot], written_in: 
         if sent == written {
             continue;
         }
-        // A row that now holds the ballot sent was either written by us or held it before.
+        // A row that now holds the ballot sent was either written by us or held it before. Looked up voter by voter, as a subquery of one
+        // row never becomes a join: that one would read every ballot of the poll for each commit with a repeat in it.
         let (held,): (i64,) = sqlx::query_as(
-            "select count(*) from ballot b join unnest($3::uuid[], $4::uuid[]) as s (voter, ballot) on b.voter = s.voter and b.ballot = s.ballot
-             where b.poll = $1 and b.round = $2",
+            "select count(*) from unnest($3::uuid[], $4::uuid[]) as s (voter, ballot)
+             where s.ballot = (select b.ballot from ballot b where b.poll = $1 and b.round = $2 and b.voter = s.voter)",
         )
         .bind(round.0.0)
         .bind(round.1 as i32)
