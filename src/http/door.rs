@@ -1,5 +1,5 @@
-//! The door: takes connections, as many as there is room for, and gives each to HTTP with a way out for streams. What `HttpServer` does, but
-//! for these two.
+//! The door: takes connections, as many as there is room for, listens to each for votes, and gives whatever else is asked to HTTP, with a way
+//! out for streams. What `HttpServer` does, but for these three.
 
 use std::io;
 use std::net::TcpListener;
@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use actix_http::error::DispatchError;
 use actix_http::{ConnectionType, HttpService, KeepAlive, Request};
-use actix_service::{IntoServiceFactory, Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_factory, fn_service, map_config};
+use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{AppConfig, Server};
+use actix_web::http::Method;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{App, Error, middleware};
@@ -20,6 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::limits::Limits;
 use super::line::{Line, Seat};
 use super::site::Site;
+use super::talk::{House, Talk};
 
 /// Requests that are being answered get this long when the server stops.
 const SHUTDOWN_TIMEOUT_S: u64 = 10;
@@ -44,25 +47,29 @@ pub fn serve(listener: TcpListener, threads: usize, limits: Arc<Limits>, site: i
         .listen("public", listener, move || {
             let (limits, draining) = (limits.clone(), draining.clone());
             let voting = middleware::from_fn(super::votes_first);
-            let app = App::new().app_data(Data::new(site())).wrap(super::security_headers()).wrap(voting).configure(super::routes);
+            let site = Data::new(site());
+            let app = App::new().app_data(site.clone()).wrap(super::security_headers()).wrap(voting).configure(super::routes);
             let app = app.into_factory().map_err(|error: Error| error.error_response());
             let places = limits.clone();
-            // Around everything, and without a box: votes pass here.
+            // Around everything, and without a box.
             let app = apply_fn_factory(app, move |request: Request, app| {
-                let at_work = request.conn_data::<Rc<Seat>>().map(Seat::at_work);
+                let seat = request.conn_data::<Rc<Seat>>().cloned().expect("every connection has one");
+                let (at_work, is_head) = (seat.at_work(), request.method() == Method::HEAD);
                 let (answer, kept) = (app.call(request), !places.places_are_few());
                 async move {
                     let mut answer = answer.await?;
                     drop(at_work);
+                    seat.answers(if is_head { BodySize::None } else { answer.response().body().size() });
                     if !kept {
                         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
                     }
                     Ok(answer)
                 }
             });
+            let (of_http, of_connections) = (draining.clone(), draining);
             let http = HttpService::build()
                 .graceful_shutdown_signal(move || {
-                    let draining = draining.clone();
+                    let draining = of_http.clone();
                     async move { draining.notified().await }
                 })
                 // The line minds that: HTTP would set a timer anew for each answer, and stop it for good at the first byte of a next head.
@@ -74,17 +81,29 @@ pub fn serve(listener: TcpListener, threads: usize, limits: Arc<Limits>, site: i
                     data.insert(line.seat());
                 })
                 .h1(map_config(app, |()| AppConfig::default()));
-            fn_service(move |stream: TcpStream| {
-                let limits = limits.clone();
+            let house = House::new(site);
+            fn_factory(move || {
+                let (http, house, limits, draining) = (http.new_service(()), house.clone(), limits.clone(), of_connections.clone());
                 async move {
-                    let peer = stream.peer_addr().ok();
-                    match limits.connection() {
-                        Some(place) => Ok((Line::new(stream, place), peer)),
-                        None => Err(refuse(stream).await),
-                    }
+                    let http = Rc::new(http.await?);
+                    Ok::<_, ()>(fn_service(move |stream: TcpStream| {
+                        let talk = match limits.connection() {
+                            Some(place) => {
+                                let draining = draining.clone();
+                                let stop = Box::pin(async move { draining.notified().await });
+                                Ok(Talk::new(stream, place, house.clone(), http.clone(), stop))
+                            }
+                            None => Err(Box::pin(refuse(stream))),
+                        };
+                        async move {
+                            match talk {
+                                Ok(talk) => talk.await,
+                                Err(refusal) => Err(refusal.await),
+                            }
+                        }
+                    }))
                 }
             })
-            .and_then(http)
         })?
         .run();
     Ok(server)

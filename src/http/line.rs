@@ -1,5 +1,5 @@
-//! One connection as HTTP sees it, and how a stream takes it out of there: what HTTP keeps for a connection (two buffers, the request, the
-//! parser) is twenty times what a viewer needs who will only ever be written to.
+//! One connection as HTTP sees it: what HTTP is given to read, when it has answered, and how a stream takes the connection out of there. What
+//! HTTP keeps for a connection (two buffers, the request, the parser) is twenty times what a viewer needs who will only ever be written to.
 //!
 //! A handler promises the connection to somebody and answers as usual. HTTP writes the head and what comes with it; once the kernel has all
 //! of that, the connection goes to whom it was promised, and HTTP sees the end of the line.
@@ -9,22 +9,26 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use actix_web::body::BodySize;
 use actix_web::rt::net::TcpStream;
+use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
 
 use super::limits::Connection;
 
 /// A client that takes no byte of its answer for this long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What was begun and not completed for this long is given up: half a head, or a body that nobody reads any more. HTTP itself measures only
-/// the first head of a connection.
+/// the first head of a connection. Who says nothing at all after connecting gets no longer.
 const UNANSWERED_MAX: Duration = Duration::from_secs(10);
 /// A connection is kept this long for the next request.
 const KEPT_MAX: Duration = Duration::from_secs(75);
+/// Read at once. A vote fits in with all that browsers and proxies add; what does not fit is left to HTTP.
+const READ_BYTES: usize = 16 * 1_024;
 
 /// A connection and its place among all of the process.
 pub struct Wire {
@@ -35,15 +39,19 @@ pub struct Wire {
 /// What HTTP reads and writes.
 pub struct Line {
     seat: Rc<Seat>,
-    /// Runs while the client takes nothing.
-    patience: Option<Pin<Box<Sleep>>>,
-    /// Rings when the client's time is over. Seldom set: votes leave it as it is, and if there is time left when it rings, it is set for that.
-    watch: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
 }
 
-/// Where the connection is while HTTP has it. Handlers find it with the request.
+/// Runs while the client takes nothing.
+#[derive(Default)]
+pub struct Patience(Option<Pin<Box<Sleep>>>);
+
+/// Where the connection is, and whose turn it is. Handlers find it with the request.
 pub struct Seat {
     wire: RefCell<Option<Wire>>,
+    turn: Cell<Turn>,
+    /// Read from the connection, and nobody's yet.
+    ahead: RefCell<Vec<u8>>,
     promised: RefCell<Option<Promise>>,
     /// Something was written since the promise: the head is on its way.
     begun: Cell<bool>,
@@ -53,6 +61,31 @@ pub struct Seat {
     unanswered_since: Cell<Option<Instant>>,
     /// When anything was written last.
     quiet_since: Cell<Instant>,
+    /// Nothing was heard yet.
+    fresh: Cell<bool>,
+}
+
+/// Who has the word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Turn {
+    /// The client: what it says is looked at before anybody gets it.
+    Client,
+    /// A vote waits to become safe, or its answer to be taken.
+    Vote,
+    /// HTTP has a request of which `rest` bytes are still to be handed over.
+    Request { rest: usize, answer: Answer },
+    /// HTTP, until the connection ends: it was given what only HTTP can read.
+    Http,
+}
+
+/// How far HTTP is with the answer to a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    Unknown,
+    /// The handler has answered; its body is so long.
+    Body(u64),
+    /// So many bytes are still to be written.
+    Left(u64),
 }
 
 /// A handler at work. Whatever becomes of it, the request is answered when this is dropped.
@@ -60,61 +93,181 @@ pub struct AtWork(Rc<Seat>);
 
 type Promise = Box<dyn FnOnce(Wire)>;
 
+thread_local! {
+    /// What was just read stands here until it is known what it is: so a connection that says nothing takes no memory for it.
+    static DESK: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
 impl Line {
-    pub fn new(stream: TcpStream, place: Connection) -> Line {
-        let seat = Seat {
-            wire: RefCell::new(Some(Wire { stream, _place: place })),
-            promised: RefCell::default(),
-            begun: Cell::new(false),
-            busy: Cell::new(false),
-            unanswered_since: Cell::new(None),
-            quiet_since: Cell::new(Instant::now()),
-        };
-        Line { seat: Rc::new(seat), patience: None, watch: None }
+    pub fn new(seat: Rc<Seat>) -> Line {
+        Line { seat, patience: Patience::default() }
     }
 
     pub fn seat(&self) -> Rc<Seat> {
         self.seat.clone()
     }
+}
 
-    fn give_up_in_time(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIMEOUT)));
+impl Patience {
+    /// Fails when the client has taken nothing for too long.
+    pub fn poll<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let patience = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIMEOUT)));
         patience.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Fails once the client's time is over, and wakes HTTP for that.
-    fn check_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let Some(due) = self.seat.due() else { return Ok(()) };
-        let watch = self.watch.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        loop {
-            if due < watch.deadline() || watch.is_elapsed() {
-                watch.as_mut().reset(due);
-            }
-            if watch.as_mut().poll(cx).is_pending() {
-                return Ok(());
-            }
-            if due <= Instant::now() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-        }
+    pub fn restore(&mut self) {
+        self.0 = None;
     }
 }
 
 impl Seat {
+    pub fn new(stream: TcpStream, place: Connection) -> Rc<Seat> {
+        Rc::new(Seat {
+            wire: RefCell::new(Some(Wire { stream, _place: place })),
+            turn: Cell::new(Turn::Client),
+            ahead: RefCell::default(),
+            promised: RefCell::default(),
+            begun: Cell::new(false),
+            busy: Cell::new(false),
+            unanswered_since: Cell::new(None),
+            quiet_since: Cell::new(Instant::now()),
+            fresh: Cell::new(true),
+        })
+    }
+
+    pub fn turn(&self) -> Turn {
+        self.turn.get()
+    }
+
+    pub fn give_turn(&self, turn: Turn) {
+        self.turn.set(turn);
+    }
+
     pub fn at_work(self: &Rc<Seat>) -> AtWork {
         self.busy.set(true);
         AtWork(self.clone())
     }
 
+    /// The handler has answered. HTTP writes its head, and then a body of this size.
+    pub fn answers(&self, body: BodySize) {
+        if let Turn::Request { rest, .. } = self.turn.get() {
+            let turn = match body {
+                BodySize::None => Turn::Request { rest, answer: Answer::Body(0) },
+                BodySize::Sized(bytes) => Turn::Request { rest, answer: Answer::Body(bytes) },
+                BodySize::Stream => Turn::Http,
+            };
+            self.turn.set(turn);
+        }
+    }
+
     /// When the client's time is over; never while it is us who make it wait.
-    fn due(&self) -> Option<Instant> {
-        if self.busy.get() {
+    pub fn due(&self) -> Option<Instant> {
+        if self.busy.get() || self.turn.get() == Turn::Vote {
             return None;
         }
-        Some(self.unanswered_since.get().map_or_else(|| self.quiet_since.get() + KEPT_MAX, |since| since + UNANSWERED_MAX))
+        let patience = if self.fresh.get() { UNANSWERED_MAX } else { KEPT_MAX };
+        Some(self.unanswered_since.get().map_or_else(|| self.quiet_since.get() + patience, |since| since + UNANSWERED_MAX))
+    }
+
+    /// Hears what the client says, and gives all of it that is here to `listener`. Nothing at all means that the client has hung up.
+    pub fn hear<T>(&self, cx: &mut Context<'_>, listener: impl FnOnce(&[u8]) -> T) -> Poll<io::Result<T>> {
+        let ahead = self.ahead.take();
+        if !ahead.is_empty() {
+            return Poll::Ready(Ok(listener(&ahead)));
+        }
+        DESK.with_borrow_mut(|desk| {
+            let heard = ready!(self.read(cx, desk))?;
+            Poll::Ready(Ok(listener(&desk[..heard])))
+        })
+    }
+
+    /// Is there more to be heard already? If not, the client is listened to from now on.
+    pub fn has_more(&self, cx: &mut Context<'_>) -> bool {
+        !self.ahead.borrow().is_empty() || self.with_stream(|stream| stream.poll_read_ready(cx).is_ready())
+    }
+
+    /// Puts aside what came too early.
+    pub fn keep(&self, bytes: &[u8]) {
+        self.ahead.borrow_mut().extend_from_slice(bytes);
+    }
+
+    /// Gives these bytes to HTTP: a request of this length, or of one that only HTTP can tell.
+    pub fn hand_over(&self, bytes: &[u8], length: Option<usize>) {
+        self.keep(bytes);
+        self.turn.set(length.map_or(Turn::Http, |rest| Turn::Request { rest, answer: Answer::Unknown }));
+    }
+
+    /// A vote is answered, and the client's turn has come again.
+    pub fn answered(&self) {
+        // The clock was asked when the vote came; that is soon enough after.
+        if let Some(since) = self.unanswered_since.take() {
+            self.quiet_since.set(since);
+        }
+        self.turn.set(Turn::Client);
+    }
+
+    /// Writes what the kernel takes at once.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.with_stream(|stream| stream.try_write(bytes))
+    }
+
+    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut *self.wire.borrow_mut() {
+            Some(wire) => Pin::new(&mut wire.stream).poll_write(cx, bytes),
+            None => Poll::Ready(Ok(bytes.len())),
+        }
+    }
+
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self.wire.borrow_mut() {
+            Some(wire) => Pin::new(&mut wire.stream).poll_shutdown(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The connection goes to `taker` once the answer's beginning is written. If the client is gone before, `taker` is dropped.
+    pub fn promise(&self, taker: impl FnOnce(Wire) + 'static) {
+        self.begun.set(false);
+        self.promised.replace(Some(Box::new(taker)));
+    }
+
+    fn with_stream<T>(&self, f: impl FnOnce(&TcpStream) -> T) -> T {
+        f(&self.wire.borrow().as_ref().expect("only HTTP gives it away, and then it is HTTP's turn until the end").stream)
+    }
+
+    fn read(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        match &mut *self.wire.borrow_mut() {
+            Some(wire) => {
+                let mut buffer = ReadBuf::new(into);
+                ready!(Pin::new(&mut wire.stream).poll_read(cx, &mut buffer))?;
+                let heard = buffer.filled().len();
+                if heard > 0 {
+                    self.hears();
+                }
+                Poll::Ready(Ok(heard))
+            }
+            // Taken: to HTTP, the client has hung up.
+            None => Poll::Ready(Ok(0)),
+        }
+    }
+
+    /// While HTTP is at work, what comes early is kept for later; that the client hangs up, HTTP hears at once.
+    fn watch_for_the_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.ahead.borrow().is_empty() {
+            return Poll::Pending;
+        }
+        DESK.with_borrow_mut(|desk| {
+            let heard = ready!(self.read(cx, desk))?;
+            if heard == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            self.keep(&desk[..heard]);
+            Poll::Pending
+        })
     }
 
     fn hears(&self) {
+        self.fresh.set(false);
         if !self.busy.get() && self.unanswered_since.get().is_none() {
             self.unanswered_since.set(Some(Instant::now()));
         }
@@ -129,10 +282,30 @@ impl Seat {
         }
     }
 
-    /// The connection goes to `taker` once the answer's beginning is written. If the client is gone before, `taker` is dropped.
-    pub fn promise(&self, taker: impl FnOnce(Wire) + 'static) {
-        self.begun.set(false);
-        self.promised.replace(Some(Box::new(taker)));
+    /// Follows an answer through what HTTP writes, until all of it is written.
+    fn follow(&self, bytes: &[u8], written: usize) {
+        let Turn::Request { rest, answer } = self.turn.get() else { return };
+        let left = match answer {
+            // A head that says goodbye has no request after it, and HTTP, not we, hears the client out.
+            Answer::Body(body) => {
+                memmem::find(bytes, b"\r\n\r\n").filter(|end| memmem::find(&bytes[..*end], b"\r\nconnection: close").is_none()).map(|end| end as u64 + 4 + body)
+            }
+            Answer::Left(left) => Some(left),
+            // Before any handler has answered, it is HTTP itself that does not understand.
+            Answer::Unknown => None,
+        };
+        let left = left.and_then(|left| left.checked_sub(written as u64));
+        self.turn.set(left.map_or(Turn::Http, |left| Turn::Request { rest, answer: Answer::Left(left) }));
+    }
+
+    /// HTTP has done with a request if all of it was handed over and all of the answer is written.
+    fn rest(&self) {
+        match self.turn.get() {
+            Turn::Request { rest: 0, answer: Answer::Left(0) } => self.turn.set(Turn::Client),
+            // Answered before it was heard out: what is left of it is HTTP's.
+            Turn::Request { answer: Answer::Left(0), .. } => self.turn.set(Turn::Http),
+            _ => {}
+        }
     }
 }
 
@@ -144,37 +317,58 @@ impl Drop for AtWork {
 }
 
 impl AsyncRead for Line {
+    /// HTTP gets one request at a time, if it is known where it ends.
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let heard = match &mut *self.seat.wire.borrow_mut() {
-            Some(wire) => Pin::new(&mut wire.stream).poll_read(cx, buffer),
-            // Taken: to HTTP, the client has hung up.
-            None => return Poll::Ready(Ok(())),
+        let seat = &self.seat;
+        let due = match seat.turn.get() {
+            Turn::Request { rest, .. } => rest,
+            Turn::Http => usize::MAX,
+            Turn::Client | Turn::Vote => 0,
         };
-        if heard.is_ready() {
-            self.seat.hears();
+        if seat.wire.borrow().is_none() {
+            return Poll::Ready(Ok(()));
         }
-        heard
+        if due == 0 {
+            return seat.watch_for_the_end(cx);
+        }
+        let mut ahead = seat.ahead.borrow_mut();
+        let handed = if ahead.is_empty() {
+            let room = buffer.remaining().min(due);
+            let heard = ready!(seat.read(cx, buffer.initialize_unfilled_to(room)))?;
+            buffer.advance(heard);
+            heard
+        } else {
+            let handed = ahead.len().min(buffer.remaining()).min(due);
+            buffer.put_slice(&ahead[..handed]);
+            ahead.drain(..handed);
+            if ahead.is_empty() {
+                // An idle connection keeps no room for it.
+                *ahead = Vec::new();
+            }
+            handed
+        };
+        if let Turn::Request { rest, answer } = seat.turn.get() {
+            seat.turn.set(Turn::Request { rest: rest - handed, answer });
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Line {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = match &mut *self.seat.wire.borrow_mut() {
-            Some(wire) => Pin::new(&mut wire.stream).poll_write(cx, bytes),
-            None => return Poll::Ready(Ok(bytes.len())),
-        };
-        if written.is_pending() {
-            return self.give_up_in_time(cx);
-        }
-        self.patience = None;
+        let written = self.seat.poll_write(cx, bytes);
+        let Poll::Ready(written) = written else { return self.patience.poll(cx) };
+        self.patience.restore();
         self.seat.begun.set(true);
         self.seat.says();
-        written
+        if let Ok(written) = written {
+            self.seat.follow(bytes, written);
+        }
+        Poll::Ready(written)
     }
 
-    /// HTTP calls it at the end of each turn, when the kernel has taken all there was to write. Bytes that are unanswered then wait for their
-    /// client, unless a handler is at work.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// HTTP calls it at the end of each turn, when the kernel has taken all there was to write.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.seat.begun.get()
             && let Some(taker) = self.seat.promised.take()
             && let Some(wire) = self.seat.wire.take()
@@ -184,13 +378,11 @@ impl AsyncWrite for Line {
             cx.waker().wake_by_ref();
             return Poll::Ready(Ok(()));
         }
-        Poll::Ready(self.check_time(cx))
+        self.seat.rest();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self.seat.wire.borrow_mut() {
-            Some(wire) => Pin::new(&mut wire.stream).poll_shutdown(cx),
-            None => Poll::Ready(Ok(())),
-        }
+        self.seat.poll_shutdown(cx)
     }
 }

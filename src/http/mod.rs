@@ -14,12 +14,15 @@ mod ops;
 mod pages;
 mod pass;
 mod phrases;
+mod plain;
 mod problem;
 mod recent;
+mod reply;
 mod sessions;
 mod site;
 mod stands;
 mod stream;
+mod talk;
 mod voting;
 
 pub use address::TrustedProxies;

@@ -16,6 +16,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::plain::token_of;
 use super::site::{Site, SiteSettings, chance, secret_bytes};
 use crate::clock::now_ms;
 use crate::domain::Millis;
@@ -78,8 +79,7 @@ impl FromRequest for Owner {
 
 pub fn bearer(request: &HttpRequest) -> Option<&str> {
     let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    token_of(value)
 }
 
 /// A cookie is sent by the browser whoever asks it to; so the browser must say that this site asked.

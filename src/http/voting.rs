@@ -1,8 +1,7 @@
-//! The voting call. It goes ahead of the router and of everything that other answers share: at a million votes a second, what is
-//! convenient elsewhere would be most of the work here.
+//! The voting call. Nearly every vote is taken on the line (`talk`), without HTTP; the others go ahead of the router and of everything that
+//! other answers share. At a million votes a second, what is convenient elsewhere would be most of the work here.
 
 use std::cmp::Ordering;
-use std::fmt::Write;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
@@ -15,7 +14,9 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, post, web};
 use super::SECURITY_HEADERS;
 use super::audience::{document_at_hand, find_poll, pass_of};
 use super::body::{parse, read_ballot};
+use super::plain::{Vote, poll_of};
 use super::recent::Seen;
+use super::reply::write_receipt;
 use super::site::Site;
 use crate::clock::now_ms;
 use crate::domain::{Ballot, CLOSE_GRACE_MS, Event, EventState, Millis, Poll};
@@ -44,12 +45,6 @@ pub async fn votes_first<B: MessageBody + 'static>(request: ServiceRequest, next
 #[post("/api/v1/polls/{poll}/ballots")]
 pub async fn routed(request: HttpRequest, poll: web::Path<String>, payload: web::Payload) -> Result<HttpResponse> {
     cast(&request, &poll, payload.into_inner()).await
-}
-
-/// Of `/api/v1/polls/{poll}/ballots`, the poll.
-fn poll_of(path: &str) -> Option<&str> {
-    let poll = path.strip_prefix("/api/v1/polls/")?.strip_suffix("/ballots")?;
-    (!poll.is_empty() && poll.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(poll)
 }
 
 async fn answer(request: &HttpRequest, payload: Payload) -> HttpResponse {
@@ -82,12 +77,28 @@ async fn cast(request: &HttpRequest, poll: &str, payload: Payload) -> Result<Htt
         Err(closed @ Error::Conflict(_)) => return Box::pin(repeat_after_close(site, &found.event, poll, &ballot, closed)).await,
         Err(other) => return Err(other),
     }
-    if site.recent.note(&ballot) == Seen::Differs {
-        return Err(Error::conflict("ballot_differs", "This ballot was sent before with other picks. A change of mind needs a new ballot id."));
-    }
+    check_new(site, &ballot)?;
     let (id, lane) = (ballot.ballot, poll.lane(&ballot.picks, site.desk.lanes()));
     let receipt = site.desk.accept(lane, ballot).await?;
     Ok(receipt_answer(id.0, receipt.accepted_at, receipt.counted))
+}
+
+/// A vote that is good as far as this thread's memory tells, and its lane. Whatever is wrong with it, or has to be looked up, `cast` says it.
+pub fn at_once(site: &Site, vote: &Vote<'_>) -> Option<(u16, Ballot)> {
+    let now = now_ms();
+    let pass = site.passes.verify(vote.pass, now).ok()?;
+    let found = site.glance.remembered(pass.event, vote.poll.parse().ok()?, now)?;
+    let ballot = parse::<BallotBody<'_>>(vote.body).ok()?.into_ballot(found.poll(), pass.voter).ok()?;
+    check_open(&found.event, found.poll(), &ballot, now).ok()?;
+    check_new(site, &ballot).ok()?;
+    Some((found.poll().lane(&ballot.picks, site.desk.lanes()), ballot))
+}
+
+fn check_new(site: &Site, ballot: &Ballot) -> Result<()> {
+    if site.recent.note(ballot) == Seen::Differs {
+        return Err(Error::conflict("ballot_differs", "This ballot was sent before with other picks. A change of mind needs a new ballot id."));
+    }
+    Ok(())
 }
 
 fn check_open(event: &Event, poll: &Poll, ballot: &Ballot, now: Millis) -> Result<()> {
@@ -124,11 +135,9 @@ async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ba
     Err(if in_doubt { Error::Unknown("the last votes are being counted") } else { closed })
 }
 
-/// Written by hand: the answer of every vote is two values in a constant frame.
 fn receipt_answer(ballot: uuid::Uuid, accepted_at: Millis, counted: bool) -> HttpResponse {
-    let status = if counted { "counted" } else { "received" };
     let mut body = String::with_capacity(112);
-    write!(body, "{{\"ballot\":\"{ballot}\",\"accepted_at\":{accepted_at},\"status\":\"{status}\"}}").expect("writing to a String cannot fail");
+    write_receipt(&mut body, ballot, accepted_at, counted);
     let mut answer = HttpResponse::with_body(StatusCode::ACCEPTED, body).map_into_boxed_body();
     answer.headers_mut().insert(CONTENT_TYPE, JSON.clone());
     answer.headers_mut().insert(CACHE_CONTROL, NO_STORE.clone());

@@ -1,5 +1,5 @@
-//! One thread's desk: where its ballots and their waiters stand, lane by lane. A vote takes no lock here, and its waiter is woken without
-//! crossing to another core. Once per turn of the event loop, what has gathered is handed over to the lane.
+//! One thread's desk: where its ballots and their waiters stand, lane by lane. A vote takes no lock here, and its waiter is told without
+//! crossing to another core, all of a batch in one go. Once per turn of the event loop, what has gathered is handed over to the lane.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -31,13 +31,22 @@ struct LaneDesk {
     open: Option<Rc<Gathering>>,
 }
 
+/// Who wants to hear what became of a ballot, and needs no task to be woken for that: a wake-up would cost as much as writing the answer.
+pub trait Listener {
+    fn told(self: Rc<Self>, outcome: Result<Receipt, Error>);
+}
+
 /// Ballots of one turn, and afterwards what became of them.
 #[derive(Default)]
 struct Gathering {
     ballots: RefCell<Vec<Ballot>>,
+    listeners: RefCell<Vec<Rc<dyn Listener>>>,
     waiters: RefCell<Vec<Waker>>,
     outcome: Cell<Option<Outcome>>,
 }
+
+/// Listeners told before other tasks of the thread get a turn; about half a millisecond.
+const TOLD_AT_ONCE: usize = 64;
 
 impl Desk {
     pub(super) fn new(intake: Intake) -> Desk {
@@ -61,14 +70,7 @@ impl Desk {
 
     /// Joins the batch of the lane and waits until it is safe. The ballot goes on its way even if the caller is dropped.
     pub async fn accept(&self, lane: u16, ballot: Ballot) -> Result<Receipt, Error> {
-        // At the door: behind a batch that cannot be made safe, a ballot would wait for that one's fate first.
-        if !self.inner.intake.is_ready() {
-            return Err(Error::Busy("no vote can be made safe at the moment"));
-        }
-        // Each desk has an equal part of the room: it fills when batches stop coming back, which all desks feel alike.
-        if self.inner.waiting.count() >= WAITING_MAX / self.inner.intake.desks() {
-            return Err(Error::Busy("the waiting room is full"));
-        }
+        self.check_room()?;
         let gathering = self.join(lane, ballot);
         poll_fn(|context| match gathering.outcome.get() {
             Some(outcome) => Poll::Ready(outcome),
@@ -82,6 +84,25 @@ impl Desk {
         })
         .await
         .into_result()
+    }
+
+    /// The same for a listener, who is told only if the ballot joins.
+    pub fn accept_for(&self, lane: u16, ballot: Ballot, listener: Rc<dyn Listener>) -> Result<(), Error> {
+        self.check_room()?;
+        self.join(lane, ballot).listeners.borrow_mut().push(listener);
+        Ok(())
+    }
+
+    fn check_room(&self) -> Result<(), Error> {
+        // At the door: behind a batch that cannot be made safe, a ballot would wait for that one's fate first.
+        if !self.inner.intake.is_ready() {
+            return Err(Error::Busy("no vote can be made safe at the moment"));
+        }
+        // Each desk has an equal part of the room: it fills when batches stop coming back, which all desks feel alike.
+        if self.inner.waiting.count() >= WAITING_MAX / self.inner.intake.desks() {
+            return Err(Error::Busy("the waiting room is full"));
+        }
+        Ok(())
     }
 
     fn join(&self, lane: u16, ballot: Ballot) -> Rc<Gathering> {
@@ -118,6 +139,12 @@ impl Desk {
         gathering.outcome.set(Some(outcome));
         self.inner.waiting.sub(count);
         gathering.waiters.take().into_iter().for_each(Waker::wake);
+        for (number, listener) in gathering.listeners.take().into_iter().enumerate() {
+            if number % TOLD_AT_ONCE == TOLD_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            listener.told(outcome.into_result());
+        }
     }
 }
 

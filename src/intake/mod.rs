@@ -12,7 +12,7 @@ mod line;
 mod replay;
 
 pub use circuit::Circuit;
-pub use desk::Desk;
+pub use desk::{Desk, Listener};
 pub use lane::{Lane, Ticket, worse};
 pub use line::Receipt;
 

@@ -46,18 +46,23 @@ impl Glance {
         Glance { live, changes: Cell::new(0), polls: RefCell::default() }
     }
 
-    /// The poll, if it is in this event. From memory, but for the first time.
-    pub async fn poll(&self, event: EventId, poll: PollId, now: Millis) -> Result<Option<Rc<Found>>> {
-        // Read before the events are: what changes while they are being read makes it forget again.
+    /// The poll, if it is in this event and this thread remembers it.
+    pub fn remembered(&self, event: EventId, poll: PollId, now: Millis) -> Option<Rc<Found>> {
         let changes = self.live.shared.changes.load(Ordering::Acquire);
         if self.changes.replace(changes) != changes {
             self.polls.borrow_mut().clear();
         }
-        if let Some(known) = self.polls.borrow().get(&(event, poll))
-            && now - known.at < REMEMBERED_MS
-        {
-            return Ok(Some(known.found.clone()));
+        let polls = self.polls.borrow();
+        polls.get(&(event, poll)).filter(|known| now - known.at < REMEMBERED_MS).map(|known| known.found.clone())
+    }
+
+    /// The poll, if it is in this event. From memory, but for the first time.
+    pub async fn poll(&self, event: EventId, poll: PollId, now: Millis) -> Result<Option<Rc<Found>>> {
+        if let Some(known) = self.remembered(event, poll, now) {
+            return Ok(Some(known));
         }
+        // As of before the events are read: what changes while they are being read makes it forget again.
+        let changes = self.changes.get();
         // Boxed, or every vote would carry the room for a query with it.
         let Some((found, position)) = Box::pin(self.live.poll(event, poll)).await? else { return Ok(None) };
         let found = Rc::new(Found { event: found, position });

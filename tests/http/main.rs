@@ -4,6 +4,7 @@
 mod support;
 
 mod account;
+mod alike;
 mod bad_input;
 mod caching;
 mod client;
