@@ -25,7 +25,7 @@ use crate::intake::{BEAT_EVERY, Intake};
 use crate::live::Live;
 use crate::queue::{Memory, Queue, Rabbit, RabbitSettings, Spill, SpillSettings};
 use crate::store::{Stamp, Store};
-use crate::tally::Worker;
+use crate::tally::{self, Worker};
 use places::Place;
 
 /// Viewers get this long to hear that the server stops.
@@ -38,6 +38,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 const CLOCK_EVERY: Duration = Duration::from_millis(500);
 /// For telling the database what the broker cannot be told.
 const SIGN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Votes are not accepted into the last of a disk: counting them takes some room, too.
+const JOURNAL_FREE_BYTES_MIN: u64 = 1 << 20;
 /// Histograms of the metrics grow until somebody asks them to settle.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Connections the kernel holds for us while a crowd arrives; it may hold fewer (`net.core.somaxconn`).
@@ -47,6 +49,7 @@ const BACKLOG: u32 = 8_192;
 pub struct Application {
     store: Store,
     queue: Queue,
+    /// Of lanes on a broker; or the journal of lanes in this process.
     spill: Option<Spill>,
     intake: Option<Intake>,
     web: Option<Web>,
@@ -92,8 +95,16 @@ impl Application {
         let metrics_handle = recorder();
         let store = Store::open(&config.database_url, u32::from(config.tally_workers) + 1).await.map_err(in_its_own_words)?;
         let lanes = agreed_lanes(&store, config).await?;
+        let instance = InstanceId(Uuid::now_v7());
+        let mut spill = None;
         let queue = match &config.amqp_url {
-            None => Queue::Memory(Memory::new(lanes)),
+            None => match journal(config, &store, instance).await? {
+                Some(journal) => {
+                    spill = Some(journal.clone());
+                    Queue::Memory(Memory::with_journal(lanes, journal))
+                }
+                None => Queue::Memory(Memory::new(lanes)),
+            },
             Some(url) => Queue::Rabbit(Rabbit::start(RabbitSettings { url: url.clone(), prefix: config.amqp_prefix.clone(), lanes }, runs_web)?),
         };
         let stop = CancellationToken::new();
@@ -106,7 +117,7 @@ impl Application {
             metrics_address,
             store: store.clone(),
             queue: queue.clone(),
-            spill: None,
+            spill,
             intake: None,
             web: None,
             workers: JoinSet::new(),
@@ -122,7 +133,7 @@ impl Application {
 
         let mut live = None;
         if runs_web {
-            live = Some(application.build_web(config, lanes, &mut tasks).await?);
+            live = Some(application.build_web(config, lanes, instance, &mut tasks).await?);
         }
         if runs_tally {
             for worker in 0..config.tally_workers.min(lanes) {
@@ -140,21 +151,20 @@ impl Application {
         Ok(application)
     }
 
-    async fn build_web(&mut self, config: &Config, lanes: u16, tasks: &mut JoinSet<()>) -> anyhow::Result<Live> {
+    async fn build_web(&mut self, config: &Config, lanes: u16, instance: InstanceId, tasks: &mut JoinSet<()>) -> anyhow::Result<Live> {
         let (store, stop) = (self.store.clone(), self.stop.clone());
         let budget = Budget::of_this_process(config.limits).map_err(anyhow::Error::msg)?;
         if let Some(sentence) = budget.warning() {
             tracing::warn!("{sentence}");
         }
         let limits = Limits::new(budget);
-        let instance = InstanceId(Uuid::now_v7());
         let mut adopts = None;
         if self.queue.is_in_process() {
             store.end_other_instances(instance).await?;
         } else {
             // Before the database knows the instance: who dies in between is known to whoever comes next in this directory.
             let directory = self.place.as_ref().expect("taken before").directory.clone();
-            let settings = SpillSettings { directory, bytes_max: config.spill_bytes_max, free_bytes_min: config.spill_free_bytes_min };
+            let settings = SpillSettings::spill(directory, config.spill_bytes_max, config.spill_free_bytes_min);
             self.spill = Some(Spill::open(settings.clone(), instance)?);
             adopts = Some(settings);
         }
@@ -162,7 +172,9 @@ impl Application {
         // Nothing is accepted yet; what will be, later in this very millisecond, is not counted yet.
         let born = now_ms() - 1;
         store.register_instance(instance, lanes, born).await?;
-        let intake = Intake::with_spill(self.queue.clone(), self.spill.clone(), instance, lanes, born);
+        // A journal is the queue's own affair.
+        let spill = self.spill.clone().filter(|_| !self.queue.is_in_process());
+        let intake = Intake::with_spill(self.queue.clone(), spill, instance, lanes, born);
 
         let listener = listen(config.host, config.port, "PORT")?;
         let address = listener.local_addr()?;
@@ -282,7 +294,7 @@ impl Application {
         }
         let counted = async { while self.workers.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN_TIMEOUT, counted).await.is_err() {
-            // The database is away. Nobody was told that these votes are safe.
+            // The database is away. Nobody was told that these votes are safe, or they are in the journal and counted at the next start.
             tracing::warn!("what is still in the lanes could not be counted in time");
             self.tally_stop.cancel();
             let _ = tokio::time::timeout(DRAIN_TIMEOUT, self.workers.shutdown()).await;
@@ -302,7 +314,7 @@ impl Application {
                 bail!("the disk of the database failed ({why}); nothing that was not on it was called safe. Look at the disk, then start again.")
             }
             End::SpillFailed => bail!(
-                "DATA_DIR: the disk that keeps votes while the broker is away failed; nothing that was not on it was called safe. Look at the disk, then start again."
+                "DATA_DIR: the disk that keeps votes until they are counted, or the broker takes them, failed; nothing that was not on it was called safe. Look at the disk, then start again."
             ),
         }
     }
@@ -472,6 +484,19 @@ fn take_place(config: &Config, runs_web: bool) -> anyhow::Result<Option<Place>> 
     }
     // One that only counts, or has no broker, keeps nothing.
     if runs_web && config.amqp_url.is_some() { places::take_one(&config.data_dir).map(Some) } else { Ok(None) }
+}
+
+/// Beside a SQLite database, lanes in this process have a journal. What an earlier process left in it is counted here: before anything new is
+/// accepted, and before that one's books are closed.
+async fn journal(config: &Config, store: &Store, instance: InstanceId) -> anyhow::Result<Option<Spill>> {
+    let Some(database) = Store::sqlite_path(&config.database_url) else { return Ok(None) };
+    let journal = Spill::open(SpillSettings::journal(&database, config.spill_bytes_max, JOURNAL_FREE_BYTES_MIN), instance)?;
+    let ballots =
+        tally::recover(store, &journal, instance).await.map_err(in_its_own_words).context("the votes that an earlier process left cannot be counted")?;
+    if ballots > 0 {
+        tracing::info!(ballots, "votes of an earlier process were counted");
+    }
+    Ok(Some(journal))
 }
 
 /// The number of lanes is written down at the first start: with another one, votes would stand in lines nobody works off.

@@ -117,7 +117,7 @@ pub async fn adopt_until(intake: Intake, data_dir: PathBuf, settings: SpillSetti
 }
 
 fn adopt(place: Place, settings: &SpillSettings) -> Option<(Spill, Place)> {
-    let settings = SpillSettings { directory: place.directory.clone(), ..settings.clone() };
+    let settings = settings.at(place.directory.clone());
     match Spill::adopt(settings) {
         Ok(spill) => Some((spill, place)),
         Err(why) => {
@@ -140,7 +140,7 @@ mod tests {
 
     /// As a process leaves it that was killed.
     fn leave_in(directory: &Path) {
-        let settings = SpillSettings { directory: directory.to_owned(), bytes_max: 1 << 20, free_bytes_min: 0 };
+        let settings = SpillSettings::spill(directory.to_owned(), 1 << 20, 0);
         drop(Spill::open(settings, InstanceId(Uuid::new_v4())).expect("a spill"));
     }
 

@@ -314,7 +314,7 @@ impl Intake {
             self.open(lane);
         }
         match spill.keep(batch).await {
-            Ok(()) => Ok(Safe::Queued),
+            Ok(_) => Ok(Safe::Queued),
             Err(of_spill) => Err(worse(of_broker, of_spill)),
         }
     }

@@ -1,5 +1,6 @@
-//! Lanes inside one process. Nothing is durable here: a batch is safe when its consumer has acknowledged it, which the tally does
-//! after its commit. So the 202 of an embedded server means "in the database".
+//! Lanes inside one process. They are not durable themselves. With a journal, a batch is safe once that is on the disk, and stays in it until
+//! its consumer has acknowledged it; so nobody waits for the counting, which takes large commits. Without one, a batch is safe when it is
+//! acknowledged, which the tally does after its commit.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,11 +8,14 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::{Content, Delivery, NotSafe, Safe};
+use super::spill::Kept;
+use super::{Content, Delivery, NotSafe, Safe, Spill};
 use crate::domain::Batch;
 
 /// Batches waiting in one lane. With batches that grow under load this is seconds of votes, not a hope.
-const BATCHES_PER_LANE_MAX: usize = 256;
+const BATCHES_PER_LANE_MAX: usize = 1_024;
+/// Ballots accepted and not counted, in memory: about 60 MB. A database that is away that long has votes refused, not the process killed.
+const BALLOTS_MAX: usize = 250_000;
 
 #[derive(Clone)]
 pub struct Memory {
@@ -20,6 +24,8 @@ pub struct Memory {
 
 struct Shared {
     lanes: Mutex<Lanes>,
+    /// Where batches lie until they are counted.
+    journal: Option<Spill>,
     /// Wakes the consumers; each looks into its own lanes.
     arrived: Notify,
     /// The consumer cannot get rid of what it took (the database is away, or its disk is full), or all is closed. Read for every vote, so
@@ -50,7 +56,9 @@ struct Waiting {
     place: u64,
     batch: Arc<Batch>,
     redelivered: bool,
-    safe: oneshot::Sender<()>,
+    counted: oneshot::Sender<()>,
+    /// In the journal.
+    kept: Option<Kept>,
     _held: Held,
 }
 
@@ -72,28 +80,66 @@ impl Drop for Held {
 
 impl Memory {
     pub fn new(lanes: u16) -> Memory {
+        Memory::start(lanes, None)
+    }
+
+    /// What the journal holds from before is not in these lanes: it must have been counted.
+    pub fn with_journal(lanes: u16, journal: Spill) -> Memory {
+        Memory::start(lanes, Some(journal))
+    }
+
+    fn start(lanes: u16, journal: Option<Spill>) -> Memory {
         let waiting = (0..lanes).map(|_| VecDeque::new()).collect();
         let lanes = Lanes { waiting, owners: vec![None; usize::from(lanes)], consumers: 0, places: 0, closed: false };
-        Memory { shared: Arc::new(Shared { lanes: Mutex::new(lanes), arrived: Notify::new(), stuck: AtomicBool::new(false), held: Arc::default() }) }
+        let (arrived, stuck, held) = (Notify::new(), AtomicBool::new(false), Arc::default());
+        Memory { shared: Arc::new(Shared { lanes: Mutex::new(lanes), journal, arrived, stuck, held }) }
     }
 
     pub(super) async fn publish(&self, batch: Arc<Batch>) -> Result<Safe, NotSafe> {
-        let (safe, committed) = oneshot::channel();
-        {
-            let mut lanes = self.shared.lock();
-            if lanes.closed {
-                return Err(NotSafe::Refused("the server is stopping"));
+        self.has_room(&batch)?;
+        let held = Held::new(&self.shared.held, batch.ballots.len());
+        match &self.shared.journal {
+            // A beat is only worth what it says of the batches before it: after a crash there is nothing left that it could speak for.
+            Some(journal) if !batch.ballots.is_empty() => {
+                let (memory, journal) = (self.clone(), journal.clone());
+                // In a task of its own: once it is on the disk it must come into its lane, whether or not anybody still waits.
+                let safe = tokio::spawn(async move {
+                    let kept = journal.keep(batch.clone()).await?;
+                    memory.line_up(batch, Some(kept), held);
+                    Ok(Safe::Queued)
+                });
+                safe.await.unwrap_or(Err(NotSafe::Unknown("the server stopped")))
             }
-            if lanes.waiting[usize::from(batch.lane)].len() >= BATCHES_PER_LANE_MAX {
-                return Err(NotSafe::Refused("the lane is full"));
+            _ => {
+                let counted = self.line_up(batch, None, held);
+                counted.await.map(|()| Safe::Counted).map_err(|_| NotSafe::Unknown("the tally stopped"))
             }
-            lanes.places += 1;
-            let held = Held::new(&self.shared.held, batch.ballots.len());
-            let waiting = Waiting { place: lanes.places, batch, redelivered: false, safe, _held: held };
-            lanes.waiting[usize::from(waiting.batch.lane)].push_back(waiting);
         }
+    }
+
+    fn has_room(&self, batch: &Batch) -> Result<(), NotSafe> {
+        let lanes = self.shared.lock();
+        if lanes.closed {
+            return Err(NotSafe::Refused("the server is stopping"));
+        }
+        if lanes.waiting[usize::from(batch.lane)].len() >= BATCHES_PER_LANE_MAX {
+            return Err(NotSafe::Refused("the lane is full"));
+        }
+        if self.shared.held.load(Ordering::Acquire) >= BALLOTS_MAX && !batch.ballots.is_empty() {
+            return Err(NotSafe::Refused("too many votes wait to be counted"));
+        }
+        Ok(())
+    }
+
+    fn line_up(&self, batch: Arc<Batch>, kept: Option<Kept>, held: Held) -> oneshot::Receiver<()> {
+        let (counted, is_counted) = oneshot::channel();
+        let mut lanes = self.shared.lock();
+        lanes.places += 1;
+        let waiting = Waiting { place: lanes.places, batch, redelivered: false, counted, kept, _held: held };
+        lanes.waiting[usize::from(waiting.batch.lane)].push_back(waiting);
+        drop(lanes);
         self.shared.arrived.notify_waiters();
-        committed.await.map(|()| Safe::Counted).map_err(|_| NotSafe::Unknown("the tally stopped"))
+        is_counted
     }
 
     pub(super) fn consume(&self, lanes: Vec<u16>) -> Consumer {
@@ -107,7 +153,10 @@ impl Memory {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        !self.shared.stuck.load(Ordering::Relaxed)
+        match &self.shared.journal {
+            Some(journal) => journal.is_writable() && self.shared.held.load(Ordering::Relaxed) < BALLOTS_MAX,
+            None => !self.shared.stuck.load(Ordering::Relaxed),
+        }
     }
 
     pub(super) fn holds_ballots(&self) -> bool {
@@ -126,7 +175,8 @@ impl Memory {
     /// The consumer is gone for good, and what waits will not be taken.
     pub(super) fn give_up(&self) {
         self.close();
-        self.shared.lock().waiting.iter_mut().for_each(VecDeque::clear);
+        let mut lanes = self.shared.lock();
+        lanes.waiting.iter_mut().for_each(forget);
     }
 }
 
@@ -134,6 +184,12 @@ impl Shared {
     fn lock(&self) -> std::sync::MutexGuard<'_, Lanes> {
         self.lanes.lock().expect("nothing panics while holding the lanes")
     }
+}
+
+/// Who waits learns that the fate of the batch is unknown. What is in the journal is safe and still held: until the process ends, nobody
+/// may be told that it was not accepted.
+fn forget(lane: &mut VecDeque<Waiting>) {
+    lane.retain(|waiting| waiting.kept.is_some());
 }
 
 pub struct Consumer {
@@ -184,6 +240,11 @@ impl Consumer {
 }
 
 impl Consumer {
+    /// What lies here is safe already.
+    pub(super) fn is_durable(&self) -> bool {
+        self.shared.journal.is_some()
+    }
+
     /// Batches that lie in these lanes.
     pub(super) fn waiting(&self) -> u64 {
         let lanes = self.shared.lock();
@@ -204,8 +265,8 @@ impl Drop for Consumer {
         let mut lanes = self.shared.lock();
         lanes.owners.iter_mut().filter(|owner| **owner == Some(self.id)).for_each(|owner| *owner = None);
         if lanes.closed {
-            // Nobody comes after: who waits learns that the fate of the batch is unknown.
-            self.lanes.iter().for_each(|lane| lanes.waiting[usize::from(*lane)].clear());
+            // Nobody comes after.
+            self.lanes.iter().for_each(|lane| forget(&mut lanes.waiting[usize::from(*lane)]));
         }
         drop(lanes);
         self.shared.arrived.notify_waiters();
@@ -224,9 +285,14 @@ impl Taken {
     }
 
     pub(super) fn ack(mut self) {
+        let mut kept = Vec::new();
         for (_, waiting) in self.waiting.drain(..) {
+            kept.extend(waiting.kept);
             // The waiter may have given up; the batch is counted all the same.
-            let _ = waiting.safe.send(());
+            let _ = waiting.counted.send(());
+        }
+        if let (Some(journal), false) = (&self.shared.journal, kept.is_empty()) {
+            journal.let_go(kept);
         }
     }
 }
@@ -238,7 +304,7 @@ impl Drop for Taken {
             return;
         }
         let mut lanes = self.shared.lock();
-        if lanes.closed {
+        if lanes.closed && self.shared.journal.is_none() {
             // Nobody will consume it any more: its waiters learn that its fate is unknown.
             return;
         }

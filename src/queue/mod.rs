@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::domain::Batch;
 use crate::error::Result;
-use crate::wire::batch::encode;
+use crate::wire::batch::{decode, encode};
 
 /// Why a batch is not safe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +42,7 @@ pub enum Queue {
 }
 
 impl Queue {
-    /// Resolves when the batch is durable: confirmed by the broker, or committed by the tally of this process.
+    /// Resolves when the batch is durable: confirmed by the broker; or, of lanes in this process, in their journal, or committed by the tally.
     pub async fn publish(&self, batch: Arc<Batch>) -> Result<Safe, NotSafe> {
         match self {
             Queue::Memory(memory) => memory.publish(batch).await,
@@ -135,11 +135,14 @@ impl Consumer {
 
     /// What lies in these lanes is safe already, and nobody waits for it to be taken.
     pub fn is_durable(&self) -> bool {
-        matches!(self, Consumer::Rabbit(_))
+        match self {
+            Consumer::Memory(consumer) => consumer.is_durable(),
+            Consumer::Rabbit(_) => true,
+        }
     }
 
-    /// Says whether what is taken can be dealt with. In process, a batch is safe only then, so nothing more is accepted meanwhile; a broker
-    /// keeps what it has.
+    /// Says whether what is taken can be dealt with. In process and without a journal, a batch is safe only then, so nothing more is accepted
+    /// meanwhile; a broker and a journal keep what they have.
     pub fn set_stuck(&self, stuck: bool) {
         if let Consumer::Memory(consumer) = self {
             consumer.set_stuck(stuck);
@@ -193,6 +196,17 @@ pub enum Content {
         reason: String,
         body: Vec<u8>,
     },
+}
+
+impl Content {
+    /// What a message says that lay in this lane.
+    fn of(lane: u16, body: Vec<u8>) -> Content {
+        match decode(&body) {
+            Ok(batch) if batch.lane == lane => Content::Batch(Arc::new(batch)),
+            Ok(_) => Content::Poison { reason: "a batch of another lane".into(), body },
+            Err(error) => Content::Poison { reason: error.to_string(), body },
+        }
+    }
 }
 
 impl Delivery {

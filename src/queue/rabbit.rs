@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Content, Delivery, NotSafe, Safe};
 use crate::error::{Error, Result};
-use crate::wire::batch::{CONTENT_TYPE, MESSAGE_TYPE, decode};
+use crate::wire::batch::{CONTENT_TYPE, MESSAGE_TYPE};
 
 /// A confirm that takes longer is not waited for: the batch's fate is unknown. Phones wait meanwhile.
 pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
@@ -383,7 +383,7 @@ impl Consumer {
             if let Some(Arrival { lane, channel, delivery }) = self.ready[self.next].1.pop_front() {
                 let tag = delivery.delivery_tag;
                 let redelivered = delivery.redelivered;
-                let delivery = Delivery { lane, redelivered, content: read(lane, delivery) };
+                let delivery = Delivery { lane, redelivered, content: Content::of(lane, delivery.data) };
                 ballots += delivery.ballots();
                 taken.deliveries.push(delivery);
                 match taken.last.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &channel)) {
@@ -418,14 +418,6 @@ impl Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-fn read(lane: u16, delivery: lapin::message::Delivery) -> Content {
-    match decode(&delivery.data) {
-        Ok(batch) if batch.lane == lane => Content::Batch(Arc::new(batch)),
-        Ok(_) => Content::Poison { reason: "a batch of another lane".into(), body: delivery.data },
-        Err(error) => Content::Poison { reason: error.to_string(), body: delivery.data },
     }
 }
 

@@ -1,6 +1,6 @@
-//! The spill: batches that the broker could not be given, on the local disk until it can. A SQLite file of its own in the data
-//! directory, with one writer thread, which commits what has come meanwhile in one go. All of its SQL is in here; when to spill and
-//! when to replay is decided in `intake`.
+//! Batches on the local disk until somebody else has them: those that the broker could not be given (the spill), or those of lanes in this
+//! process until they are counted (the journal). A SQLite file of its own in the data directory, with one writer thread, which commits what
+//! has come meanwhile in one go. All of its SQL is in here; when to spill and when to replay is decided in `intake`.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::NotSafe;
+use super::{Content, Delivery, NotSafe};
 use crate::domain::{Batch, InstanceId, Millis};
 use crate::error::Error;
 use crate::wire::batch::encode;
@@ -36,6 +36,8 @@ const PAGES_PER_TURN: u32 = 4_096;
 /// What a row costs beside its message.
 const ROW_BYTES: u64 = 64;
 const FILE: &str = "spill.db";
+/// Pages of the log from which on they are copied into the file (16 MiB): what is held for a moment only is seldom copied at all.
+const CHECKPOINT_PAGES: u32 = 4_096;
 const VERSION: i64 = 1;
 /// Read into memory from it, so that counting what is held does not need the bodies.
 const SCHEMA: &str = "
@@ -55,14 +57,75 @@ const SCHEMA: &str = "
     create table look (id integer primary key check (id = 1), at integer not null);
 ";
 
+/// What batches wait for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Keeps {
+    /// For a broker that is away.
+    Spill,
+    /// For being counted, by this very process.
+    Journal,
+}
+
+impl Keeps {
+    /// Written out, so that they are found by who looks for them.
+    fn metrics(self) -> MetricNames {
+        match self {
+            Keeps::Spill => MetricNames {
+                batches: "groundswell_spill_batches",
+                ballots: "groundswell_spill_ballots",
+                bytes: "groundswell_spill_bytes",
+                writable: "groundswell_spill_writable",
+                commit_seconds: "groundswell_spill_commit_seconds",
+                written: "groundswell_spill_ballots_written_total",
+            },
+            Keeps::Journal => MetricNames {
+                batches: "groundswell_journal_batches",
+                ballots: "groundswell_journal_ballots",
+                bytes: "groundswell_journal_bytes",
+                writable: "groundswell_journal_writable",
+                commit_seconds: "groundswell_journal_commit_seconds",
+                written: "groundswell_journal_ballots_written_total",
+            },
+        }
+    }
+}
+
+struct MetricNames {
+    batches: &'static str,
+    ballots: &'static str,
+    bytes: &'static str,
+    writable: &'static str,
+    commit_seconds: &'static str,
+    written: &'static str,
+}
+
 #[derive(Clone, Debug)]
 pub struct SpillSettings {
+    keeps: Keeps,
+    file: PathBuf,
     /// Locked by this process: nobody else writes here.
     pub directory: PathBuf,
     /// More than this is not held: votes are refused.
     pub bytes_max: u64,
     /// Nothing is written that would leave less than this on the disk.
     pub free_bytes_min: u64,
+}
+
+impl SpillSettings {
+    pub fn spill(directory: PathBuf, bytes_max: u64, free_bytes_min: u64) -> SpillSettings {
+        SpillSettings { keeps: Keeps::Spill, file: directory.join(FILE), directory, bytes_max, free_bytes_min }
+    }
+
+    /// The same for another directory.
+    pub fn at(&self, directory: PathBuf) -> SpillSettings {
+        SpillSettings::spill(directory, self.bytes_max, self.free_bytes_min)
+    }
+
+    /// Beside the database that its batches are counted into, and named after it: another one's votes must not be counted here.
+    pub fn journal(database: &Path, bytes_max: u64, free_bytes_min: u64) -> SpillSettings {
+        let directory = database.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        SpillSettings { keeps: Keeps::Journal, file: database.with_extension("journal.db"), directory, bytes_max, free_bytes_min }
+    }
 }
 
 /// Cheap to clone.
@@ -76,6 +139,8 @@ pub struct Spill {
 struct State {
     writable: AtomicBool,
     holding: Mutex<Holding>,
+    /// Counted, and to be struck off with the next commit.
+    gone: Mutex<Vec<Kept>>,
     /// The disk failed: what it holds is not known any more, and the process must not go on.
     failed: CancellationToken,
 }
@@ -113,13 +178,28 @@ pub struct Held {
     pub body: Vec<u8>,
 }
 
+/// A batch that is on the disk, as its keeper knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kept {
+    id: i64,
+    lane: (InstanceId, u16),
+    ballots: u64,
+    bytes: u64,
+}
+
 type Answer<T> = oneshot::Sender<Result<T, NotSafe>>;
 
 enum Request {
-    Keep(Arc<Batch>, Answer<()>),
-    Oldest { without: Vec<u16>, batches_max: usize, answer: Answer<Vec<Held>> },
+    Keep(Arc<Batch>, Answer<Kept>),
+    Oldest {
+        without: Vec<u16>,
+        batches_max: usize,
+        answer: Answer<Vec<Held>>,
+    },
     Release(Arc<Vec<Held>>, Answer<()>),
     Strike(InstanceId, Answer<()>),
+    /// Something is to be struck off, whenever there is time.
+    Gone,
     Close(oneshot::Sender<()>),
 }
 
@@ -135,13 +215,18 @@ impl Spill {
         Spill::start(settings, Some(instance))
     }
 
+    /// Processes whose books are open here, but for this one.
+    pub fn others(&self, this: InstanceId) -> Vec<InstanceId> {
+        self.state.lock().by_instance.keys().copied().filter(|id| *id != this).collect()
+    }
+
     /// Opens what a process left that is gone, only to pass it on: nothing more is kept there.
     pub fn adopt(settings: SpillSettings) -> anyhow::Result<Spill> {
         Spill::start(settings, None)
     }
 
     fn start(settings: SpillSettings, instance: Option<InstanceId>) -> anyhow::Result<Spill> {
-        let path = settings.directory.join(FILE);
+        let path = settings.file.clone();
         let open = || -> anyhow::Result<(Connection, Holding)> {
             let db = open_file(&path)?;
             if let Some(instance) = instance {
@@ -155,14 +240,15 @@ impl Spill {
             tracing::info!(
                 batches = holding.batches,
                 ballots = holding.ballots,
-                "votes of an earlier process lie in the spill; they follow as soon as the broker takes them"
+                "votes of an earlier process lie on the disk; they follow now, or as soon as the broker takes them"
             );
         }
-        let state = Arc::new(State { writable: AtomicBool::new(false), holding: Mutex::new(holding), failed: CancellationToken::new() });
+        let state =
+            Arc::new(State { writable: AtomicBool::new(false), holding: Mutex::new(holding), gone: Mutex::default(), failed: CancellationToken::new() });
         let (requests, receiver) = sync_channel(REQUESTS_MAX);
         // An earlier process may have had no time to.
         let shrinks = state.lock().batches == 0;
-        let mut writer = Writer { db, state: state.clone(), settings, keeps: instance.is_some(), full: false, shrinks };
+        let mut writer = Writer { db, names: settings.keeps.metrics(), state: state.clone(), settings, keeps: instance.is_some(), full: false, shrinks };
         writer.look();
         std::thread::Builder::new().name("spill".into()).spawn(move || writer.run(&receiver))?;
         Ok(Spill { requests, state })
@@ -191,8 +277,16 @@ impl Spill {
     }
 
     /// Resolves when the batch is on the disk.
-    pub async fn keep(&self, batch: Arc<Batch>) -> Result<(), NotSafe> {
+    pub async fn keep(&self, batch: Arc<Batch>) -> Result<Kept, NotSafe> {
         self.ask(|answer| Request::Keep(batch, answer)).await
+    }
+
+    /// These have been counted. They are struck off with the next commit, or soon; what a crash leaves of them comes again, and is skipped by
+    /// its number.
+    pub fn let_go(&self, kept: impl IntoIterator<Item = Kept>) {
+        self.state.gone().extend(kept);
+        // A writer with so much to do that this does not fit commits before long.
+        let _ = self.requests.try_send(Request::Gone);
     }
 
     /// The oldest batches, oldest first, but for those of some lanes.
@@ -265,10 +359,15 @@ impl State {
     fn lock(&self) -> std::sync::MutexGuard<'_, Holding> {
         self.holding.lock().expect("nothing panics while holding the sums")
     }
+
+    fn gone(&self) -> std::sync::MutexGuard<'_, Vec<Kept>> {
+        self.gone.lock().expect("nothing panics while holding the list")
+    }
 }
 
 struct Writer {
     db: Connection,
+    names: MetricNames,
     state: Arc<State>,
     settings: SpillSettings,
     /// Batches come here; from an adopted one they only go.
@@ -313,6 +412,8 @@ impl Writer {
                         next = if group.len() < GROUP_BATCHES_MAX && bytes < GROUP_BYTES_MAX { requests.try_recv().ok() } else { None };
                         continue;
                     }
+                    // With the group, whichever comes first.
+                    Request::Gone => next = requests.try_recv().ok(),
                     other => {
                         // In the order they were asked for.
                         self.keep_group(std::mem::take(&mut group));
@@ -335,7 +436,7 @@ impl Writer {
     /// True when that was the last.
     fn serve(&mut self, request: Request) -> bool {
         match request {
-            Request::Keep(..) => unreachable!("kept in groups"),
+            Request::Keep(..) | Request::Gone => unreachable!("dealt with in groups"),
             Request::Oldest { without, batches_max, answer } => {
                 let read = self.oldest(&without, batches_max).map_err(|why| self.note(why));
                 let _ = answer.send(read);
@@ -359,44 +460,91 @@ impl Writer {
         false
     }
 
-    /// One commit, one sync, however many batches; then each is answered.
-    fn keep_group(&mut self, group: Vec<(Arc<Batch>, Vec<u8>, Answer<()>)>) {
-        if group.is_empty() {
-            return;
-        }
+    /// One commit, one sync, however many batches; then each is answered. What has been let go goes with it.
+    fn keep_group(&mut self, group: Vec<(Arc<Batch>, Vec<u8>, Answer<Kept>)>) {
         if self.state.failed.is_cancelled() {
             group.into_iter().for_each(|(_, _, answer)| _ = answer.send(Err(DISK_FAILED)));
             return;
         }
+        let gone = std::mem::take(&mut *self.state.gone());
+        if group.is_empty() && gone.is_empty() {
+            return;
+        }
         let bytes: u64 = group.iter().map(|(_, body, _)| body.len() as u64 + ROW_BYTES).sum();
         let started = Instant::now();
-        let outcome = self.room_for(bytes).and_then(|()| self.write(&group).map_err(|why| self.note(why)));
-        match outcome {
-            Ok(()) => {
-                metrics::histogram!("groundswell_spill_commit_seconds").record(started.elapsed().as_secs_f64());
-                let mut holding = self.state.lock();
-                for (batch, body, _) in &group {
-                    let bytes = body.len() as u64 + ROW_BYTES;
-                    holding.add((batch.instance, batch.lane), batch.number, batch.ballots.len() as u64, bytes, batch.accepted_at);
+        // What is let go needs no room of its own: a file that is full must be able to empty itself.
+        let room = if group.is_empty() { Ok(()) } else { self.room_for(bytes) };
+        let group = match room {
+            Ok(()) => group,
+            Err(why) => {
+                self.state.writable.store(false, Ordering::Relaxed);
+                group.into_iter().for_each(|(_, _, answer)| _ = answer.send(Err(why)));
+                if gone.is_empty() {
+                    return self.show();
                 }
-                let ballots: u64 = group.iter().map(|(batch, ..)| batch.ballots.len() as u64).sum();
-                metrics::counter!("groundswell_spill_ballots_written_total").increment(ballots);
+                Vec::new()
             }
-            Err(_) => self.state.writable.store(false, Ordering::Relaxed),
+        };
+        match self.write(&group, &gone).map_err(|why| self.note(why)) {
+            Ok(ids) => {
+                metrics::histogram!(self.names.commit_seconds).record(started.elapsed().as_secs_f64());
+                let kept: Vec<Kept> = group.iter().zip(ids).map(|((batch, body, _), id)| Kept::of(id, batch, body)).collect();
+                self.take_in(&group, &gone, &kept);
+                group.into_iter().zip(kept).for_each(|((_, _, answer), kept)| _ = answer.send(Ok(kept)));
+            }
+            Err(why) => {
+                self.state.gone().extend(gone);
+                self.state.writable.store(false, Ordering::Relaxed);
+                group.into_iter().for_each(|(_, _, answer)| _ = answer.send(Err(why)));
+            }
         }
         self.show();
-        group.into_iter().for_each(|(_, _, answer)| _ = answer.send(outcome));
     }
 
-    fn write(&mut self, group: &[(Arc<Batch>, Vec<u8>, Answer<()>)]) -> rusqlite::Result<()> {
+    /// Before anybody is answered: whoever asks afterwards finds what was kept.
+    fn take_in(&mut self, group: &[(Arc<Batch>, Vec<u8>, Answer<Kept>)], gone: &[Kept], kept: &[Kept]) {
+        let oldest = if gone.is_empty() { None } else { self.oldest_accepted_at().ok() };
+        let mut holding = self.state.lock();
+        for ((batch, ..), kept) in group.iter().zip(kept) {
+            holding.add(kept.lane, batch.number, kept.ballots, kept.bytes, batch.accepted_at);
+        }
+        for kept in gone {
+            holding.take_off(kept);
+        }
+        if let Some(oldest) = oldest {
+            holding.oldest = oldest;
+        }
+        let ballots: u64 = kept.iter().map(|kept| kept.ballots).sum();
+        metrics::counter!(self.names.written).increment(ballots);
+    }
+
+    /// The ids of the new rows, in the order of the group.
+    fn write(&mut self, group: &[(Arc<Batch>, Vec<u8>, Answer<Kept>)], gone: &[Kept]) -> rusqlite::Result<Vec<i64>> {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut ids = Vec::with_capacity(group.len());
         {
-            let mut insert = tx.prepare("insert into held (instance, lane, number, accepted_at, ballots, body) values (?1, ?2, ?3, ?4, ?5, ?6)")?;
+            let mut delete = tx.prepare_cached("delete from held where id = ?1")?;
+            for kept in gone {
+                delete.execute([kept.id])?;
+            }
+            let mut insert = tx.prepare_cached("insert into held (instance, lane, number, accepted_at, ballots, body) values (?1, ?2, ?3, ?4, ?5, ?6)")?;
             for (batch, body, _) in group {
-                insert.execute(params![batch.instance.0.as_bytes(), batch.lane, batch.number as i64, batch.accepted_at, batch.ballots.len() as i64, body])?;
+                ids.push(insert.insert(params![
+                    batch.instance.0.as_bytes(),
+                    batch.lane,
+                    batch.number as i64,
+                    batch.accepted_at,
+                    batch.ballots.len() as i64,
+                    body
+                ])?);
             }
         }
-        tx.commit()
+        tx.commit()?;
+        Ok(ids)
+    }
+
+    fn oldest_accepted_at(&self) -> rusqlite::Result<Option<Millis>> {
+        self.db.prepare_cached("select accepted_at from held order by id limit 1")?.query_row([], |row| row.get(0)).optional()
     }
 
     fn oldest(&self, without: &[u16], batches_max: usize) -> rusqlite::Result<Vec<Held>> {
@@ -434,11 +582,11 @@ impl Writer {
             }
         }
         tx.commit()?;
-        let oldest: Option<Millis> = self.db.query_row("select accepted_at from held order by id limit 1", [], |row| row.get(0)).optional()?;
+        let oldest = self.oldest_accepted_at()?;
         let is_empty = {
             let mut holding = self.state.lock();
             for one in held {
-                holding.take_off(one);
+                holding.take_off(&one.kept());
             }
             holding.oldest = oldest;
             holding.batches == 0
@@ -547,11 +695,11 @@ impl Writer {
             return;
         }
         let holding = self.state.lock();
-        metrics::gauge!("groundswell_spill_batches").set(holding.batches as f64);
-        metrics::gauge!("groundswell_spill_ballots").set(holding.ballots as f64);
-        metrics::gauge!("groundswell_spill_bytes").set(holding.bytes as f64);
+        metrics::gauge!(self.names.batches).set(holding.batches as f64);
+        metrics::gauge!(self.names.ballots).set(holding.ballots as f64);
+        metrics::gauge!(self.names.bytes).set(holding.bytes as f64);
         let writable = self.state.writable.load(Ordering::Relaxed);
-        metrics::gauge!("groundswell_spill_writable").set(f64::from(u8::from(writable)));
+        metrics::gauge!(self.names.writable).set(f64::from(u8::from(writable)));
     }
 }
 
@@ -588,17 +736,34 @@ impl Holding {
         of_lane.highest = of_lane.highest.max(number);
     }
 
-    fn take_off(&mut self, held: &Held) {
+    fn take_off(&mut self, kept: &Kept) {
         self.batches -= 1;
-        self.ballots -= held.ballots;
-        self.bytes -= held.body.len() as u64 + ROW_BYTES;
-        *self.by_instance.entry(held.instance).or_default() -= 1;
-        if let Entry::Occupied(mut of_lane) = self.by_lane.entry((held.instance, held.lane)) {
+        self.ballots -= kept.ballots;
+        self.bytes -= kept.bytes;
+        *self.by_instance.entry(kept.lane.0).or_default() -= 1;
+        if let Entry::Occupied(mut of_lane) = self.by_lane.entry(kept.lane) {
             of_lane.get_mut().batches -= 1;
             if of_lane.get().batches == 0 {
                 of_lane.remove();
             }
         }
+    }
+}
+
+impl Kept {
+    fn of(id: i64, batch: &Batch, body: &[u8]) -> Kept {
+        Kept { id, lane: (batch.instance, batch.lane), ballots: batch.ballots.len() as u64, bytes: body.len() as u64 + ROW_BYTES }
+    }
+}
+
+impl Held {
+    fn kept(&self) -> Kept {
+        Kept { id: self.id, lane: (self.instance, self.lane), ballots: self.ballots, bytes: self.body.len() as u64 + ROW_BYTES }
+    }
+
+    /// As it would have come off its lane.
+    pub fn into_delivery(self) -> Delivery {
+        Delivery { lane: self.lane, redelivered: true, content: Content::of(self.lane, self.body) }
     }
 }
 
@@ -609,6 +774,7 @@ fn open_file(path: &Path) -> anyhow::Result<Connection> {
     let journal: String = db.query_row("pragma journal_mode = wal", [], |row| row.get(0))?;
     // FULL: a commit is on the disk when it returns.
     db.execute_batch("pragma synchronous = full; pragma journal_size_limit = 67108864")?;
+    db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     let synchronous: i64 = db.query_row("pragma synchronous", [], |row| row.get(0))?;
     anyhow::ensure!(journal == "wal" && synchronous == 2, "SQLite refused WAL with synchronous=FULL; votes would not be safe on this file system");
     match db.query_row("pragma user_version", [], |row| row.get::<_, i64>(0))? {

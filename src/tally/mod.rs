@@ -1,6 +1,10 @@
 //! Counting: takes batches off its lanes, writes them in one transaction, and acknowledges after the commit. No HTTP, no
 //! documents. The rules of what counts are the store's upsert and `domain`.
 
+mod recover;
+
+pub use recover::recover;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,23 +133,27 @@ impl Worker {
     }
 
     async fn count(&self, deliveries: &[Delivery]) -> Result<Step> {
-        let now = now_ms();
-        let mut batches: Vec<Arc<Batch>> = Vec::with_capacity(deliveries.len());
-        let mut quarantined = 0;
-        for delivery in deliveries {
-            match &delivery.content {
-                Content::Batch(batch) => batches.push(batch.clone()),
-                Content::Poison { reason, body } => {
-                    tracing::error!(lane = delivery.lane, reason, "a message cannot be read; it goes to quarantine");
-                    self.store.quarantine(delivery.lane, reason, body, now).await?;
-                    metrics::counter!("groundswell_quarantined_total").increment(1);
-                    quarantined += 1;
-                }
+        count(&self.store, self.home, deliveries).await
+    }
+}
+
+async fn count(store: &Store, home: u16, deliveries: &[Delivery]) -> Result<Step> {
+    let now = now_ms();
+    let mut batches: Vec<Arc<Batch>> = Vec::with_capacity(deliveries.len());
+    let mut quarantined = 0;
+    for delivery in deliveries {
+        match &delivery.content {
+            Content::Batch(batch) => batches.push(batch.clone()),
+            Content::Poison { reason, body } => {
+                tracing::error!(lane = delivery.lane, reason, "a message cannot be read; it goes to quarantine");
+                store.quarantine(delivery.lane, reason, body, now).await?;
+                metrics::counter!("groundswell_quarantined_total").increment(1);
+                quarantined += 1;
             }
         }
-        let applied = if batches.is_empty() { Applied::default() } else { self.store.apply(self.home, &batches, now).await? };
-        Ok(Step { applied, quarantined })
     }
+    let applied = if batches.is_empty() { Applied::default() } else { store.apply(home, &batches, now).await? };
+    Ok(Step { applied, quarantined })
 }
 
 /// When the oldest of it was accepted.

@@ -18,6 +18,7 @@ mod door;
 mod edits;
 mod fence;
 mod intake;
+mod journal;
 mod marks;
 mod outage;
 mod places;

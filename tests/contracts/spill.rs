@@ -20,7 +20,7 @@ use crate::queue::{LANES, lanes};
 use crate::support::{Backend, Place, runtime, services_are_there};
 
 pub fn settings(directory: &Path) -> SpillSettings {
-    SpillSettings { directory: directory.to_owned(), bytes_max: 1 << 30, free_bytes_min: 0 }
+    SpillSettings::spill(directory.to_owned(), 1 << 30, 0)
 }
 
 fn small(from: InstanceId, lane: u16, number: u64) -> Arc<Batch> {
@@ -93,11 +93,11 @@ fn only_what_is_released_goes_and_the_sums_follow() {
 fn a_full_spill_refuses_and_takes_again_once_there_is_room() {
     with_spill(async |directory| {
         let from = instance();
-        let spill = Spill::open(SpillSettings { bytes_max: 10_000, ..settings(directory) }, from).unwrap();
+        let spill = Spill::open(SpillSettings::spill(directory.to_owned(), 10_000, 0), from).unwrap();
         let mut kept = 0;
         let refused = loop {
             match spill.keep(small(from, 0, kept + 1)).await {
-                Ok(()) => kept += 1,
+                Ok(_) => kept += 1,
                 Err(refused) => break refused,
             }
             assert!(kept < 1_000, "a spill is bounded");
@@ -144,7 +144,7 @@ fn what_is_free_in_the_file_is_room_while_others_are_still_held() {
     let Some(disk) = SmallDisk::mount() else { return };
     runtime().block_on(async {
         let from = instance();
-        let spill = Spill::open(SpillSettings { free_bytes_min: 4 << 20, ..settings(disk.path()) }, from).unwrap();
+        let spill = Spill::open(SpillSettings::spill(disk.path().to_owned(), 1 << 30, 4 << 20), from).unwrap();
         let mut kept = 0;
         while spill.keep(large(from, kept + 1)).await.is_ok() {
             kept += 1;
@@ -161,7 +161,7 @@ fn what_is_free_in_the_file_is_room_while_others_are_still_held() {
 #[test]
 fn nothing_is_kept_that_would_fill_the_disk() {
     with_spill(async |directory| {
-        let spill = Spill::open(SpillSettings { free_bytes_min: u64::MAX / 2, ..settings(directory) }, instance()).unwrap();
+        let spill = Spill::open(SpillSettings::spill(directory.to_owned(), 1 << 30, u64::MAX / 2), instance()).unwrap();
         assert!(!spill.is_writable());
         assert!(matches!(spill.keep(small(instance(), 0, 1)).await, Err(NotSafe::Refused(_))));
         assert_eq!(spill.holding().batches, 0);

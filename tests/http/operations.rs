@@ -233,7 +233,10 @@ fn whatever_was_accepted_survives_a_kill() {
         }
     }
     let voters: std::collections::BTreeSet<&str> = history.iter().map(|a| a.bearer.as_str()).collect();
-    let results = as_owner(&process, "GET", &format!("/api/v1/polls/{poll}/results"), Value::Null).json();
+    as_owner(&process, "PUT", &format!("/api/v1/polls/{poll}/state"), json!({"state": "closed"})).expect(200);
+    let results = || as_owner(&process, "GET", &format!("/api/v1/polls/{poll}/results"), Value::Null).json();
+    until("everything is counted", || results()["results"]["status"] == "final");
+    let results = results();
     let books = &results["books"];
     let number = |key: &str| books[key].as_i64().expect("a number");
     assert_eq!(
