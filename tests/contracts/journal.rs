@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use groundswell::domain::InstanceId;
 use groundswell::queue::{Memory, NotSafe, Queue, Safe, Spill, SpillSettings};
@@ -143,11 +142,15 @@ fn who_stops_waiting_for_the_disk_does_not_keep_a_batch_out_of_its_lane() {
     with_lanes(async |open| {
         let id = instance();
         let queue = Queue::Memory(Memory::with_journal(1, open(id)));
-        let publish = queue.publish(Arc::new(batch(id, 0, 1, vec![ballot(poll_id(), 1, 1, "1")])));
-        // Given up at the first wait.
-        assert!(tokio::time::timeout(Duration::ZERO, publish).await.is_err());
+        let publish = |number| queue.publish(Arc::new(batch(id, 0, number, vec![ballot(poll_id(), 1, 1, "1")])));
+        let mut numbers = 1..100;
+        // Given up at the first wait. A disk may be faster than that; not each time.
+        let given_up = numbers.find(|number| futures_util::FutureExt::now_or_never(publish(*number)).is_none());
         let mut consumer = queue.consume(vec![0]);
-        assert_eq!(soon("it is delivered", consumer.take(100)).await.unwrap().deliveries().len(), 1);
+        let mut delivered = 0;
+        while delivered < given_up.expect("disks take their time") {
+            delivered += soon("it is delivered", consumer.take(100)).await.unwrap().deliveries().len() as u64;
+        }
     });
 }
 
