@@ -119,8 +119,8 @@ fn read((name, body): (String, Vec<u8>)) -> (String, String) {
     (name, text)
 }
 
-/// Comments are for whoever reads the sources; a phone in a full stadium should not have to fetch them. Only those that have lines of
-/// their own, and indentation: so what is left needs no parser to be right, and lines keep their text for whoever debugs.
+/// Comments are for whoever reads the sources; a phone in a full stadium should not have to fetch them, nor indentation. What is left needs no
+/// parser to be right: a comment goes only where nothing in front of it can be the beginning of a text, and lines keep theirs for whoever debugs.
 fn without_comments(text: &str) -> String {
     // Inside a text over several lines, nothing looks like what it is.
     if text.lines().any(|line| line.matches('`').count() % 2 == 1) {
@@ -129,17 +129,33 @@ fn without_comments(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut inside = false;
     for line in text.lines().map(str::trim) {
-        // A type in front of code stays: only a comment alone on its line goes.
-        let begins = !inside && line.starts_with("/*") && (line.ends_with("*/") || !line.contains("*/"));
+        // A type in front of code is no comment of several lines.
+        let begins = !inside && line.starts_with("/*") && !line.contains("*/");
         if inside || begins {
             inside = !line.contains("*/");
             assert!(inside || line.ends_with("*/"), "code behind the end of a comment: {line}");
-        } else if !line.is_empty() && !line.starts_with("//") {
-            out.push_str(line);
+            continue;
+        }
+        let line = without_comment(line);
+        if !line.is_empty() {
+            out.push_str(&line);
             out.push('\n');
         }
     }
     out
+}
+
+fn without_comment(line: &str) -> String {
+    let closed = |before: &str| ['"', '\'', '`'].iter().all(|quote| before.matches(*quote).count() % 2 == 0);
+    let mut line = line.to_owned();
+    while let Some((before, rest)) = line.split_once("/*").filter(|(before, _)| closed(before)) {
+        let Some((_, after)) = rest.split_once("*/") else { break };
+        line = format!("{before}{}", after.trim_start());
+    }
+    match line.split_once("//") {
+        Some((before, _)) if closed(before) && (before.is_empty() || before.ends_with(' ')) => before.trim_end().to_owned(),
+        _ => line.trim_end().to_owned(),
+    }
 }
 
 /// A reference that was not rewritten names a file that is not there: a page that would break in front of an audience.
