@@ -37,12 +37,12 @@ export function join(where) {
   confirmed = false;
   clockOffset = -Infinity;
   for (const key of keep.keys("gs:live:")) {
-    const { at, offset = 0, ...kept } = keep.get(key);
-    const age = Date.now() - at;
-    if (age > KEPT_DOCUMENT_MS) keep.drop(key);
+    const kept = keep.get(key);
+    const age = Date.now() - kept?.at;
+    if (!(age < KEPT_DOCUMENT_MS)) keep.drop(key);
     else if (key === `gs:live:${address}`) {
       live = kept.live;
-      clockOffset = offset;
+      clockOffset = kept.offset ?? -Infinity;
       // Reloaded before it was time to ask again: so the impatient ask no more often than others.
       if (age >= 0 && age < kept.live.refresh_ms) quietUntil = Date.now() + kept.live.refresh_ms - age;
     }

@@ -39,10 +39,12 @@ function start() {
   if (live) deliver();
 }
 
-/** The page for the next time, should nobody answer then; see sw.js. Plain http has none. */
-function stay() {
-  // `all`: a reload within the minute that sw.js may be kept asks for nothing.
-  navigator.serviceWorker?.register("/sw.js", { updateViaCache: "all" }).catch(() => {});
+/** The page for the next time, should nobody answer then; see sw.js. */
+async function stay() {
+  try {
+    // `all`: a reload within the minute that sw.js may be kept asks for nothing.
+    await navigator.serviceWorker?.register("/sw.js", { updateViaCache: "all" });
+  } catch { /* plain http has none, nor has a browser that may keep nothing */ }
 }
 
 function wake() {

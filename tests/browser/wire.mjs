@@ -3,7 +3,7 @@
 import { createServer, request } from "node:http";
 
 /**
- * @typedef {{method:string, path:string, at:number, status:number, bytes:number}} Asked `status` 0: not answered
+ * @typedef {{method:string, path:string, at:number, until:number, status:number, bytes:number}} Asked `status` 0: not answered
  * @typedef {{status:number, headers?:Record<string, string>, body?:string|object}} Said
  */
 
@@ -45,7 +45,8 @@ export class Wire {
   /** @param {import("node:http").IncomingMessage} question @param {import("node:http").ServerResponse} answer */
   async #pass(question, answer) {
     const { method = "GET", url: path = "/" } = question;
-    const asked = { method, path, at: Date.now(), status: 0, bytes: 0 };
+    const asked = { method, path, at: performance.now(), until: Infinity, status: 0, bytes: 0 };
+    answer.on("close", () => { asked.until = performance.now(); });
     this.asked.push(asked);
     if (this.isCut) return question.socket.destroy();
     let body = "";
