@@ -32,8 +32,12 @@ fn main() {
     let (texts, binaries): (BTreeMap<_, _>, BTreeMap<_, _>) = files.into_iter().partition(|(name, _)| is_text(name));
     let mut texts: BTreeMap<String, String> = texts.into_iter().map(read).collect();
     joined::scripts(&mut texts, APP);
-    for text in texts.iter_mut().filter(|(name, _)| name.ends_with(".js") || name.ends_with(".css")).map(|(_, text)| text) {
-        *text = without_comments(text);
+    for (name, text) in &mut texts {
+        if name.ends_with(".js") {
+            *text = without_comments(text);
+        } else if name.ends_with(".css") {
+            *text = tight(&without_comments(text));
+        }
     }
     let styles = joined::styles(&mut texts);
     let files = texts.into_iter().map(|(name, text)| (name, text.into_bytes())).chain(binaries).collect();
@@ -143,6 +147,15 @@ fn without_comments(text: &str) -> String {
         }
     }
     out
+}
+
+/// Style without the spaces that only people need. A space that could mean something (between selectors, in a value) is not among them.
+fn tight(css: &str) -> String {
+    assert!(!css.contains("url("), "an address in a style may hold any of these");
+    let text = css.replace('\n', " ");
+    [(" {", "{"), ("{ ", "{"), ("; ", ";"), (": ", ":"), (", ", ","), (" }", "}"), ("} ", "}"), (";}", "}")]
+        .iter()
+        .fold(text, |text, (loose, tight)| text.replace(loose, tight))
 }
 
 fn without_comment(line: &str) -> String {
