@@ -156,6 +156,7 @@ async function evening(hall) {
     await undecided.reload();
     await undecided.getByTestId("choice").first().waitFor();
     await phone.vote(undecided, "Robots");
+    await phone.reached(undecided, "saved");
     await says(undecided, "steps", "Saved on this phone");
     await says(undecided, "receipt-note", "Saved. Sending … no need to refresh.");
     await says(undecided, "connection", "No answer from the server. Your vote is saved and will be sent.");
@@ -367,7 +368,7 @@ async function evening(hall) {
     wire.isCut = true;
     const answered = () => wire.asked.filter((one) => one.status).length;
     const before = answered();
-    await says(page, "poll-state", "Open");
+    await says(page, "poll-state", /^Open$/);
     const late = Date.now() - opensAt;
     equal(answered(), before, "answers since the wire was cut");
     assert(late >= -50 && late < 2_000, `it opened ${late} ms after its time`);
@@ -386,7 +387,7 @@ async function evening(hall) {
     await isKept(page);
     await page.goto(`${wire.home}overlay/${code}`);
     await page.locator("#rows li").first().waitFor();
-    for (const [path, text] of [["admin", "account"], ["status", "Groundswell"], [`results/${code}`, "Which ending?"], ["present/x", ""]]) {
+    for (const [path, text] of [["admin", "Almost there"], ["status", ""], [`results/${code}`, "Which ending?"], ["present/x", "Please sign in"]]) {
       const answer = await page.goto(wire.home + path);
       assert(answer && !answer.fromServiceWorker(), `${path} comes from the worker`);
       if (text) await page.getByText(text).first().waitFor();
