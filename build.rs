@@ -1,6 +1,10 @@
 //! Embeds `static/`: files get content-hashed names, references to them are rewritten, and every body is compressed once, here.
 //!
-//! Files name each other as "/assets/<path below static>". HTML files are pages: they keep their address and name hashed files.
+//! Files name each other as "/assets/<path below static>". HTML files are pages: they keep their address and name hashed files. What a phone
+//! in a full stadium asks for is put together first (`build/joined.rs`): fewer requests, the same sources.
+
+#[path = "build/joined.rs"]
+mod joined;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,15 +14,33 @@ use std::{env, fs};
 
 use sha2::{Digest, Sha256};
 
+/// The audience app: one script, and a page with its style in it.
+const APP: &str = "vote/vote.js";
+/// The service worker has an address of its own: only at the top may it answer for the pages there, and a browser looks for the next one under it.
+const WORKER: (&str, &str) = ("vote/sw.js", "/sw.js");
+
 /// Enough to never meet twice among a few dozen files, short enough to read.
 const HASH_CHARS: usize = 12;
 
 fn main() {
+    println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-changed=static");
     println!("cargo::rerun-if-changed=migrations");
     println!("cargo::rerun-if-changed=templates");
     let mut files = BTreeMap::new();
     collect(Path::new("static"), Path::new("static"), &mut files);
+    let (texts, binaries): (BTreeMap<_, _>, BTreeMap<_, _>) = files.into_iter().partition(|(name, _)| is_text(name));
+    let mut texts: BTreeMap<String, String> = texts.into_iter().map(read).collect();
+    joined::scripts(&mut texts, APP);
+    for (name, text) in &mut texts {
+        if name.ends_with(".js") {
+            *text = without_comments(text);
+        } else if name.ends_with(".css") {
+            *text = tight(&without_comments(text));
+        }
+    }
+    let styles = joined::styles(&mut texts);
+    let files = texts.into_iter().map(|(name, text)| (name, text.into_bytes())).chain(binaries).collect();
     let mut house = House { files, done: BTreeMap::new(), under_way: Vec::new() };
     let names: Vec<String> = house.files.keys().cloned().collect();
     for name in &names {
@@ -36,9 +58,10 @@ fn main() {
         let (plain, brotli, gzip) = (write("plain", &file.body), write("br", &brotli(&file.body)), write("gz", &gzip(&file.body)));
         writeln!(
             table,
-            "    Asset {{ url: {:?}, page: {}, content_type: {:?}, etag: {:?}, plain: include_bytes!({plain:?}), brotli: include_bytes!({brotli:?}), gzip: include_bytes!({gzip:?}) }},",
+            "    Asset {{ url: {:?}, named: {}, style: {:?}, content_type: {:?}, etag: {:?}, plain: include_bytes!({plain:?}), brotli: include_bytes!({brotli:?}), gzip: include_bytes!({gzip:?}) }},",
             file.url,
-            is_page(name),
+            keeps_its_name(name),
+            styles.get(name).map(|style| format!("sha256-{}", base64(&Sha256::digest(style)))),
             content_type(name),
             format!("\"{}\"", file.hash),
         )
@@ -70,10 +93,7 @@ impl House {
         self.under_way.push(name.to_owned());
         let mut body = self.files[name].clone();
         if is_text(name) {
-            let mut text = String::from_utf8(body).unwrap_or_else(|_| panic!("static/{name} is not UTF-8"));
-            if name.ends_with(".js") || name.ends_with(".css") {
-                text = without_comments(&text);
-            }
+            let mut text = String::from_utf8(body).expect("read as text");
             for other in self.files.keys().cloned().collect::<Vec<_>>() {
                 for quote in ['"', '\''] {
                     let reference = format!("{quote}/assets/{other}{quote}");
@@ -87,7 +107,8 @@ impl House {
             body = text.into_bytes();
         }
         let hash = hex::encode(Sha256::digest(&body))[..HASH_CHARS].to_owned();
-        let url = match (is_page(name), name.rsplit_once('.')) {
+        let url = match (keeps_its_name(name), name.rsplit_once('.')) {
+            (true, _) if name == WORKER.0 => WORKER.1.to_owned(),
             (true, _) => format!("/{name}"),
             (false, Some((stem, ending))) => format!("/assets/{stem}.{hash}.{ending}"),
             (false, None) => format!("/assets/{name}.{hash}"),
@@ -97,8 +118,13 @@ impl House {
     }
 }
 
-/// Comments are for whoever reads the sources; a phone in a full stadium should not have to fetch them. Only those that have lines of
-/// their own, and indentation: so what is left needs no parser to be right, and lines keep their text for whoever debugs.
+fn read((name, body): (String, Vec<u8>)) -> (String, String) {
+    let text = String::from_utf8(body).unwrap_or_else(|_| panic!("static/{name} is not UTF-8"));
+    (name, text)
+}
+
+/// Comments are for whoever reads the sources; a phone in a full stadium should not have to fetch them, nor indentation. What is left needs no
+/// parser to be right: a comment goes only where nothing in front of it can be the beginning of a text, and lines keep theirs for whoever debugs.
 fn without_comments(text: &str) -> String {
     // Inside a text over several lines, nothing looks like what it is.
     if text.lines().any(|line| line.matches('`').count() % 2 == 1) {
@@ -107,17 +133,42 @@ fn without_comments(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut inside = false;
     for line in text.lines().map(str::trim) {
-        // A type in front of code stays: only a comment alone on its line goes.
-        let begins = !inside && line.starts_with("/*") && (line.ends_with("*/") || !line.contains("*/"));
+        // A type in front of code is no comment of several lines.
+        let begins = !inside && line.starts_with("/*") && !line.contains("*/");
         if inside || begins {
             inside = !line.contains("*/");
             assert!(inside || line.ends_with("*/"), "code behind the end of a comment: {line}");
-        } else if !line.is_empty() && !line.starts_with("//") {
-            out.push_str(line);
+            continue;
+        }
+        let line = without_comment(line);
+        if !line.is_empty() {
+            out.push_str(&line);
             out.push('\n');
         }
     }
     out
+}
+
+/// Style without the spaces that only people need. A space that could mean something (between selectors, in a value) is not among them.
+fn tight(css: &str) -> String {
+    assert!(!css.contains("url("), "an address in a style may hold any of these");
+    let text = css.replace('\n', " ");
+    [(" {", "{"), ("{ ", "{"), ("; ", ";"), (": ", ":"), (", ", ","), (" }", "}"), ("} ", "}"), (";}", "}")]
+        .iter()
+        .fold(text, |text, (loose, tight)| text.replace(loose, tight))
+}
+
+fn without_comment(line: &str) -> String {
+    let closed = |before: &str| ['"', '\'', '`'].iter().all(|quote| before.matches(*quote).count() % 2 == 0);
+    let mut line = line.to_owned();
+    while let Some((before, rest)) = line.split_once("/*").filter(|(before, _)| closed(before)) {
+        let Some((_, after)) = rest.split_once("*/") else { break };
+        line = format!("{before}{}", after.trim_start());
+    }
+    match line.split_once("//") {
+        Some((before, _)) if closed(before) && (before.is_empty() || before.ends_with(' ')) => before.trim_end().to_owned(),
+        _ => line.trim_end().to_owned(),
+    }
 }
 
 /// A reference that was not rewritten names a file that is not there: a page that would break in front of an audience.
@@ -143,8 +194,8 @@ fn collect(root: &Path, directory: &Path, files: &mut BTreeMap<String, Vec<u8>>)
     }
 }
 
-fn is_page(name: &str) -> bool {
-    name.ends_with(".html")
+fn keeps_its_name(name: &str) -> bool {
+    name.ends_with(".html") || name == WORKER.0
 }
 
 fn is_text(name: &str) -> bool {
@@ -163,6 +214,20 @@ fn content_type(name: &str) -> &'static str {
         Some("txt") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     }
+}
+
+/// As a content security policy spells a hash.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().chain(&[0, 0]).take(3).fold(0u32, |group, byte| group << 8 | u32::from(*byte));
+        for at in 0..4 {
+            let sextet = (group >> (18 - 6 * at)) & 63;
+            out.push(if at <= chunk.len() { char::from(ALPHABET[sextet as usize]) } else { '=' });
+        }
+    }
+    out
 }
 
 fn brotli(body: &[u8]) -> Vec<u8> {

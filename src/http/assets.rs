@@ -1,17 +1,24 @@
-//! The three apps and their files, embedded when the binary is built: hashed names, compressed once.
+//! The apps and their files, embedded when the binary is built: hashed names, compressed once.
 
-use actix_web::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, VARY};
+use std::sync::LazyLock;
+
+use actix_web::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, VARY,
+};
 use actix_web::web::{Bytes, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Route, guard, route, web};
 
+use super::CSP;
 use super::audience::matches_etag;
 use super::problem::nothing_here;
 use crate::domain::RESERVED_PATHS;
 
 pub struct Asset {
     pub url: &'static str,
-    /// A page keeps its name; everything else is named by its content.
-    pub page: bool,
+    /// A page keeps its name, and the service worker; everything else is named by its content.
+    pub named: bool,
+    /// Hash of the style that stands in the page itself.
+    pub style: Option<&'static str>,
     pub content_type: &'static str,
     pub etag: &'static str,
     pub plain: &'static [u8],
@@ -30,14 +37,23 @@ pub fn assets() -> &'static [Asset] {
 const ASSET_CACHE: &str = "public, max-age=31536000, immutable";
 /// Short, so that a new version arrives; and a page that cannot go blank: stale for a day when the origin is away.
 const PAGE_CACHE: &str = "public, max-age=60, s-maxage=60, stale-while-revalidate=600, stale-if-error=86400";
+/// A phone that has an old one finds the next within a minute, whatever went wrong with the old one.
+const WORKER_CACHE: &str = "public, max-age=60, s-maxage=60, stale-if-error=86400";
+const WORKER: &str = "/sw.js";
 
 #[route("/assets/{path:.*}", method = "GET", method = "HEAD")]
 pub async fn embedded_file(request: HttpRequest, path: Path<String>) -> HttpResponse {
-    let wanted = ASSETS.iter().find(|a| !a.page && a.url.strip_prefix("/assets/") == Some(path.as_str()));
+    let wanted = ASSETS.iter().find(|a| !a.named && a.url.strip_prefix("/assets/") == Some(path.as_str()));
     match wanted {
         Some(asset) => answer(&request, asset, ASSET_CACHE),
         None => nothing_here(),
     }
+}
+
+/// Of the audience app. At the top, because it may answer only for pages beside or below it.
+#[route("/sw.js", method = "GET", method = "HEAD")]
+pub async fn service_worker(request: HttpRequest) -> HttpResponse {
+    named(request, WORKER, WORKER_CACHE)
 }
 
 pub fn pages(config: &mut ServiceConfig) {
@@ -61,17 +77,32 @@ async fn join_page(request: HttpRequest, code: Path<String>) -> HttpResponse {
 }
 
 pub async fn page(request: HttpRequest, url: &'static str) -> HttpResponse {
+    named(request, url, PAGE_CACHE)
+}
+
+fn named(request: HttpRequest, url: &'static str, cache: &'static str) -> HttpResponse {
     match ASSETS.iter().find(|a| a.url == url) {
-        Some(asset) => answer(&request, asset, PAGE_CACHE),
+        Some(asset) => answer(&request, asset, cache),
         None => nothing_here(),
     }
 }
+
+/// Of the one page that has its style in it, so that it cannot be there without: no other inline style than this is allowed.
+static STYLED_CSP: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
+    let mut styles = ASSETS.iter().filter_map(|asset| asset.style);
+    let policy = CSP.replace("style-src 'self'", &format!("style-src 'self' '{}'", styles.next()?));
+    assert!(styles.next().is_none(), "each page with a style needs a policy of its own");
+    Some(HeaderValue::from_str(&policy).expect("the policy is a header"))
+});
 
 fn answer(request: &HttpRequest, asset: &'static Asset, cache: &'static str) -> HttpResponse {
     let headers = request.headers();
     let known = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()).is_some_and(|tags| matches_etag(tags, asset.etag));
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((ETAG, asset.etag)).insert_header((CACHE_CONTROL, cache)).insert_header((VARY, "Accept-Encoding"));
+    if let Some(policy) = asset.style.and(STYLED_CSP.as_ref()) {
+        response.insert_header((CONTENT_SECURITY_POLICY, policy.clone()));
+    }
     if known {
         return response.finish();
     }

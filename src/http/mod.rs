@@ -74,6 +74,7 @@ fn routes(config: &mut ServiceConfig) {
         .service(ops::readyz)
         .service(ops::status)
         .service(assets::embedded_file)
+        .service(assets::service_worker)
         .service(pages::results_page)
         .service(pages::result_picture)
         .service(pages::poster_page)

@@ -23,9 +23,10 @@ export class App {
   admin = "";
   data = "";
 
-  /** @param {string} binary */
-  constructor(binary) {
+  /** @param {string} binary @param {Record<string, string>} [settings] of the environment */
+  constructor(binary, settings = {}) {
     this.binary = resolve(binary);
+    this.settings = settings;
     this.directory = mkdtempSync(join(tmpdir(), "groundswell-browser-"));
   }
 
@@ -35,6 +36,7 @@ export class App {
     const env = { ...process.env, PORT: port, METRICS_PORT: "0", HOST: "127.0.0.1", DATA_DIR: this.directory };
     // The browser test is about the embedded server, whatever the caller has set for others.
     for (const key of Object.keys(env)) if (/^(GROUNDSWELL_|DATABASE_URL|AMQP_URL|PUBLIC_URL|TRUSTED_PROXIES)/.test(key)) delete env[key];
+    Object.assign(env, this.settings);
     this.join = "";
     this.#process = spawn(this.binary, [], { env, cwd: this.directory, stdio: ["ignore", "pipe", "pipe"] });
     const gone = { said: "" };

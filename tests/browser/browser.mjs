@@ -102,6 +102,9 @@ export class People {
 // Playwright puts its own headless flag in front; ours is the one that says which.
 export const launch = () => chromium.launch({ executablePath: findBrowser(), args: ARGS, chromiumSandbox: false });
 
+/** A browser with a memory: what a person has on the phone in their hand. @param {string} directory @param {import("playwright-core").BrowserContextOptions} about */
+export const enduring = (directory, about) => chromium.launchPersistentContext(directory, { executablePath: findBrowser(), args: ARGS, chromiumSandbox: false, ...about });
+
 /** @param {import("playwright-core").Page} page @param {string} what fails on what keeps somebody out */
 export async function accessible(page, what) {
   await page.evaluate(axe.source);

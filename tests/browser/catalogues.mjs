@@ -37,7 +37,7 @@ export async function catalogueIsComplete(app) {
 
 /** What the code says, read from where it stands. @param {string} app @returns {Promise<Record<string, any>>} */
 async function english(app) {
-  const file = app === "vote" ? "vote.js" : "en.js";
+  const file = app === "vote" ? "words.js" : "en.js";
   const source = readFileSync(`${STATIC}${app}/${file}`, "utf8");
   const table = source.match(/const en = (\{[\s\S]*?\n\});/)?.[1];
   assert(table, `${app}/${file} has no table of English texts`);

@@ -1,5 +1,5 @@
 // One evening with Groundswell, lived by real people in a real browser: an admin, a presenter and several phones.
-//   node run.mjs --binary target/debug/groundswell [--shots DIR]
+//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only outbox]
 // The checks tell one story from top to bottom; each line of output is a sentence that is true, or "not ok".
 
 import { parseArgs } from "node:util";
@@ -8,12 +8,13 @@ import { accessible, fitsInWidth, People } from "./browser.mjs";
 import { desk } from "./desk.mjs";
 import { admin, mine, phone, stage, tabTo } from "./hands.mjs";
 import { looks } from "./looks.mjs";
+import { outbox } from "./outbox.mjs";
 import { assert, CannotGoOn, check, close, equal, eventually, failures, need } from "./report.mjs";
 
 const ACCOUNT = { email: "ada@example.org", password: "correct horse battery" };
 const SCREEN_WITHIN_MS = 500; // from the tap to the presenter's bar
 
-const { values: { binary = "target/debug/groundswell", shots = "" } } = parseArgs({ options: { binary: { type: "string" }, shots: { type: "string" } } });
+const { values: { binary = "target/debug/groundswell", shots = "", only = "" } } = parseArgs({ options: { binary: { type: "string" }, shots: { type: "string" }, only: { type: "string" } } });
 
 const app = new App(binary);
 process.on("exit", () => app.remove());
@@ -21,6 +22,8 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exi
 
 let people = /** @type {People|undefined} */ (undefined);
 try {
+  await outbox(binary);
+  if (only) throw new CannotGoOn();
   await need("the server starts on an empty directory and says where to join and set up", async () => {
     await app.up();
     assert(app.admin.includes("#setup="), `no setup link among:\n${app.log.join("\n")}`);
@@ -279,11 +282,11 @@ async function evening(app, people) {
 
   await check("a vote without a network is saved, said so, and sent when it is back", async () => {
     await alice.context().setOffline(true);
-    await alice.getByTestId("connection").filter({ hasText: "No connection" }).waitFor();
+    await alice.getByTestId("connection").filter({ hasText: "You are offline." }).waitFor();
     await alice.getByTestId("change").tap();
     await phone.vote(alice, "Pirates");
     await phone.reached(alice, "saved");
-    await alice.getByTestId("receipt-note").filter({ hasText: "no need to refresh" }).waitFor();
+    await alice.getByTestId("connection").filter({ hasText: "Your vote is saved and will be sent." }).waitFor();
     await people.photograph(alice, "offline", "phone");
     await alice.context().setOffline(false);
     await phone.reached(alice, "counted");

@@ -22,8 +22,8 @@ const PAGES: [(&str, &str); 7] = [
 fn a_file_is_named_by_its_content_and_comes_in_every_coding() {
     let hall = Hall::open(Backend::Embedded);
     let mut line = Line::to(&hall);
-    for Asset { url, etag, plain, brotli, gzip, content_type, page } in assets() {
-        if *page {
+    for Asset { url, etag, plain, brotli, gzip, content_type, named, .. } in assets() {
+        if *named {
             continue;
         }
         let hash = &hex::encode(sha256(plain))[..12];
@@ -106,38 +106,99 @@ fn everything_a_page_asks_for_exists_and_is_ours() {
         }
         if from.starts_with('/') && !from.starts_with("/assets/") {
             // The policy allows none of these; they would be dead on arrival.
-            for inline in ["<script>", "<style>", " style=\"", " onclick=\"", " onerror=\"", "javascript:"] {
+            for inline in ["<script>", " style=\"", " onclick=\"", " onerror=\"", "javascript:"] {
                 assert!(!text.contains(inline), "{from} has {inline}");
             }
+            let app = PAGES.iter().find(|(path, _)| *path == from).map(|(_, app)| *app);
+            assert!(app == Some("vote") || !text.contains("<style>"), "{from} has a style that its policy does not name");
         }
     }
     assert!(seen.len() >= 8, "{seen:?}");
-    let unused: Vec<&str> = assets().iter().filter(|a| !a.page && !seen.contains(a.url)).map(|a| a.url).collect();
+    let unused: Vec<&str> = assets().iter().filter(|a| !a.named && !seen.contains(a.url)).map(|a| a.url).collect();
     assert!(unused.is_empty(), "embedded and asked for by nobody: {unused:?}");
 }
 
+/// English is in the app itself; each other language is one more file, and a phone asks for one.
+const LANGUAGES: [&str; 4] = ["de", "fr", "es", "ar"];
+
 #[test]
-fn the_audience_app_is_small_in_every_language() {
+fn the_audience_app_is_four_requests_and_15_kb_in_every_language() {
     const BYTES_MAX: usize = 15_000;
     const REQUESTS_MAX: usize = 4;
-    /// English is in the app itself; each other language is one more file, and a phone asks for one.
-    const LANGUAGES: [&str; 4] = ["de", "fr", "es", "ar"];
     let hall = Hall::open(Backend::Embedded);
     let known: BTreeMap<&str, &Asset> = assets().iter().map(|a| (a.url, a)).collect();
+    // What a page or a script names, it may ask for; a script's `register` is a request like any other.
     let mut files: BTreeSet<&str> = BTreeSet::from(["/vote/index.html"]);
     let mut wanted = vec![hall.get("/").expect(200).body];
     while let Some(text) = wanted.pop() {
-        for (url, asset) in known.iter().filter(|(url, _)| url.starts_with("/assets/")) {
-            if text.contains(url) && files.insert(*url) {
+        for (url, asset) in known.iter().filter(|(url, _)| url.starts_with("/assets/") || **url == "/sw.js") {
+            if text.contains(&format!("\"{url}\"")) && files.insert(*url) {
                 wanted.push(String::from_utf8_lossy(asset.plain).into_owned());
             }
         }
     }
+    assert!(files.contains("/sw.js"), "the page asks for its service worker: {files:?}");
     let language_of = |url: &str| LANGUAGES.into_iter().find(|l| url.starts_with(&format!("/assets/vote/{l}.")));
     assert_eq!(files.iter().filter_map(|url| language_of(url)).collect::<BTreeSet<_>>(), BTreeSet::from(LANGUAGES), "all are there");
     for language in LANGUAGES {
         let asked: Vec<&str> = files.iter().copied().filter(|url| language_of(url).is_none_or(|l| l == language)).collect();
         let bytes: usize = asked.iter().map(|url| known[url].brotli.len()).sum();
         assert!(bytes <= BYTES_MAX && asked.len() <= REQUESTS_MAX, "{language}: {bytes} bytes in {asked:?}");
+    }
+    for (what, marks) in [("a font", ["@font-face", ".woff"]), ("a picture", ["<img src", ".png"]), ("another site", ["src=\"http", "url("])] {
+        let found = files.iter().find(|url| marks.iter().any(|mark| String::from_utf8_lossy(known[*url].plain).contains(mark)));
+        assert!(found.is_none(), "{found:?} asks for {what}");
+    }
+}
+
+#[test]
+fn the_audience_page_has_its_style_in_it_and_its_policy_allows_that_one_alone() {
+    let hall = Hall::open(Backend::Embedded);
+    let page = hall.get("/482913").expect(200);
+    let style = page.body.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>")).expect("a style").0;
+    assert!(!page.body.contains("rel=\"stylesheet\"") && style.contains("--raw-paper"));
+    let hash = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, sha256(style.as_bytes()));
+    let policy = |answer: &crate::support::Answer| answer.header("content-security-policy").expect("a policy").to_owned();
+    assert!(policy(&page).contains(&format!("style-src 'self' 'sha256-{hash}';")), "{}", policy(&page));
+    // A browser takes the headers of a 304 for those of what it has.
+    let known = hall.call("GET", "/482913", &[("if-none-match", page.header("etag").expect("a tag"))], None).expect(304);
+    assert_eq!(policy(&known), policy(&page));
+    for other in ["/admin", "/present/x", "/overlay/x"] {
+        assert!(policy(&hall.get(other).expect(200)).contains("style-src 'self';"), "{other}");
+    }
+}
+
+#[test]
+fn the_service_worker_has_its_own_address_and_is_never_old() {
+    let hall = Hall::open(Backend::Embedded);
+    let worker = hall.get("/sw.js").expect(200);
+    assert_eq!(worker.header("content-type"), Some("text/javascript; charset=utf-8"));
+    assert_eq!(worker.header("cache-control"), Some("public, max-age=60, s-maxage=60, stale-if-error=86400"), "not immutable: its name is not its content");
+    let known = hall.call("GET", "/sw.js", &[("if-none-match", worker.header("etag").expect("a tag"))], None).expect(304);
+    assert_eq!(known.body, "");
+    // It changes whenever one of its files does, so that a browser which looks for the next one finds it.
+    let page = hall.get("/").expect(200).body;
+    let app = page.split("\"/assets/vote/vote.").nth(1).and_then(|rest| rest.split('"').next()).expect("the page names its script");
+    assert!(worker.body.contains(&format!("\"/assets/vote/vote.{app}\"")));
+    for language in LANGUAGES {
+        assert!(worker.body.contains(&format!("\"/assets/vote/{language}.")), "{language}");
+    }
+    // It answers for codes and short names; what is not one of those is the server's alone. One rule in two places, so they are compared.
+    let others = worker.body.split_once("/^(").and_then(|(_, rest)| rest.split_once(")$/i")).expect("a list").0;
+    assert_eq!(others.split('|').collect::<BTreeSet<_>>(), groundswell::domain::RESERVED_PATHS.into_iter().collect());
+}
+
+/// A piece of a file is never asked for by our own pages; who asks gets the whole, and never a wrong piece.
+#[test]
+fn a_range_is_not_taken_and_not_promised() {
+    let hall = Hall::open(Backend::Embedded);
+    let app = assets().iter().find(|a| a.url.starts_with("/assets/vote/vote.")).expect("the app").url;
+    for path in ["/482913", "/sw.js", app] {
+        let whole = hall.get(path).expect(200);
+        assert_eq!(whole.header("accept-ranges"), None, "{path}");
+        for range in ["bytes=0-9", "bytes=5-", "bytes=-5", "bytes=0-0,5-9", "bytes=999999-", "gotcha"] {
+            let answer = hall.call("GET", path, &[("range", range), ("if-range", whole.header("etag").expect("a tag"))], None).expect(200);
+            assert_eq!((&answer.body, answer.header("content-range")), (&whole.body, None), "{path} {range}");
+        }
     }
 }

@@ -45,6 +45,7 @@ const ROUTES: &[Row] = &[
     ("GET", "/present/{event}", Anyone, Page, 200, None),
     ("GET", "/{code:[0-9A-Za-z][0-9A-Za-z -]{2,39}}", Anyone, Page, 200, None),
     ("GET", "/assets/{path:.*}", Anyone, Forever, 200, None),
+    ("GET", "/sw.js", Anyone, Page, 200, None),
     ("GET", "/results/{code}", Anyone, Live, 200, None),
     ("GET", "/results/{code}/{poll}.svg", Anyone, Live, 200, None),
     ("GET", "/poster/{code}", Anyone, Hour, 200, None),

@@ -1,0 +1,152 @@
+// The live document: fetched, kept for a reload without a network, and read by the server's clock. What is asked of the server here is the
+// same for everybody; votes are in outbox.js.
+
+import { keep } from "/assets/vote/keep.js";
+import { ask, isRefusal, Later } from "/assets/vote/server.js";
+import { changed } from "/assets/vote/small.js";
+
+/**
+ * @typedef {{id:string, text:string}} Choice
+ * @typedef {{voters:number, status:"provisional"|"final", choices:{id:string, votes:number, percent:number}[]}} Results
+ * @typedef {{id:string, kind:"single"|"multiple", question:string, state:"open"|"closed", round:number, opens_at:number|null,
+ *   closes_at:number|null, closed_at:number|null, visibility:string, revealed:boolean,
+ *   rules:{min:number, max:number, change:boolean}, choices:Choice[], results:Results|null}} Poll
+ * @typedef {{event:{code:string, title:string, state:"live"|"ended"}, now:number, version:number, counted_through:number,
+ *   refresh_ms:number, current:string|null, polls:Poll[]}} Live
+ */
+
+const KEPT_DOCUMENT_MS = 12 * 3600_000; // a reload without a network may show a document this old
+const REFRESH_MS = 2_000; // before the server has said how often
+const NOTICE_MS = 5_000;
+
+/** The code or the vanity name in the address. @type {string} */
+export let address = "";
+/** @type {Live|null} */
+export let live = null;
+/** The server has answered for it since the page was loaded. */
+let confirmed = false;
+/** The server's clock minus ours: the largest seen, because a cached document is older. */
+let clockOffset = -Infinity;
+
+export const currentPoll = () => live?.polls.find((one) => one.id === live?.current);
+
+/** @param {string} where */
+export function join(where) {
+  address = where;
+  live = null;
+  confirmed = false;
+  clockOffset = -Infinity;
+  for (const key of keep.keys("gs:live:")) {
+    const kept = keep.get(key);
+    const age = Date.now() - kept?.at;
+    if (!(age < KEPT_DOCUMENT_MS)) keep.drop(key);
+    else if (key === `gs:live:${address}`) {
+      live = kept.live;
+      clockOffset = kept.offset ?? -Infinity;
+      // Reloaded before it was time to ask again: so the impatient ask no more often than others.
+      if (age >= 0 && age < kept.live.refresh_ms) quietUntil = Date.now() + kept.live.refresh_ms - age;
+    }
+  }
+}
+
+/** The server knows no such event. */
+export function leave() {
+  address = "";
+  live = null;
+}
+
+// ------------------------------------------------------------------------------------------------ asking again and again
+
+let refreshTimer = 0;
+let refreshing = false;
+let misses = 0;
+let quietUntil = 0;
+
+/** Nothing will change any more: the event has ended, and this phone waits for nothing. @type {() => boolean} */
+let isOver = () => false;
+/** @type {(code:string) => void} */
+let unknown = () => {};
+/** @type {(first:boolean) => void} */
+let news = () => {};
+
+/** @param {{over:() => boolean, unknown:(code:string) => void, news:(first:boolean) => void}} listener */
+export function follow(listener) {
+  ({ over: isOver, unknown, news } = listener);
+}
+
+/** Safe to call at any time; then it goes on by itself while somebody looks and something may change. @param {boolean} [once] even when all is over */
+export async function refresh(once) {
+  clearTimeout(refreshTimer);
+  if (!address || refreshing || document.hidden || (!once && confirmed && isOver())) return;
+  if (quietUntil > Date.now()) {
+    refreshTimer = window.setTimeout(refresh, quietUntil - Date.now());
+    return;
+  }
+  refreshing = true;
+  const asked = address;
+  let least = 0;
+  try {
+    const answer = await ask(`/api/v1/live/${encodeURIComponent(asked)}`);
+    const isHere = asked === address; // or joined elsewhere meanwhile
+    if (answer.status === 200 && answer.body?.event) isHere && take(answer.body);
+    else if (answer.status !== 404 || !isRefusal(answer)) throw new Later(answer.retryAfterMs);
+    else if (isHere) return unknown(asked);
+    connected(true);
+  } catch (error) {
+    if (!(error instanceof Later)) throw error;
+    misses += 1;
+    least = error.afterMs;
+    quietUntil = Date.now() + least;
+    if (misses > 1 || !confirmed || !navigator.onLine) connected(false);
+  } finally {
+    refreshing = false;
+  }
+  const slower = Math.min(misses, 4); // gently: the outage may be ours
+  refreshTimer = window.setTimeout(refresh, asked !== address ? 0 : least + (live?.refresh_ms ?? REFRESH_MS) * 2 ** slower * (0.8 + 0.4 * Math.random()));
+}
+
+/** @param {Live} next */
+function take(next) {
+  const ahead = next.now - Date.now();
+  clockOffset = confirmed ? Math.max(clockOffset, ahead) : ahead;
+  const newer = !live || !confirmed || next.version > live.version
+    || (next.version === live.version && next.counted_through >= live.counted_through);
+  if (!newer) return;
+  const first = !confirmed;
+  [live, confirmed] = [next, true];
+  keep.set(`gs:live:${address}`, { at: Date.now(), offset: clockOffset, live });
+  news(first);
+  changed();
+}
+
+// ------------------------------------------------------------------------------------------------ is anybody there?
+
+/** The last question was not answered. */
+export let lost = false;
+/** It was a moment ago, and is no more. */
+export let back = false;
+let backTimer = 0;
+
+/** @param {boolean} there */
+export function connected(there) {
+  if (there) misses = 0;
+  if (there === !lost) return;
+  lost = !there;
+  back = there;
+  clearTimeout(backTimer);
+  if (there) backTimer = window.setTimeout(() => { back = false; changed(); }, NOTICE_MS);
+  changed();
+}
+
+// ------------------------------------------------------------------------------------------------ what time is it?
+
+export const serverNow = () => Date.now() + (clockOffset === -Infinity ? 0 : clockOffset);
+
+/** Opens and closes by the server's clock, with no request. @param {Poll} poll */
+export function phase(poll) {
+  const now = serverNow();
+  if (poll.closes_at && now >= poll.closes_at) return "closed";
+  if (poll.opens_at && now < poll.opens_at) return "soon";
+  if (poll.state === "open") return "open";
+  return poll.closed_at ? "closed" : "soon"; // a new round starts closed and was never open
+}

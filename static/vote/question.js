@@ -1,0 +1,170 @@
+// The question and its choices: drawn so that a half-made ballot stays as it is, and tapped.
+
+import { draft, setDraft } from "/assets/vote/keep.js";
+import { currentPoll, phase } from "/assets/vote/live.js";
+import { ballotKey, cast, mineOf } from "/assets/vote/outbox.js";
+import { $, changed, letter, setText } from "/assets/vote/small.js";
+import { t } from "/assets/vote/words.js";
+
+/**
+ * @typedef {import("/assets/vote/live.js").Poll} Poll
+ * @typedef {import("/assets/vote/live.js").Choice} Choice
+ * @typedef {import("/assets/vote/outbox.js").Saved} Saved
+ * @typedef {{label:HTMLElement, input:HTMLInputElement}} Row
+ */
+
+const LONG_CHOICE = 44; // characters: then the numbers stand below
+
+let editing = false;
+let told = ""; // stays until the next tap
+let asked = { key: "", voting: false };
+
+/** Changes only what changed. @param {Poll} poll @returns {{rows:Map<string, Row>, mine:Saved|null, isNew:boolean}} */
+export function drawQuestion(poll) {
+  const key = ballotKey(poll);
+  const mine = mineOf(poll);
+  const now = phase(poll);
+  const voted = Boolean(mine?.picks.length);
+  const isNew = asked.key !== key;
+  if (isNew) {
+    editing = false;
+    told = "";
+    $("choices").replaceChildren();
+  }
+  if (now !== "open") editing = false;
+  const voting = now === "open" && (!voted || editing);
+  const rows = drawChoices(poll);
+  if (isNew || asked.voting !== voting || !voting) {
+    const ticked = voting ? draft(key) ?? mine?.picks ?? [] : mine?.picks ?? [];
+    for (const [id, row] of rows) row.input.checked = ticked.includes(id);
+  }
+  $("ballot").dataset.kind = poll.kind;
+  setText("question", poll.question);
+  setText("poll-state", t(now));
+  $("poll-state").dataset.phase = now;
+  setText("hint", voting ? told || howMany(poll) : "");
+  $("choices-set").disabled = !voting;
+  for (const [id, row] of rows) row.label.classList.toggle("is-mine", !voting && voted && Boolean(mine?.picks.includes(id)));
+  $("send").hidden = !(voting && (poll.kind === "multiple" || $("ballot").dataset.arrows));
+  $("change").hidden = $("clear").hidden = !(now === "open" && voted && poll.rules.change && !editing);
+  $("keep").hidden = !editing;
+  asked = { key, voting };
+  return { rows, mine, isNew };
+}
+
+/** @param {Poll} poll @returns {Map<string, Row>} */
+function drawChoices(poll) {
+  const list = $("choices");
+  const there = new Map(Array.from(list.children, (/** @type {HTMLElement} */ label) => [label.dataset.choice, label]));
+  const rows = new Map();
+  poll.choices.forEach((choice, at) => {
+    const label = there.get(choice.id) ?? newRow(poll, choice);
+    there.delete(choice.id);
+    if (list.children[at] !== label) list.insertBefore(label, list.children[at] ?? null);
+    label.dataset.hue = String((at % 8) + 1);
+    label.querySelector(".letter").textContent = letter(at);
+    label.querySelector(".text").textContent = choice.text;
+    label.classList.toggle("is-long", choice.text.length > LONG_CHOICE);
+    rows.set(choice.id, { label, input: label.querySelector("input") });
+  });
+  for (const gone of there.values()) gone.remove();
+  return rows;
+}
+
+/** @param {Poll} poll @param {Choice} choice */
+function newRow(poll, choice) {
+  const label = $("choice").content.firstElementChild.cloneNode(true);
+  const input = label.querySelector("input");
+  input.type = poll.kind === "multiple" ? "checkbox" : "radio";
+  input.name = "pick";
+  input.value = choice.id;
+  label.dataset.choice = choice.id;
+  return label;
+}
+
+/** @param {Poll} poll */
+function howMany(poll) {
+  const { min, max } = poll.rules;
+  const ticked = picked().length;
+  if (poll.kind === "single") return t($("ballot").dataset.arrows ? "press_enter" : "tap_one");
+  const rule = min === max ? t("pick", { n: max }) : min > 1 ? t("pick_range", { min, n: max }) : max >= poll.choices.length ? t("pick_any") : t("pick_up_to", { n: max });
+  return ticked ? t("picked", { rule, n: ticked }) : t("then_send", { rule });
+}
+
+// ------------------------------------------------------------------------------------------------ hands on the screen
+
+const picked = () => Array.from($("choices").querySelectorAll("input:checked"), (/** @type {HTMLInputElement} */ input) => input.value);
+
+// Arrow keys move between radios and must not vote; a tap, a click, Space or Enter does.
+let byArrow = false;
+$("ballot").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => { byArrow = event.key.startsWith("Arrow"); });
+$("ballot").addEventListener("keyup", () => { byArrow = false; });
+
+$("choices").addEventListener("click", (/** @type {Event} */ event) => {
+  const input = /** @type {HTMLInputElement} */ (event.target);
+  const poll = currentPoll();
+  if (!poll || input.tagName !== "INPUT") return;
+  if (poll.kind === "multiple") return tick(poll, input, event);
+  if (byArrow) {
+    $("ballot").dataset.arrows = "yes";
+    return changed();
+  }
+  send(poll, [input.value]);
+});
+
+/** @param {Poll} poll @param {HTMLInputElement} input @param {Event} event */
+function tick(poll, input, event) {
+  if (input.checked && picked().length > poll.rules.max) {
+    event.preventDefault();
+    return tell(t("at_most", { n: poll.rules.max }));
+  }
+  setDraft(ballotKey(poll), picked());
+  tell("");
+}
+
+$("ballot").addEventListener("submit", (/** @type {Event} */ event) => {
+  event.preventDefault();
+  const poll = currentPoll();
+  if (poll) send(poll, picked());
+});
+
+/** @param {Poll} poll @param {string[]} picks */
+function send(poll, picks) {
+  const { min, max, change } = poll.rules;
+  if (phase(poll) !== "open") return changed();
+  if (picks.length < Math.max(1, min)) return tell(t("more", { n: Math.max(1, min) - picks.length }));
+  if (picks.length > max) return tell(t("at_most", { n: max }));
+  const mine = mineOf(poll);
+  const same = mine?.picks.length && [...mine.picks].sort().join() === [...picks].sort().join();
+  delete $("ballot").dataset.arrows;
+  // The second half: voted in another tab a moment ago.
+  if (same || (mine?.picks.length && !change)) return stopEditing();
+  editing = false;
+  told = "";
+  cast(poll, picks);
+}
+
+function stopEditing() {
+  const poll = currentPoll();
+  if (poll) setDraft(ballotKey(poll), null);
+  editing = false;
+  changed();
+}
+
+$("change").addEventListener("click", () => {
+  editing = true;
+  changed();
+  ($("choices").querySelector("input:checked") ?? $("choices").querySelector("input")).focus({ preventScroll: true });
+});
+$("keep").addEventListener("click", stopEditing);
+$("clear").addEventListener("click", () => {
+  const poll = currentPoll();
+  if (poll) cast(poll, []);
+});
+
+/** @param {string} text */
+function tell(text) {
+  told = text;
+  changed();
+  setText("say", $("hint").textContent);
+}

@@ -1,0 +1,44 @@
+// The result as far as the audience may see it, and the clock.
+
+import { currentPoll, phase, serverNow } from "/assets/vote/live.js";
+import { $, changed, part, setText } from "/assets/vote/small.js";
+import { number, shares, t } from "/assets/vote/words.js";
+
+/** @typedef {import("/assets/vote/live.js").Poll} Poll */
+
+const NEAR_S = 10; // before the close
+
+/** @param {Poll} poll @param {Map<string, {label:HTMLElement}>} rows @param {boolean} voted */
+export function drawResults(poll, rows, voted) {
+  const isClosed = phase(poll) === "closed";
+  const results = poll.visibility === "after_vote" && !poll.revealed && !voted && !isClosed ? null : poll.results;
+  const counts = new Map(results?.choices.map((one) => [one.id, one]));
+  for (const [id, { label }] of rows) {
+    const votes = counts.get(id)?.votes || 0;
+    const percent = counts.get(id)?.percent || 0;
+    part(label, ".percent").textContent = results ? shares.format(percent / 100) : "";
+    part(label, ".votes").textContent = results ? number.format(votes) : "";
+    label.style.setProperty("--share", String(results ? Math.min(percent, 100) / 100 : 0));
+  }
+  setText("voters", results
+    ? (results.voters ? [t("voters", { n: results.voters }), t(results.status), ...(poll.kind === "multiple" ? [t("several")] : [])].join(" · ") : t("no_votes"))
+    : t(poll.visibility === "after_vote" ? "after_vote" : isClosed ? "not_shown" : poll.visibility === "after_close" ? "after_close" : "will_show"));
+}
+
+let clockTimer = 0;
+
+/** Opens and closes by the server's clock, with no request. */
+export function drawClock() {
+  clearTimeout(clockTimer);
+  const poll = currentPoll();
+  const now = poll && phase(poll);
+  const until = now === "soon" ? poll?.opens_at : now === "open" ? poll?.closes_at : null;
+  if (!until) {
+    $("clock").removeAttribute("data-near");
+    return setText("clock", "");
+  }
+  const left = Math.max(0, Math.ceil((until - serverNow()) / 1000));
+  setText("clock", t(now === "soon" ? "opens_in" : "left", { time: `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}` }));
+  $("clock").toggleAttribute("data-near", now === "open" && left <= NEAR_S);
+  clockTimer = window.setTimeout(() => (until <= serverNow() ? changed() : drawClock()), 250);
+}
