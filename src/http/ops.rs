@@ -60,7 +60,7 @@ pub fn metrics_routes(config: &mut ServiceConfig, handle: PrometheusHandle) {
     config.service(livez).route(
         "/metrics",
         web::get().to(move || {
-            let text = handle.render();
+            let text = handle.render() + &super::traffic::render();
             async move { HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text) }
         }),
     );

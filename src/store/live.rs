@@ -198,6 +198,19 @@ impl Store {
         .await
     }
 
+    /// By how many ballots the books of all polls and rounds are out of balance, in either direction. 0 is what must come back.
+    pub async fn imbalance(&self) -> Result<u64> {
+        let pool = self.live.clone();
+        self.owned(async move {
+            let (sum,): (i64,) = reading!(&pool, db => sqlx::query_as(
+                "select cast(coalesce(sum(abs(off)), 0) as bigint) from
+                 (select sum(received - counted - superseded - duplicate - late) as off from book group by poll, round) each")
+                .fetch_one(db).await)?;
+            Ok(sum as u64)
+        })
+        .await
+    }
+
     /// With in-process lanes there is one process: whoever came before is gone, and nothing of theirs is on its way.
     pub async fn end_other_instances(&self, except: InstanceId) -> Result<()> {
         let pool = self.count.clone();

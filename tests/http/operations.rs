@@ -1,5 +1,6 @@
 //! What operators rely on: probes and metrics, refusals that name the setting, commands, and a server that can be killed.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,7 +14,12 @@ use crate::on_both;
 use crate::process::{Process, command, run};
 use crate::support::{Answer, Backend, Place, Server, TOKEN, until};
 
-on_both![probes_and_metrics_tell_how_it_is, a_wrong_number_of_lanes_is_refused, an_owner_from_the_settings_can_sign_in];
+on_both![
+    probes_and_metrics_tell_how_it_is,
+    every_metric_is_in_the_documentation_and_nothing_else,
+    a_wrong_number_of_lanes_is_refused,
+    an_owner_from_the_settings_can_sign_in,
+];
 
 fn probes_and_metrics_tell_how_it_is(backend: Backend) {
     let hall = Hall::open(backend);
@@ -41,6 +47,58 @@ fn probes_and_metrics_tell_how_it_is(backend: Backend) {
     assert!(!metrics.body.contains(&poll) && !metrics.body.contains(&event.code) && !metrics.body.contains("127.0.0.1"));
     assert_eq!(hall.get("/metrics").expect(404).code(), "not_found", "not for the public");
     assert_eq!(Line::at(hall.metrics).ask("GET", "/api/v1/events", &[], None).status, 404, "and nothing else is on the other listener");
+}
+
+fn every_metric_is_in_the_documentation_and_nothing_else(backend: Backend) {
+    type Row = (String, String, BTreeSet<String>);
+    let documented: Vec<(Row, String)> = include_str!("../../docs/metrics.md")
+        .lines()
+        .filter(|line| line.starts_with("| `groundswell_"))
+        .map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let [name, kind, _, labels, place, meaning] = cells[..] else { panic!("six columns: {line}") };
+            assert!(!meaning.is_empty(), "{line}");
+            let labels = labels.split(", ").filter(|label| !label.is_empty()).map(|label| label.trim_matches('`').to_owned()).collect();
+            ((name.trim_matches('`').to_owned(), kind.to_owned(), labels), place.to_owned())
+        })
+        .collect();
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    event.voter(&hall).vote(&hall, &poll, 1, 1, &[1]).expect(202);
+    drained(&hall, &poll, 1);
+    let here = |place: &str, name: &str| (backend == Backend::Distributed || !place.contains("broker")) && name != "groundswell_spill_commit_seconds";
+    let expected: BTreeSet<&Row> = documented.iter().filter(|((name, ..), place)| here(place, name)).map(|(row, _)| row).collect();
+    let all: BTreeSet<&Row> = documented.iter().map(|(row, _)| row).collect();
+    let mut last = BTreeSet::new();
+    until("every documented metric is exposed", || {
+        last = exposed(&Line::at(hall.metrics).ask("GET", "/metrics", &[], None).expect(200).body);
+        let unknown: Vec<&Row> = last.iter().filter(|row| !all.contains(row)).collect();
+        assert!(unknown.is_empty(), "not in docs/metrics.md, or otherwise: {unknown:?}");
+        let missing: Vec<&&Row> = expected.iter().filter(|row| !last.contains(**row)).collect();
+        if !missing.is_empty() {
+            eprintln!("not yet: {missing:?}");
+        }
+        missing.is_empty()
+    });
+}
+
+/// Name, kind and labels of all that is exposed.
+fn exposed(text: &str) -> BTreeSet<(String, String, BTreeSet<String>)> {
+    let mut kinds: Vec<(&str, &str)> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    // The longest name first: one may begin as another does.
+    kinds.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    let row = |line: &str| {
+        let (name, labels) = line.rsplit_once(' ').expect("a value").0.split_once('{').unwrap_or((line.split_once(' ').expect("a value").0, ""));
+        let fits = |known: &str, kind: &str| {
+            name == known || (kind == "histogram" && ["_bucket", "_sum", "_count"].iter().any(|end| name.strip_suffix(end) == Some(known)))
+        };
+        let (name, kind) = kinds.iter().find(|(known, kind)| fits(known, kind)).unwrap_or_else(|| panic!("of no kind: {line}"));
+        let labels = labels.trim_end_matches('}').split("\",").filter(|label| !label.is_empty());
+        let labels = labels.map(|label| label.split_once('=').expect("a label").0.to_owned()).filter(|label| label != "le").collect();
+        ((*name).to_owned(), (*kind).to_owned(), labels)
+    };
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(row).collect()
 }
 
 fn a_wrong_number_of_lanes_is_refused(backend: Backend) {
