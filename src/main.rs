@@ -166,7 +166,7 @@ fn listen_for_stop() -> impl Future<Output = ()> {
 fn start_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,lapin=error,sqlx=warn,actix_server=warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() { log.init() } else { log.json().init() }
+    if std::io::stderr().is_terminal() { log.init() } else { log.json().flatten_event(true).with_span_list(false).init() }
 }
 
 /// Each viewer and each phone is a file; the usual soft limit of 1,024 is reached in a lecture hall. What the hard one is good for, the

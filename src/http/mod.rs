@@ -10,6 +10,7 @@ mod guard;
 mod health;
 mod limits;
 mod line;
+mod noted;
 mod office;
 mod ops;
 mod pages;

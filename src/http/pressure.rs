@@ -63,6 +63,11 @@ impl Pressure {
         }
     }
 
+    /// So many kinds of requests are refused now.
+    pub fn level(&self) -> usize {
+        self.level.get()
+    }
+
     async fn look(self, desk: Desk, thread: usize, stop: CancellationToken) {
         let lags = metrics::histogram!("groundswell_event_loop_lag_seconds", "thread" => thread.to_string());
         let level = metrics::gauge!("groundswell_shedding", "thread" => thread.to_string());

@@ -14,6 +14,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, post, web};
 
 use super::audience::{document_at_hand, find_poll, pass_of};
 use super::body::{parse, read_ballot};
+use super::noted::{is_noted, under_a_number};
 use super::plain::{Vote, poll_of};
 use super::recent::Seen;
 use super::reply::write_receipt;
@@ -56,7 +57,8 @@ async fn others<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>
     if let Some(answer) = at_hand {
         return Ok(ServiceResponse::new(request.into_parts().0, secured(answer)).map_into_right_body());
     }
-    Ok(next.call(request).await?.map_into_left_body())
+    let answer = if is_noted(route) { under_a_number(request, route, async |request| next.call(request).await).await } else { next.call(request).await };
+    Ok(answer?.map_into_left_body())
 }
 
 /// What spells the address in another way (`%30` for `0`) finds it through the router.

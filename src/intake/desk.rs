@@ -79,7 +79,10 @@ impl Desk {
 
     /// Joins the batch of the lane and waits until it is safe. The ballot goes on its way even if the caller is dropped.
     pub async fn accept(&self, lane: u16, ballot: Ballot) -> Result<Receipt, Error> {
-        self.check_room(lane)?;
+        if let Err((reason, why)) = self.check_room(lane) {
+            self.inner.intake.shared.figures.refuse(reason, 1);
+            return Err(Error::Busy(why));
+        }
         let gathering = self.join(lane, ballot);
         poll_fn(|context| match gathering.outcome.get() {
             Some(outcome) => Poll::Ready(outcome),
@@ -95,26 +98,26 @@ impl Desk {
         .into_result()
     }
 
-    /// The same for a listener, who is told only if the ballot joins.
+    /// The same for a listener, who is told only if the ballot joins. If not, it is not refused yet: `accept` says why.
     pub fn accept_for(&self, lane: u16, ballot: Ballot, listener: Rc<dyn Listener>) -> Result<(), Error> {
-        self.check_room(lane)?;
+        self.check_room(lane).map_err(|(_, why)| Error::Busy(why))?;
         self.join(lane, ballot).listeners.borrow_mut().push(listener);
         Ok(())
     }
 
-    fn check_room(&self, lane: u16) -> Result<(), Error> {
+    fn check_room(&self, lane: u16) -> Result<(), (Refused, &'static str)> {
         // At the door: behind a batch that cannot be made safe, a ballot would wait for that one's fate first.
         if !self.inner.intake.is_ready() {
-            return Err(self.refused(Refused::NotReady, "no vote can be made safe at the moment"));
+            return Err((Refused::NotReady, "no vote can be made safe at the moment"));
         }
         // What stood before a line that does not move is answered first; whoever comes last is refused first, and at once.
         // It may have begun to move since the last look: only who would be refused looks again.
         if self.inner.lanes[usize::from(lane)].full.get() && self.look_at(lane).0 {
-            return Err(self.refused(Refused::LineFull, "the votes before this one take too long"));
+            return Err((Refused::LineFull, "the votes before this one take too long"));
         }
         // Each desk has an equal part of the room: it fills when batches stop coming back, which all desks feel alike.
         if self.inner.waiting.count() >= WAITING_MAX / self.inner.intake.desks() {
-            return Err(self.refused(Refused::RoomFull, "the waiting room is full"));
+            return Err((Refused::RoomFull, "the waiting room is full"));
         }
         Ok(())
     }
@@ -134,11 +137,6 @@ impl Desk {
         intake.shared.figures.refuse(Refused::Waited, refused);
         desk.full.set(is_full(desk.full.get(), waited));
         (desk.full.get(), waited)
-    }
-
-    fn refused(&self, reason: Refused, why: &'static str) -> Error {
-        self.inner.intake.shared.figures.refuse(reason, 1);
-        Error::Busy(why)
     }
 
     fn join(&self, lane: u16, ballot: Ballot) -> Rc<Gathering> {

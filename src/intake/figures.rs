@@ -62,10 +62,13 @@ pub(super) struct Figures {
     pub oldest: Gauge,
 }
 
-impl Default for Figures {
-    fn default() -> Figures {
+impl Figures {
+    pub fn new(has_spill: bool) -> Figures {
         let refused = Refused::ALL.map(|(_, why)| metrics::counter!("groundswell_ballots_refused_total", "why" => why));
         refused.iter().for_each(|counter| counter.increment(0));
+        if has_spill {
+            metrics::counter!("groundswell_spill_ballots_replayed_total").increment(0);
+        }
         Figures {
             refused: refused.into(),
             batch: metrics::histogram!("groundswell_batch_ballots"),
@@ -73,9 +76,7 @@ impl Default for Figures {
             oldest: metrics::gauge!("groundswell_ballots_oldest_wait_seconds"),
         }
     }
-}
 
-impl Figures {
     pub fn refuse(&self, why: Refused, ballots: usize) {
         self.refused[why as usize].increment(ballots as u64);
     }

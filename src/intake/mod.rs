@@ -131,7 +131,7 @@ impl Intake {
     pub fn with_spill(queue: Queue, spill: Option<Spill>, instance: InstanceId, lanes: u16, born: Millis) -> Intake {
         let end = |lane| LaneEnd { line: Line::default(), lane: Mutex::new(Lane::born(born)), figures: LaneFigures::of(lane) };
         let lanes = (0..lanes).map(end).collect();
-        let (waiting, desks, opened, figures) = (RwLock::default(), AtomicUsize::new(0), Notify::new(), Figures::default());
+        let (waiting, desks, opened, figures) = (RwLock::default(), AtomicUsize::new(0), Notify::new(), Figures::new(spill.is_some()));
         let adopted = RwLock::default();
         Intake { shared: Arc::new(Shared { queue, spill, adopted, instance, lanes, runtime: Handle::current(), waiting, desks, opened, figures }) }
     }

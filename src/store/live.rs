@@ -286,14 +286,20 @@ fn by_poll(counts: Vec<CountRow>, books: Vec<BookRow>) -> HashMap<PollId, PollTa
 
 /// `counted_through` and `settled_through`.
 pub(super) async fn through(pool: &Pool) -> Result<(Millis, Millis)> {
-    let (counted, settled): (Option<i64>, Option<i64>) = reading!(pool, db => sqlx::query_as(
+    let (counted, settled) = through_if_any(pool).await?;
+    Ok((counted.unwrap_or(0), settled.unwrap_or(0)))
+}
+
+/// The same; none where no process is known that might hold votes.
+pub(super) async fn through_if_any(pool: &Pool) -> Result<(Option<Millis>, Option<Millis>)> {
+    let through: (Option<Millis>, Option<Millis>) = reading!(pool, db => sqlx::query_as(
         // Silence is judged inside a lane: a lane is a line, so another instance's later beat in it proves that everything that was
         // queued before went by; one that was signed directly proves nothing. A lane that stands still holds all back, as it must. Only
         // what a silent one has spilled is not in the line.
         "select min(m.counted_to) filter (where m.clock > newest.heard - $1), min(m.counted_to) filter (where m.clock > newest.heard - $2)
          from lane_mark m join (select lane, max(heard) as heard from lane_mark group by lane) newest on newest.lane = m.lane
          where not m.ended").bind(SILENT_AFTER_MS).bind(GONE_AFTER_MS).fetch_one(db).await)?;
-    Ok((counted.unwrap_or(0), settled.unwrap_or(0)))
+    Ok(through)
 }
 
 fn compare(published: &BTreeMap<(PollId, u32), RoundTally>, recounted: &BTreeMap<(PollId, u32), RoundTally>) -> Vec<Discrepancy> {

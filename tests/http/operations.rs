@@ -83,6 +83,70 @@ fn every_metric_is_in_the_documentation_and_nothing_else(backend: Backend) {
     });
 }
 
+/// In words, and from memory: whoever looks when something is wrong must not make it worse.
+#[test]
+fn the_status_page_says_what_is_wrong_and_what_to_do() {
+    let hall = Hall::open(Backend::Embedded);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    let voter = event.voter(&hall);
+    let page = || hall.get("/status").expect(200).body;
+    until("all is well", || page().contains("<h1>All is well</h1>"));
+    let runtime = crate::support::runtime();
+    let mut holder = crate::trouble::hold(&runtime, &hall.place.database_url);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| voter.vote(&hall, &poll, 1, 1, &[1]));
+        until("it says that votes are refused, and what to look at", || {
+            let page = page();
+            page.contains("<h1>Votes cannot be taken right now</h1>") && page.contains("Is there room on its disk?")
+        });
+        let took = (0..10).map(|_| hall.get("/status").expect(200).took).min().expect("ten");
+        assert!(took < std::time::Duration::from_millis(50), "{took:?}");
+        runtime.block_on(async { sqlx::Executor::execute(&mut holder, "rollback").await.unwrap() });
+        waiting.join().unwrap();
+    });
+    until("all is well again", || page().contains("<h1>All is well</h1>"));
+    // Somebody fell silent an hour ago, with votes.
+    let silent = Uuid::new_v4();
+    hall.place.execute(&format!(
+        "insert into lane_mark (instance, lane, through, ahead, last, clock, counted_to, ended, heard) values (x'{}', 0, 1, '', 3, 1, 1, false, 1)",
+        silent.simple()
+    ));
+    until("it says who has not reported", || page().contains(&format!("<code>{silent}</code>")) && page().contains("groundswell forget"));
+}
+
+#[test]
+fn what_goes_wrong_on_our_side_has_a_number_that_stands_in_the_log() {
+    let directory = TempDir::new().unwrap();
+    let log = directory.path().join("log");
+    let file = std::fs::File::create(&log).unwrap();
+    let process = Process::logging(command(directory.path(), &[]).env("RUST_LOG", "info"), file.into());
+    let answered = as_owner(&process, "GET", "/api/v1/events", Value::Null).expect(200);
+    let number = answered.header("x-request-id").expect("a number").to_owned();
+    assert!(number.len() == 8 && number.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()), "{number}");
+    let page = Line::at(process.address).ask("GET", "/", &[], None).expect(200);
+    assert_eq!(page.header("x-request-id"), None, "what caches keep is everybody's");
+    // A table is gone: nobody expected that.
+    crate::support::runtime().block_on(async {
+        use sqlx::Connection;
+        let url = format!("sqlite://{}/groundswell.db", directory.path().display());
+        let mut db = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        sqlx::query("alter table audit rename to gone").execute(&mut db).await.unwrap();
+    });
+    let failed = as_owner(&process, "POST", "/api/v1/events", json!({"title": "Friday"})).expect(500);
+    let number = failed.json()["request"].as_str().expect("a number to quote").to_owned();
+    assert_eq!(failed.header("x-request-id"), Some(number.as_str()));
+    until("it stands in the log with its cause", || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let ours = |line: &&Value| line["span"]["id"] == json!(number) || line["request"] == json!(number);
+        let ours: Vec<&Value> = lines.iter().filter(ours).collect();
+        ours.iter().any(|line| line["level"] == "ERROR" && line["cause"].as_str().is_some_and(|cause| cause.contains("audit")))
+            && ours.iter().any(|line| line["status"] == 500 && line["span"]["path"] == "/api/v1/events")
+    });
+    assert!(!failed.body.contains("audit"), "the cause is not for strangers: {}", failed.body);
+}
+
 /// Name, kind and labels of all that is exposed.
 fn exposed(text: &str) -> BTreeSet<(String, String, BTreeSet<String>)> {
     let mut kinds: Vec<(&str, &str)> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
