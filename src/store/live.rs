@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 use super::{IndexEntry, Pool, Store, read, reading, writing};
-use crate::domain::{Ballot, BallotId, Books, Choice, Count, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, VoterId, delta};
+use crate::domain::{Ballot, BallotId, Books, Choice, Count, EventId, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, VoterId, delta};
 use crate::error::{Error, Result};
 
 /// What has happened since the last look. Asked a few times a second by every web process.
@@ -74,6 +74,25 @@ pub struct Discrepancy {
     pub what: String,
     pub published: i64,
     pub recounted: i64,
+}
+
+/// Everything again from the ballots, in one snapshot.
+#[derive(Clone, Debug)]
+pub struct Recount {
+    pub ballots: u64,
+    /// Where the database publishes something else.
+    pub differences: Vec<Discrepancy>,
+    pub published: BTreeMap<(PollId, u32), RoundTally>,
+    /// Of the books, what follows from ballots: counted and voters.
+    pub recounted: BTreeMap<(PollId, u32), RoundTally>,
+    pub events: BTreeMap<EventId, RecountedEvent>,
+}
+
+#[derive(Clone, Debug)]
+pub struct RecountedEvent {
+    pub code: String,
+    /// Which a document drawn from these rows has.
+    pub version: u64,
 }
 
 type CountRow = (i64, i32, i32, i64, i64);
@@ -234,6 +253,12 @@ impl Store {
     /// Counts the ballots again and compares with every published number. Empty is what must come back, while votes are being counted too:
     /// everything is read in one snapshot.
     pub async fn recount(&self) -> Result<(u64, Vec<Discrepancy>)> {
+        let all = self.recount_all().await?;
+        Ok((all.ballots, all.differences))
+    }
+
+    /// The same with what was counted, for whoever compares more than the database publishes.
+    pub async fn recount_all(&self) -> Result<Recount> {
         let pool = self.office.clone();
         self.owned(async move {
             let begin = match &pool {
@@ -242,14 +267,17 @@ impl Store {
             };
             let safe = sqlx::AssertSqlSafe::<String>;
             type Group = (i64, i32, String, i64);
-            let (groups, counts, books): (Vec<Group>, Vec<CountRow>, Vec<BookRow>) = reading!(&pool, db => {
+            type EventRow = (i64, String, i64);
+            let (groups, counts, books, events, polls): (Vec<Group>, Vec<CountRow>, Vec<BookRow>, Vec<EventRow>, Vec<(i64, i64)>) = reading!(&pool, db => {
                 let mut tx = db.begin_with(begin).await?;
                 // Grouped by what was picked, so that a billion ballots come back as a few lines.
                 let groups = sqlx::query_as("select poll, round, picks, count(*) from ballot group by poll, round, picks").fetch_all(&mut *tx).await?;
                 let counts = sqlx::query_as(safe(format!("{COUNTS} group by poll, round, choice"))).fetch_all(&mut *tx).await?;
                 let books = sqlx::query_as(safe(format!("{BOOKS} group by poll, round"))).fetch_all(&mut *tx).await?;
+                let events = sqlx::query_as("select id, code, edition from event where deleted_at is null").fetch_all(&mut *tx).await?;
+                let polls = sqlx::query_as("select id, event from poll").fetch_all(&mut *tx).await?;
                 tx.commit().await?;
-                (groups, counts, books)
+                (groups, counts, books, events, polls)
             });
             let mut ballots = 0;
             let mut recounted: BTreeMap<(PollId, u32), RoundTally> = BTreeMap::new();
@@ -261,11 +289,15 @@ impl Store {
                 tally.books.voters += if picks.is_empty() { 0 } else { times };
                 ballots += times as u64;
             }
-            let published: BTreeMap<(PollId, u32), RoundTally> = by_poll(counts, books)
-                .into_iter()
-                .flat_map(|(poll, tally)| tally.rounds.into_iter().map(move |(round, tally)| ((poll, round), tally)))
-                .collect();
-            Ok((ballots, compare(&published, &recounted)))
+            let published = by_poll(counts, books);
+            let received = |event: i64| -> u64 {
+                polls.iter().filter(|(_, of)| *of == event).filter_map(|(poll, _)| Some(published.get(&PollId(*poll))?.received())).sum()
+            };
+            // As every web process draws it: see `live`.
+            let events = events.into_iter().map(|(id, code, edition)| (EventId(id), RecountedEvent { code, version: edition as u64 + received(id) })).collect();
+            let published: BTreeMap<(PollId, u32), RoundTally> =
+                published.into_iter().flat_map(|(poll, tally)| tally.rounds.into_iter().map(move |(round, tally)| ((poll, round), tally))).collect();
+            Ok(Recount { ballots, differences: compare(&published, &recounted), published, recounted, events })
         })
         .await
     }

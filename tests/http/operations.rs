@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use groundswell::rehearsal::served::Office;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -17,6 +18,7 @@ use crate::support::{Answer, Backend, Place, Server, TOKEN, until};
 on_both![
     probes_and_metrics_tell_how_it_is,
     every_metric_is_in_the_documentation_and_nothing_else,
+    a_recount_compares_what_a_running_server_shows,
     a_wrong_number_of_lanes_is_refused,
     an_owner_from_the_settings_can_sign_in,
 ];
@@ -113,6 +115,59 @@ fn the_status_page_says_what_is_wrong_and_what_to_do() {
         silent.simple()
     ));
     until("it says who has not reported", || page().contains(&format!("<code>{silent}</code>")) && page().contains("groundswell forget"));
+}
+
+/// What a server shows is compared too: while nobody votes, while everybody does, and when somebody has changed a number behind its back.
+fn a_recount_compares_what_a_running_server_shows(backend: Backend) {
+    let hall = Hall::open(backend);
+    let (event, quiet) = (hall.event(), hall.event());
+    let still = quiet.poll(&hall, json!({"kind": "multiple"}));
+    for n in 1..=3 {
+        quiet.voter(&hall).vote(&hall, &still, n, 1, &[1, 2]).expect(202);
+    }
+    drained(&hall, &still, 3);
+    let poll = event.poll(&hall, json!({}));
+    let recount = || {
+        crate::support::runtime().block_on(async {
+            let office = Office::at(&hall.url(""), TOKEN).await.unwrap();
+            let store = hall.place.store().await;
+            let outcome = groundswell::recount::recount(&store, Some(&office)).await.unwrap();
+            store.close().await;
+            outcome
+        })
+    };
+    let stop = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let voter = event.voter(&hall);
+            for revision in 1.. {
+                if stop.load(Ordering::Relaxed) > 0 {
+                    break;
+                }
+                voter.vote(&hall, &poll, u128::from(revision), revision, &[(revision % 3 + 1) as u16]).expect(202);
+            }
+        });
+        until("votes flow", || crate::hall::books(&hall, &poll)[0] > 20);
+        let outcome = recount();
+        stop.store(1, Ordering::Relaxed);
+        assert_eq!(outcome.differences, [], "nothing differs while people vote");
+        assert!(outcome.shown > 0, "the one at rest was compared: {outcome:?}");
+    });
+    until("everything is at rest", || {
+        let outcome = recount();
+        assert_eq!(outcome.differences, []);
+        outcome.moving.is_empty() && outcome.ballots == 4
+    });
+    // A document drawn from a number that no ballot bears out.
+    let number = still.parse::<groundswell::domain::PollId>().unwrap().0;
+    hall.place.execute(&format!("update tally set votes = votes + 5 where poll = {number} and choice = 2"));
+    hall.office("PATCH", &format!("/api/v1/polls/{still}"), json!({"question": "Which ones?"})).expect(200);
+    until("it is found on every screen", || {
+        let told: String = groundswell::recount::told(&recount()).join("\n");
+        ["votes for choice 2 is", "in the live document", "in the presenter's document", "in results is", "in results.csv"]
+            .iter()
+            .all(|place| told.contains(place))
+    });
 }
 
 #[test]
