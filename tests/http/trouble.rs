@@ -74,7 +74,7 @@ fn a_stop_does_not_wait_for_a_database_that_is_away() {
 }
 
 /// Takes SQLite's one write lock, as a full disk or a stuck backup would.
-pub fn hold(runtime: &tokio::runtime::Runtime, url: &str) -> SqliteConnection {
+fn hold(runtime: &tokio::runtime::Runtime, url: &str) -> SqliteConnection {
     runtime.block_on(async {
         let mut connection = SqliteConnection::connect(url).await.unwrap();
         connection.execute("begin immediate").await.unwrap();
