@@ -215,6 +215,7 @@ impl Application {
         tasks.spawn(beat_until(intake.clone(), signs, stop.clone()));
         let guarded = shared.clone();
         tasks.spawn(every(http::SWEEP_EVERY, stop.clone(), move || guarded.guard.sweep()));
+        tasks.spawn(http::watch_health(shared.clone(), stop.clone()));
         tasks.spawn(end_old_sessions_until(shared.clone(), stop));
         self.intake = Some(intake);
         self.shared = Some(shared);
@@ -360,7 +361,6 @@ async fn beat_until(intake: Intake, signs: Option<Store>, stop: CancellationToke
                 sign(store, unheard, &mut out).await;
             }
         }
-        metrics::gauge!("groundswell_ballots_waiting").set(intake.waiting() as f64);
     }
 }
 

@@ -36,8 +36,12 @@ pub enum Command {
     Tally,
     /// Brings the database to the newest version and stops
     Migrate,
-    /// Recomputes every published number from the ballots, compares, and stops
-    Recount,
+    /// Recomputes every published number from the ballots, compares, and stops; people may vote meanwhile
+    Recount {
+        /// A running server whose documents, results and tables are compared too, such as http://127.0.0.1:8080; needs GROUNDSWELL_API_TOKEN
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
     /// Votes as an audience would, up to millions within a second, and checks that every answer was kept
     Rehearse(Box<Rehearse>),
     /// Says that a web process will not come back, nor its disk: results wait no longer for votes it may hold

@@ -9,6 +9,7 @@ pub mod http;
 pub mod intake;
 pub mod live;
 pub mod queue;
+pub mod recount;
 pub mod rehearsal;
 pub mod store;
 pub mod tally;

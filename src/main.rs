@@ -13,6 +13,7 @@ use anyhow::Context;
 use groundswell::app::{Application, in_its_own_words};
 use groundswell::config::{Command, Config};
 use groundswell::domain::InstanceId;
+use groundswell::rehearsal::served::Office;
 use groundswell::rehearsal::{self, Moment, terminal};
 use groundswell::store::Store;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +46,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
             Store::open(&config.database_url, 1).await.map_err(in_its_own_words)?.close().await;
             println!("The database is at the newest version.");
         }
-        Command::Recount => return recount(&config).await,
+        Command::Recount { ref url } => return recount(&config, url.clone()).await,
         Command::Rehearse(_) => return rehearse(config).await,
         Command::Forget { instance } => return forget(&config, InstanceId(instance)).await,
         Command::Serve | Command::Web | Command::Tally => serve(config).await?,
@@ -84,19 +85,23 @@ fn announce(config: &Config, application: &Application) {
     let _ = out.flush();
 }
 
-async fn recount(config: &Config) -> anyhow::Result<ExitCode> {
+async fn recount(config: &Config, url: Option<String>) -> anyhow::Result<ExitCode> {
     if let Some(path) = Store::sqlite_path(&config.database_url) {
         // Opening would make an empty one, and find nothing wrong with it.
         anyhow::ensure!(path.exists(), "there is no database at {}; is DATA_DIR right?", path.display());
     }
     let store = Store::open(&config.database_url, 1).await.map_err(in_its_own_words)?;
-    let (ballots, discrepancies) = store.recount().await?;
+    let server = match url {
+        Some(url) => {
+            let token = config.api_token.as_deref().context("--url needs GROUNDSWELL_API_TOKEN: results and ballots are shown to owners only")?;
+            Some(Office::at(&url, token).await?)
+        }
+        None => None,
+    };
+    let outcome = groundswell::recount::recount(&store, server.as_ref()).await?;
     store.close().await;
-    for d in &discrepancies {
-        println!("poll {} round {}: {} is published as {}, the ballots say {}", d.poll, d.round, d.what, d.published, d.recounted);
-    }
-    println!("{ballots} counting ballots (one per voter and round) recounted, {} differences", discrepancies.len());
-    Ok(if discrepancies.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    groundswell::recount::told(&outcome).iter().for_each(|line| println!("{line}"));
+    Ok(if outcome.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Ends with a failure when a promise was broken. A stop ends the voting; what was sent is checked all the same.
@@ -166,7 +171,7 @@ fn listen_for_stop() -> impl Future<Output = ()> {
 fn start_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,lapin=error,sqlx=warn,actix_server=warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() { log.init() } else { log.json().init() }
+    if std::io::stderr().is_terminal() { log.init() } else { log.json().flatten_event(true).with_span_list(false).init() }
 }
 
 /// Each viewer and each phone is a file; the usual soft limit of 1,024 is reached in a lecture hall. What the hard one is good for, the

@@ -13,7 +13,7 @@ use super::site::Site;
 use crate::domain::{ChoiceId, Poll, PollId, VoterId};
 use crate::error::{Error, Result};
 use crate::live::counted_of;
-use crate::store::{Standing, Store};
+use crate::store::{BallotRow, Standing, Store};
 use crate::wire::document::{BooksPart, ChoicePart, Counted, ResultsPart};
 use crate::wire::office::{BooksAnswer, ResultsAnswer};
 
@@ -92,11 +92,16 @@ impl Pages {
     /// One page as text, and what comes behind it.
     async fn next(self) -> Result<(Bytes, Option<Pages>)> {
         let rows = self.store.ballots(self.poll, self.round, self.after, PAGE_ROWS).await?;
+        // A megabyte is milliseconds of writing, in which this thread would answer no vote.
+        tokio::task::spawn_blocking(move || self.write(&rows)).await.map_err(Error::internal)
+    }
+
+    fn write(self, rows: &[BallotRow]) -> (Bytes, Option<Pages>) {
         let mut text = String::with_capacity(rows.len() * 128 + 64);
         if self.after.is_none() {
             text.push_str("voter,ballot,revision,picks,accepted_at\r\n");
         }
-        for row in &rows {
+        for row in rows {
             // Ids and numbers: nothing here needs a quote, and nothing is a formula.
             write!(text, "{},{},{},", row.voter, row.ballot, row.revision).expect("writing to a String cannot fail");
             for (place, pick) in row.picks.iter().enumerate() {
@@ -110,7 +115,7 @@ impl Pages {
         }
         let more = rows.len() == PAGE_ROWS as usize;
         let rest = rows.last().filter(|_| more).map(|last| Pages { after: Some(last.voter), ..self });
-        Ok((text.into(), rest))
+        (text.into(), rest)
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Wanted {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budget {
     /// Open files the operating system grants.
-    files: usize,
+    pub files: usize,
     /// Open connections, viewers among them.
     pub connections_max: usize,
     pub viewers_max: usize,
@@ -91,6 +91,7 @@ const HOW_TO_RAISE: &str =
     "To raise that: `ulimit -n 65536` before the start, LimitNOFILE=65536 in a systemd unit, or --ulimit nofile=65536:65536 for a container.";
 
 const REFUSED: &str = "groundswell_viewers_refused_total";
+const CONNECTIONS_REFUSED: &str = "groundswell_connections_refused_total";
 const FULL: &str = "full";
 const ADDRESS: &str = "address";
 
@@ -138,6 +139,8 @@ impl Limits {
         for why in [FULL, ADDRESS] {
             metrics::counter!(REFUSED, "why" => why).increment(0);
         }
+        metrics::counter!(CONNECTIONS_REFUSED).increment(0);
+        metrics::counter!("groundswell_wrong_codes_total").increment(0);
         Arc::new(Limits { budget, connections: AtomicUsize::new(0), viewers: Mutex::default(), sessions: Mutex::default() })
     }
 
@@ -146,10 +149,14 @@ impl Limits {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
         let place = Connection(self.clone());
         if before >= self.budget.connections_max {
-            metrics::counter!("groundswell_connections_refused_total").increment(1);
+            metrics::counter!(CONNECTIONS_REFUSED).increment(1);
             return None;
         }
         Some(place)
+    }
+
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     pub fn connections(&self) -> usize {

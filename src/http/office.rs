@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq;
 
 use super::audience::NO_STORE;
 use super::body::{Json, Nothing};
+use super::guard::DeviceId;
 use super::sessions::{self, Owner, check_same_site};
 use super::site::{Site, chance};
 use super::stream;
@@ -55,7 +56,7 @@ async fn setup_needed(site: Data<Site>) -> Result<HttpResponse> {
 #[post("/api/v1/setup")]
 async fn set_up(request: HttpRequest, site: Data<Site>, body: Json<SetupBody>) -> Result<HttpResponse> {
     check_same_site(&request, false)?;
-    site.guard.sign_in(site.settings.trusted_proxies.client_of(&request), None)?;
+    site.guard.set_up(site.settings.trusted_proxies.client_of(&request))?;
     if site.store.has_account().await? {
         return Err(Error::conflict("already_set_up", "There is an account already. Sign in instead."));
     }
@@ -66,8 +67,8 @@ async fn set_up(request: HttpRequest, site: Data<Site>, body: Json<SetupBody>) -
     sessions::check_password(&body.0.password)?;
     let hash = sessions::hash_password(&site, body.0.password).await?;
     let now = now_ms();
-    let account = site.store.create_owner(AccountId::compose(now, chance()), email, hash, now).await?;
-    signed_in(&site, account).await
+    let account = site.store.create_owner(AccountId::compose(now, chance()), email.clone(), hash, now).await?;
+    signed_in(&site, account, &email, None).await
 }
 
 #[post("/api/v1/session")]
@@ -75,17 +76,19 @@ async fn sign_in(request: HttpRequest, site: Data<Site>, body: Json<SignInBody>)
     check_same_site(&request, false)?;
     let failed = || Error::Unauthorized(reason("login_failed", "E-mail and password do not fit together."));
     let email = Email::parse(&body.0.email).map_err(|_| failed())?;
-    site.guard.sign_in(site.settings.trusted_proxies.client_of(&request), Some(&email))?;
-    let (account, hash) = site.store.account_by_email(email).await?.unzip();
+    let device = sessions::device_of(&request, &site, &email);
+    site.guard.sign_in(site.settings.trusted_proxies.client_of(&request), &email, device)?;
+    let (account, hash) = site.store.account_by_email(email.clone()).await?.unzip();
     let fits = sessions::verify_password(&site, body.0.password, hash).await?;
     let account = account.filter(|_| fits).ok_or_else(failed)?;
     // A session that the browser brought along is not taken over: the new one has a token of its own.
-    signed_in(&site, account).await
+    signed_in(&site, account, &email, device).await
 }
 
-async fn signed_in(site: &Site, account: Account) -> Result<HttpResponse> {
+async fn signed_in(site: &Site, account: Account, email: &Email, device: Option<DeviceId>) -> Result<HttpResponse> {
     let cookie = sessions::open(site, &account).await?;
-    Ok(private(HttpResponse::Created()).cookie(cookie).json(SessionAnswer::of(&account)))
+    let known = sessions::device_cookie(site, email, device);
+    Ok(private(HttpResponse::Created()).cookie(cookie).cookie(known).json(SessionAnswer::of(&account)))
 }
 
 #[get("/api/v1/session")]

@@ -7,9 +7,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::audience::NO_STORE;
 use super::office::private;
+use super::pages::asset;
 use super::site::Site;
 use crate::clock::now_ms;
+use crate::domain::Millis;
 use crate::error::{Error, Result};
+use crate::intake::Condition;
 
 /// The event loop answers.
 #[route("/livez", method = "GET", method = "HEAD")]
@@ -28,28 +31,69 @@ pub async fn readyz(site: Data<Site>) -> HttpResponse {
 #[derive(Template)]
 #[template(path = "status.html")]
 struct StatusPage {
-    ready: bool,
+    leaving: bool,
+    votes: Condition,
+    /// How long the oldest vote in the spill has lain there.
+    spill_age_s: Option<i64>,
     live_age_s: i64,
     counted_age_s: i64,
+    /// `None` until the database has answered once.
     in_flight: Option<u64>,
-    unreported: usize,
+    /// Who has not reported, and for how long.
+    unreported: Vec<(String, i64)>,
+    shedding: usize,
+    connections: usize,
+    connections_max: usize,
+    viewers: usize,
     version: &'static str,
+    style: &'static str,
+    icon: &'static str,
 }
 
 /// A document older than this means that the database does not answer.
 const STALE_AFTER_S: i64 = 5;
+/// Further behind than this, and nobody counts, or not fast enough.
+const BEHIND_AFTER_S: i64 = 15;
 
+impl StatusPage {
+    fn is_stale(&self) -> bool {
+        self.live_age_s >= STALE_AFTER_S
+    }
+
+    /// What is known of counting is no newer than what the database last said.
+    fn is_behind(&self) -> bool {
+        self.counted_age_s - self.live_age_s >= BEHIND_AFTER_S
+    }
+
+    fn spills(&self) -> bool {
+        self.votes.broker.is_some_and(|broker| broker.open_lanes > 0 || broker.spilled_ballots > 0)
+    }
+
+    fn is_well(&self) -> bool {
+        self.votes.ready && !self.leaving && !self.is_stale() && !self.is_behind() && !self.spills() && self.unreported.is_empty() && self.shedding == 0
+    }
+}
+
+/// Asks nobody: everybody may look, as often as they like, and mostly will when something is wrong.
 #[route("/status", method = "GET", method = "HEAD")]
 pub async fn status(site: Data<Site>) -> Result<HttpResponse> {
-    // Without the database the page still says what it can.
-    let standing = site.store.standing().await.ok();
+    let (now, votes, standing) = (now_ms(), site.desk.condition(), site.health.standing());
+    let seconds = |since: Millis| (now - since).max(0) / 1_000;
     let page = StatusPage {
-        ready: site.desk.is_ready(),
+        leaving: site.leaving.is_cancelled(),
+        votes,
+        spill_age_s: votes.broker.and_then(|broker| broker.oldest).map(seconds),
         live_age_s: site.live.age_ms() / 1_000,
-        counted_age_s: (now_ms() - site.live.counted_through()) / 1_000,
+        counted_age_s: seconds(site.live.counted_through()),
         in_flight: standing.as_ref().map(|s| s.in_flight()),
-        unreported: standing.as_ref().map_or(0, |s| s.unreported.len()),
+        unreported: standing.iter().flat_map(|s| &s.unreported).map(|(instance, sign)| (instance.0.to_string(), seconds(*sign))).collect(),
+        shedding: site.pressure.level(),
+        connections: site.limits.connections(),
+        connections_max: site.limits.budget().connections_max,
+        viewers: site.limits.viewers(),
         version: env!("CARGO_PKG_VERSION"),
+        style: asset("shared/paper."),
+        icon: asset("shared/favicon."),
     };
     let html = page.render().map_err(Error::internal)?;
     Ok(private(HttpResponse::Ok()).content_type("text/html; charset=utf-8").body(html))
@@ -60,7 +104,7 @@ pub fn metrics_routes(config: &mut ServiceConfig, handle: PrometheusHandle) {
     config.service(livez).route(
         "/metrics",
         web::get().to(move || {
-            let text = handle.render();
+            let text = handle.render() + &super::traffic::render();
             async move { HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text) }
         }),
     );

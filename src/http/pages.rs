@@ -200,7 +200,8 @@ async fn shown(site: &Site, request: &HttpRequest, code: &str) -> Result<Shown> 
     Ok(Shown::read(&frame.json))
 }
 
-fn asset(beginning: &str) -> &'static str {
+/// The address of an embedded file whose name begins so.
+pub fn asset(beginning: &str) -> &'static str {
     let is_it = |url: &str| url.strip_prefix("/assets/").is_some_and(|name| name.starts_with(beginning));
     assets().iter().find(|a| is_it(a.url)).map_or("", |a| a.url)
 }

@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use crate::domain::{EventId, Millis, VoterId};
+use crate::domain::{Email, EventId, Millis, VoterId};
 use crate::error::{Error, Result, reason};
 
 /// version, event, voter, level, issued (seconds), then the first 16 bytes of HMAC-SHA-256 over all before it.
@@ -73,6 +73,24 @@ impl PassKey {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
+    /// Under which a browser is known to an account. No pass begins as this does.
+    pub fn sign_device(&self, account: &Email, id: &[u8; 16]) -> [u8; MAC_BYTES] {
+        let tag = self.device_mac(account, id).finalize().into_bytes();
+        tag[..MAC_BYTES].try_into().expect("SHA-256 has 32 bytes")
+    }
+
+    pub fn signs_device(&self, account: &Email, id: &[u8; 16], tag: &[u8]) -> bool {
+        tag.len() == MAC_BYTES && self.device_mac(account, id).verify_truncated_left(tag).is_ok()
+    }
+
+    fn device_mac(&self, account: &Email, id: &[u8; 16]) -> Hmac<Sha256> {
+        let mut mac = self.mac.clone();
+        mac.update(b"device");
+        mac.update(id);
+        mac.update(account.as_str().as_bytes());
+        mac
+    }
+
     /// A pass of anyone with the link.
     pub fn mint_open(&self, event: EventId, voter: Uuid, now: Millis) -> String {
         self.mint(Pass { event, voter: VoterId(voter), level: Level::Open }, now)
@@ -135,6 +153,15 @@ mod tests {
             assert!(key.verify(bad, NOW).is_err());
         }
         assert!(PassKey::new(b"other").verify(&text, NOW).is_err());
+    }
+
+    #[test]
+    fn a_browser_is_known_to_the_account_that_signed_in_with_it_and_to_no_other() {
+        let (key, [ada, eve]) = (PassKey::new(b"k"), ["ada@example.org", "eve@example.org"].map(|email| Email::parse(email).unwrap()));
+        let tag = key.sign_device(&ada, &[7; 16]);
+        assert!(key.signs_device(&ada, &[7; 16], &tag));
+        assert!(!key.signs_device(&eve, &[7; 16], &tag) && !key.signs_device(&ada, &[8; 16], &tag) && !PassKey::new(b"l").signs_device(&ada, &[7; 16], &tag));
+        assert!(!key.signs_device(&ada, &[7; 16], &tag[..15]) && !key.signs_device(&ada, &[7; 16], b""));
     }
 
     #[test]

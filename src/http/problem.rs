@@ -1,10 +1,11 @@
 //! Errors as `application/problem+json` with a stable code. The input is never echoed; causes of ours are logged once, here.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Serialize;
 
+use super::noted::RequestId;
 use crate::error::{Error, Reason, reason};
 
 #[derive(Serialize)]
@@ -14,6 +15,9 @@ struct Problem {
     status: u16,
     code: &'static str,
     detail: &'static str,
+    /// Under which it stands in the log, where something went wrong on our side.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<RequestId>,
 }
 
 /// Everybody told to come back later comes back at a time of their own.
@@ -49,8 +53,10 @@ impl ResponseError for Error {
             Error::Busy(_) => reason("busy", "Too much at once. Nothing was changed; it will work in a moment."),
             Error::Unknown(_) | Error::Disk(_) => reason("unknown", "It is not known yet whether this arrived. Send the same again."),
             Error::Internal(cause) => {
-                tracing::error!(?cause, "a request failed");
-                reason("internal", "Something went wrong on our side. It has been noted; please try again.")
+                // Whoever quotes the number finds the cause.
+                let request = RequestId::current().unwrap_or_else(RequestId::new);
+                tracing::error!(%request, ?cause, "a request failed");
+                return answer_to(Some(request), self.status_code(), "internal", "Something went wrong on our side. It has been noted; please try again.");
             }
         };
         answer(self.status_code(), code, why)
@@ -58,7 +64,11 @@ impl ResponseError for Error {
 }
 
 fn answer(status: StatusCode, code: &'static str, detail: &'static str) -> HttpResponse {
-    let problem = Problem { r#type: "about:blank", title: status.canonical_reason().unwrap_or("Error"), status: status.as_u16(), code, detail };
+    answer_to(RequestId::current().filter(|_| status.is_server_error()), status, code, detail)
+}
+
+fn answer_to(request: Option<RequestId>, status: StatusCode, code: &'static str, detail: &'static str) -> HttpResponse {
+    let problem = Problem { r#type: "about:blank", title: status.canonical_reason().unwrap_or("Error"), status: status.as_u16(), code, detail, request };
     let mut response = HttpResponse::build(status);
     response.insert_header((CONTENT_TYPE, "application/problem+json")).insert_header((CACHE_CONTROL, "no-store"));
     if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT) {
@@ -79,6 +89,7 @@ pub fn no_room() -> Vec<u8> {
         status: status.as_u16(),
         code: "busy",
         detail: "Too many connections at once. Nothing was changed; it will work in a moment.",
+        request: None,
     };
     let body = serde_json::to_string(&problem).expect("strings can be written");
     let security: String = super::SECURITY_HEADERS.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().expect("ours are ASCII"))).collect();
@@ -91,12 +102,55 @@ pub fn no_room() -> Vec<u8> {
 
 /// Whatever no route knows. Never the app's HTML: a path that looks like an asset must not be cached as a page.
 pub async fn unknown_address(request: HttpRequest) -> HttpResponse {
-    let known_elsewhere = request.resource_map().has_resource(request.path());
-    if known_elsewhere {
-        return answer(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This address does not take this method.");
+    let Some(pattern) = request.resource_map().match_pattern(request.path()) else { return nothing_here() };
+    let mut refusal = answer(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This address does not take this method.");
+    if let Some((_, methods)) = METHODS.iter().find(|(of, _)| *of == pattern) {
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     }
-    nothing_here()
+    refusal
 }
+
+/// What an address takes, for those who asked it otherwise. actix keeps that to itself; a test compares this with all routes.
+const METHODS: [(&str, &str); 37] = [
+    ("/", READ),
+    ("/admin", READ),
+    ("/admin/{rest:.*}", READ),
+    ("/present/{event}", READ),
+    ("/{code:[0-9A-Za-z][0-9A-Za-z -]{2,39}}", READ),
+    ("/assets/{path:.*}", READ),
+    ("/results/{code}", READ),
+    ("/results/{code}/{poll}.svg", READ),
+    ("/poster/{code}", READ),
+    ("/overlay/{code}", READ),
+    ("/embed/{code}", READ),
+    ("/oembed", READ),
+    ("/livez", READ),
+    ("/readyz", READ),
+    ("/status", READ),
+    ("/api/v1/live/{code}", READ),
+    ("/api/v1/live/{code}/stream", "GET"),
+    ("/api/v1/live/{code}/qr.svg", READ),
+    ("/api/v1/live/{code}/passes", "POST"),
+    ("/api/v1/polls/{poll}/ballots", "POST"),
+    ("/api/v1/polls/{poll}/ballots/mine", "GET"),
+    ("/api/v1/setup", "GET, POST"),
+    ("/api/v1/session", "GET, POST, DELETE"),
+    ("/api/v1/events", "GET, POST"),
+    ("/api/v1/events/{event}", "GET, PATCH, DELETE"),
+    ("/api/v1/events/{event}/polls", "POST"),
+    ("/api/v1/events/{event}/current", "PUT"),
+    ("/api/v1/events/{event}/live", "GET"),
+    ("/api/v1/events/{event}/stream", "GET"),
+    ("/api/v1/polls/{poll}", "GET, PATCH, DELETE"),
+    ("/api/v1/polls/{poll}/state", "PUT"),
+    ("/api/v1/polls/{poll}/visibility", "PUT"),
+    ("/api/v1/polls/{poll}/rounds", "POST"),
+    ("/api/v1/polls/{poll}/results", "GET"),
+    ("/api/v1/polls/{poll}/results.csv", "GET"),
+    ("/api/v1/polls/{poll}/ballots.csv", "GET"),
+    ("/api/v1/polls/{poll}/books", "GET"),
+];
+const READ: &str = "GET, HEAD";
 
 pub fn nothing_here() -> HttpResponse {
     answer(StatusCode::NOT_FOUND, "not_found", "There is nothing under this address.")

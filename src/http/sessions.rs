@@ -16,14 +16,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::guard::DeviceId;
 use super::plain::token_of;
 use super::site::{Site, SiteSettings, chance, secret_bytes};
 use crate::clock::now_ms;
-use crate::domain::Millis;
+use crate::domain::{Email, Millis};
 use crate::error::{Error, Result, reason};
 use crate::store::{Account, Role, Stamp};
 
 const SESSION_MS: Millis = 30 * 24 * 3_600 * 1_000;
+/// A year: people who run one show a season are known again.
+const DEVICE_SECONDS: i64 = 365 * 24 * 3_600;
 pub const PASSWORD_CHARS_MIN: usize = 12;
 /// argon2 hashes any length; nobody types this much.
 const PASSWORD_BYTES_MAX: usize = 1_024;
@@ -130,8 +133,31 @@ pub async fn close(site: &Site, request: &HttpRequest) -> Result<Cookie<'static>
     Ok(cookie(&site.settings, String::new(), 0))
 }
 
+fn device_cookie_name(settings: &SiteSettings) -> &'static str {
+    if settings.is_https() { "__Host-groundswell-device" } else { "groundswell-device" }
+}
+
+/// The browser this comes from, if this account has signed in with it before.
+pub fn device_of(request: &HttpRequest, site: &Site, account: &Email) -> Option<DeviceId> {
+    let cookie = request.cookie(device_cookie_name(&site.settings))?;
+    let bytes = URL_SAFE_NO_PAD.decode(cookie.value()).ok()?;
+    let (id, tag) = bytes.split_first_chunk::<16>()?;
+    site.passes.signs_device(account, id, tag).then_some(*id)
+}
+
+/// Tells this browser that the account knows it. It proves nothing else: who has it still needs the password.
+pub fn device_cookie(site: &Site, account: &Email, device: Option<DeviceId>) -> Cookie<'static> {
+    let id = device.unwrap_or_else(secret_bytes::<16>);
+    let text = URL_SAFE_NO_PAD.encode([id, site.passes.sign_device(account, &id)].concat());
+    made_cookie(device_cookie_name(&site.settings), &site.settings, text, DEVICE_SECONDS)
+}
+
 fn cookie(settings: &SiteSettings, token: String, seconds: i64) -> Cookie<'static> {
-    Cookie::build(cookie_name(settings), token)
+    made_cookie(cookie_name(settings), settings, token, seconds)
+}
+
+fn made_cookie(name: &'static str, settings: &SiteSettings, value: String, seconds: i64) -> Cookie<'static> {
+    Cookie::build(name, value)
         .path("/")
         .http_only(true)
         .secure(settings.is_https())
@@ -152,7 +178,7 @@ pub fn check_password(password: &str) -> Result<()> {
 
 /// argon2id with 19 MiB and two passes, the crate's default and OWASP's floor. Takes a core for a while: few at once.
 pub async fn hash_password(site: &Site, password: String) -> Result<String> {
-    let _permit = site.guard.password_checks.acquire().await.map_err(Error::internal)?;
+    let _permit = site.guard.password_check().await?;
     tokio::task::spawn_blocking(move || hash_password_now(&password)).await.map_err(Error::internal)?
 }
 
@@ -168,7 +194,7 @@ pub async fn verify_password(site: &Site, password: String, hash: Option<String>
     if password.len() > PASSWORD_BYTES_MAX {
         return Ok(false);
     }
-    let _permit = site.guard.password_checks.acquire().await.map_err(Error::internal)?;
+    let _permit = site.guard.password_check().await?;
     let known = hash.is_some();
     let verify = move || {
         let hash = hash.unwrap_or_else(|| NOBODY.to_owned());

@@ -1,13 +1,16 @@
 //! What handlers need, one per web worker: the shared rooms, and what is this thread's own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use uuid::Uuid;
 
 use super::address::TrustedProxies;
 use super::guard::Guard;
+use super::health::Health;
 use super::limits::Limits;
 use super::pass::PassKey;
+use super::pressure::Pressure;
 use super::recent::Recent;
 use super::stands::Stands;
 use crate::intake::Desk;
@@ -40,6 +43,9 @@ pub struct Shared {
     pub recent: Recent,
     pub guard: Guard,
     pub limits: Arc<Limits>,
+    pub health: Health,
+    /// Web threads that have a site.
+    threads: AtomicUsize,
     /// The process is about to end: it goes on serving, and says that it is not ready.
     pub leaving: tokio_util::sync::CancellationToken,
     pub stop: tokio_util::sync::CancellationToken,
@@ -55,7 +61,19 @@ impl Shared {
         leaving: tokio_util::sync::CancellationToken,
         stop: tokio_util::sync::CancellationToken,
     ) -> Arc<Shared> {
-        Arc::new(Shared { settings, store, live, passes, recent: Recent::default(), guard: Guard::default(), limits, leaving, stop })
+        Arc::new(Shared {
+            settings,
+            store,
+            live,
+            passes,
+            recent: Recent::default(),
+            guard: Guard::default(),
+            limits,
+            health: Health::default(),
+            threads: AtomicUsize::new(0),
+            leaving,
+            stop,
+        })
     }
 }
 
@@ -65,12 +83,15 @@ pub struct Site {
     pub desk: Desk,
     pub glance: Glance,
     pub stands: Stands,
+    pub pressure: Pressure,
 }
 
 impl Site {
     pub fn new(shared: Arc<Shared>, desk: Desk) -> Site {
         let (glance, stands) = (Glance::new(shared.live.clone()), Stands::new(shared.stop.clone()));
-        Site { shared, desk, glance, stands }
+        let thread = shared.threads.fetch_add(1, Ordering::Relaxed);
+        let pressure = Pressure::watch(desk.clone(), thread, shared.stop.clone());
+        Site { shared, desk, glance, stands, pressure }
     }
 }
 

@@ -71,7 +71,8 @@ fn answer(request: &HttpRequest, site: &Site, topic: Topic, frames: watch::Recei
     answer.map_into_boxed_body()
 }
 
-fn refused(why: &Error) -> HttpResponse {
+/// Whoever is not let in.
+pub fn refused(why: &Error) -> HttpResponse {
     let mut answer = why.error_response();
     answer.headers_mut().insert(RETRY_AFTER, fastrand::u32(REFUSED_RETRY_AFTER_S).into());
     answer

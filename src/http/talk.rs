@@ -12,6 +12,8 @@ use std::task::{Context, Poll, Waker, ready};
 
 use actix_http::error::DispatchError;
 use actix_service::Service;
+use actix_web::ResponseError;
+use actix_web::http::StatusCode;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -21,6 +23,7 @@ use super::limits::Connection;
 use super::line::{Line, Patience, Seat, Turn};
 use super::plain::{Look, look};
 use super::site::Site;
+use super::traffic::{Route, answered};
 use super::{reply, voting};
 use crate::error::{Error, Result};
 use crate::intake::{Listener, Receipt};
@@ -49,8 +52,9 @@ pub struct Talk<S: Service<(Line, Option<SocketAddr>)>> {
 struct Voter {
     seat: Rc<Seat>,
     house: Rc<House>,
-    /// The one that waits.
+    /// The one that waits, and since when.
     ballot: Cell<Uuid>,
+    began: Cell<std::time::Instant>,
     /// Of its answer, what the kernel did not take yet.
     unsent: RefCell<Vec<u8>>,
     /// Something came while the vote was waiting.
@@ -77,6 +81,7 @@ impl<S: Service<(Line, Option<SocketAddr>)>> Talk<S> {
             seat: Seat::new(stream, place),
             house,
             ballot: Cell::default(),
+            began: Cell::new(std::time::Instant::now()),
             unsent: RefCell::default(),
             missed: Cell::new(false),
             over: Cell::new(false),
@@ -193,6 +198,7 @@ impl Voter {
             Look::Vote(vote) => match voting::at_once(&self.house.site, &vote) {
                 Some((lane, ballot)) => {
                     self.ballot.set(ballot.ballot.0);
+                    self.began.set(std::time::Instant::now());
                     if self.house.site.desk.accept_for(lane, ballot, self.clone()).is_err() {
                         return seat.hand_over(bytes, Some(vote.bytes));
                     }
@@ -231,6 +237,8 @@ impl Listener for Voter {
     fn told(self: Rc<Self>, outcome: Result<Receipt, Error>) {
         let last = self.house.leaving.get() || self.house.site.limits.places_are_few();
         self.over.set(last);
+        let status = outcome.as_ref().map_or_else(ResponseError::status_code, |_| StatusCode::ACCEPTED);
+        answered(Route::Ballots, status, self.began.get());
         PAPER.with_borrow_mut(|answer| {
             answer.clear();
             reply::to_vote(answer, self.ballot.get(), outcome, last);

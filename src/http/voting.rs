@@ -2,22 +2,25 @@
 //! other answers share. At a million votes a second, what is convenient elsewhere would be most of the work here.
 
 use std::cmp::Ordering;
+use std::time::Instant;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, post, web};
 
-use super::SECURITY_HEADERS;
 use super::audience::{document_at_hand, find_poll, pass_of};
 use super::body::{parse, read_ballot};
+use super::noted::{is_noted, under_a_number};
 use super::plain::{Vote, poll_of};
 use super::recent::Seen;
 use super::reply::write_receipt;
 use super::site::Site;
+use super::traffic::{Route, answered};
+use super::{SECURITY_HEADERS, stream};
 use crate::clock::now_ms;
 use crate::domain::{Ballot, CLOSE_GRACE_MS, Event, EventState, Millis, Poll};
 use crate::error::{Error, Result};
@@ -28,17 +31,34 @@ static NO_STORE: HeaderValue = HeaderValue::from_static(super::audience::NO_STOR
 
 /// Answers votes itself, and snapshots that are at hand; lets everything else pass.
 pub async fn votes_first<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
-    if request.method() != Method::POST || poll_of(request.path()).is_none() {
-        if let Some(answer) = document_at_hand(&request) {
-            return Ok(ServiceResponse::new(request.into_parts().0, secured(answer)).map_into_right_body());
-        }
-        return Ok(next.call(request).await?.map_into_left_body());
+    let (began, route) = (Instant::now(), Route::of(request.method(), request.path()));
+    if route != Route::Ballots || poll_of(request.path()).is_none() {
+        let answer = others(request, next, route).await;
+        let status = answer.as_ref().map_or_else(|error| error.as_response_error().status_code(), ServiceResponse::status);
+        answered(route, status, began);
+        return answer;
     }
     let (request, payload) = request.into_parts();
     // Boxed, or every open connection would hold the room that a vote takes while it is under way. What a vote seldom needs is boxed
     // further in: a large future is copied here each time.
     let answer = Box::pin(answer(&request, payload)).await;
+    answered(route, answer.status(), began);
     Ok(ServiceResponse::new(request, answer).map_into_right_body())
+}
+
+/// What is not a vote: if there is time for it.
+async fn others<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>, route: Route) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    let site: &Site = request.app_data::<Data<Site>>().expect("every worker has one");
+    let at_hand = match site.pressure.check(route) {
+        Ok(()) => document_at_hand(&request),
+        Err(shed) if route == Route::Stream => Some(stream::refused(&shed)),
+        Err(shed) => Some(shed.error_response()),
+    };
+    if let Some(answer) = at_hand {
+        return Ok(ServiceResponse::new(request.into_parts().0, secured(answer)).map_into_right_body());
+    }
+    let answer = if is_noted(route) { under_a_number(request, route, async |request| next.call(request).await).await } else { next.call(request).await };
+    Ok(answer?.map_into_left_body())
 }
 
 /// What spells the address in another way (`%30` for `0`) finds it through the router.

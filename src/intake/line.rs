@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::figures::Refused;
 use super::{BATCH_BALLOTS_MAX, Intake};
 use crate::domain::{Ballot, CLOSE_GRACE_MS, Millis};
 use crate::error::Error;
@@ -17,6 +18,11 @@ const LEARN_MS: Millis = 500;
 /// Ballots that stood in line for longer are refused instead of sent. Their poll was open when they joined; the batch is stamped when it
 /// leaves, and must not turn out later than the grace after a close allows.
 const IN_LINE_MAX: Duration = Duration::from_millis((CLOSE_GRACE_MS - LEARN_MS) as u64);
+/// Behind a ballot that has waited for this long, nobody joins: newcomers are refused at the door, at once, instead of standing in a line that
+/// would refuse them later. Longer than a broker may take to confirm (1 s; then the disk takes what is in line, and the line moves).
+const FULL_AFTER: Duration = Duration::from_millis(1_250);
+/// Open again when the oldest has waited for less than this.
+const OPEN_BELOW: Duration = Duration::from_millis(250);
 
 /// When the batch was closed, and whether it is in the tally already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +67,8 @@ struct Standing {
     parts: VecDeque<Part>,
     /// A task carries batches to the queue, one after the other.
     carried: bool,
+    /// Since when the oldest ballot of the batch on its way has waited.
+    on_its_way_since: Option<Instant>,
 }
 
 /// What one thread handed over in one turn.
@@ -68,6 +76,17 @@ struct Part {
     ballots: Vec<Ballot>,
     joined: Instant,
     outcome: oneshot::Sender<Outcome>,
+}
+
+impl Part {
+    fn refuse(self) {
+        let _ = self.outcome.send(Outcome::Busy("the votes before this one take too long"));
+    }
+}
+
+/// May somebody join? `was_full` is the last answer: a line that was full opens again only when it moves well.
+pub(super) fn is_full(was_full: bool, waited: Duration) -> bool {
+    waited >= if was_full { OPEN_BELOW } else { FULL_AFTER }
 }
 
 impl Line {
@@ -88,14 +107,30 @@ impl Line {
         });
         let count = fitting.count();
         standing.carried = count > 0;
+        standing.on_its_way_since = standing.parts.front().map(|oldest| oldest.joined);
         (count > 0).then(|| standing.parts.drain(..count).collect())
+    }
+
+    /// How long the oldest ballot that is not safe yet has waited, on its way or in line; and how many stood here for too long. They are refused
+    /// now, rather than when the batch before them comes back: none of them has a number yet.
+    pub(super) fn look(&self) -> (Duration, usize) {
+        let (waited, late) = {
+            let mut standing = self.lock();
+            let late = standing.parts.iter().take_while(|part| part.joined.elapsed() > IN_LINE_MAX).count();
+            let late: Vec<Part> = standing.parts.drain(..late).collect();
+            let oldest = standing.on_its_way_since.into_iter().chain(standing.parts.front().map(|part| part.joined)).min();
+            (oldest.map_or(Duration::ZERO, |since| since.elapsed()), late)
+        };
+        let refused = late.iter().map(|part| part.ballots.len()).sum();
+        late.into_iter().for_each(Part::refuse);
+        (waited, refused)
     }
 
     /// Nobody carries any more: who stands here would stand for ever. None of them has a number yet, so a refusal is the truth.
     fn abandon(&self) {
         // While a panic unwinds, another one would end the process.
         let Ok(mut standing) = self.0.lock() else { return };
-        standing.carried = false;
+        (standing.carried, standing.on_its_way_since) = (false, None);
         let parts = std::mem::take(&mut standing.parts);
         drop(standing);
         for part in parts {
@@ -124,10 +159,11 @@ impl Intake {
         while let Some(parts) = carrying.0.next() {
             let mut ballots = Vec::with_capacity(parts.iter().map(|part| part.ballots.len()).sum());
             let mut waiting = Vec::with_capacity(parts.len());
+            let oldest = parts.first().map(|part| part.joined.elapsed()).unwrap_or_default();
             for part in parts {
                 if part.joined.elapsed() > IN_LINE_MAX {
-                    metrics::counter!("groundswell_ballots_refused_total").increment(part.ballots.len() as u64);
-                    let _ = part.outcome.send(Outcome::Busy("the votes before this one take too long"));
+                    self.shared.figures.refuse(Refused::Waited, part.ballots.len());
+                    part.refuse();
                     continue;
                 }
                 ballots.extend(part.ballots);
@@ -136,6 +172,7 @@ impl Intake {
             if ballots.is_empty() {
                 continue;
             }
+            self.figures(lane).in_line.record(oldest.as_secs_f64());
             let outcome = Outcome::of(self.send(lane, ballots).await);
             for thread in waiting {
                 // A thread that has stopped waits no more; its ballots are safe all the same.
@@ -153,5 +190,21 @@ struct Carrying<'l>(&'l Line);
 impl Drop for Carrying<'_> {
     fn drop(&mut self) {
         self.0.abandon();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_full_opens_only_when_it_moves_well() {
+        let ms = Duration::from_millis;
+        let mut full = false;
+        for (waited, expected) in [(1_000, false), (1_249, false), (1_250, true), (1_000, true), (250, true), (249, false), (1_249, false)] {
+            full = is_full(full, ms(waited));
+            assert_eq!(full, expected, "{waited} ms");
+        }
+        assert!(FULL_AFTER < IN_LINE_MAX, "refused at the door before anybody is refused in line");
     }
 }

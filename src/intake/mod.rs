@@ -7,6 +7,7 @@
 
 mod circuit;
 mod desk;
+mod figures;
 mod lane;
 mod line;
 mod replay;
@@ -28,6 +29,7 @@ use crate::clock::now_ms;
 use crate::domain::{Ballot, Batch, Beat, InstanceId, Millis};
 use crate::error::Error;
 use crate::queue::{Holding, NotSafe, Queue, Safe, Spill};
+use figures::{Figures, LaneFigures, Refused};
 use line::Line;
 
 /// Ballots waiting in this process to become safe; about 300 bytes each. More are refused with 503.
@@ -42,6 +44,30 @@ pub const BEAT_EVERY: Duration = Duration::from_secs(1);
 const PROBE_PAUSE_MIN_MS: Millis = 20;
 /// A clock that was set back must not put them off.
 const PROBE_PAUSE_MAX_MS: Millis = 3_000;
+
+/// How intake is, for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Condition {
+    /// Could a vote be made safe now?
+    pub ready: bool,
+    /// Ballots that wait to become safe.
+    pub waiting: usize,
+    pub lanes: u16,
+    /// `None` with lanes in this process.
+    pub broker: Option<BrokerCondition>,
+}
+
+/// How the broker is, and the disk behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct BrokerCondition {
+    /// Lanes whose votes go to the disk.
+    pub open_lanes: usize,
+    pub spilled_ballots: u64,
+    /// When the oldest of them was accepted.
+    pub oldest: Option<Millis>,
+    /// Would another batch find room on the disk?
+    pub writable: bool,
+}
 
 /// What all desks of a process share. Cheap to clone.
 #[derive(Clone)]
@@ -64,6 +90,7 @@ struct Shared {
     desks: AtomicUsize,
     /// A circuit opened: somebody has to probe.
     opened: Notify,
+    figures: Figures,
 }
 
 /// The near end of a lane.
@@ -71,6 +98,7 @@ struct LaneEnd {
     line: Line,
     /// Locked once per batch, and once a second for the beat.
     lane: Mutex<Lane>,
+    figures: LaneFigures,
 }
 
 /// Ballots that wait at one desk. On a cache line of its own: its thread writes it with each vote.
@@ -101,10 +129,11 @@ impl Intake {
 
     /// `born` is when the database was told of this instance.
     pub fn with_spill(queue: Queue, spill: Option<Spill>, instance: InstanceId, lanes: u16, born: Millis) -> Intake {
-        let lanes = (0..lanes).map(|_| LaneEnd { line: Line::default(), lane: Mutex::new(Lane::born(born)) }).collect();
-        let (waiting, desks, opened) = (RwLock::default(), AtomicUsize::new(0), Notify::new());
+        let end = |lane| LaneEnd { line: Line::default(), lane: Mutex::new(Lane::born(born)), figures: LaneFigures::of(lane) };
+        let lanes = (0..lanes).map(end).collect();
+        let (waiting, desks, opened, figures) = (RwLock::default(), AtomicUsize::new(0), Notify::new(), Figures::new(spill.is_some()));
         let adopted = RwLock::default();
-        Intake { shared: Arc::new(Shared { queue, spill, adopted, instance, lanes, runtime: Handle::current(), waiting, desks, opened }) }
+        Intake { shared: Arc::new(Shared { queue, spill, adopted, instance, lanes, runtime: Handle::current(), waiting, desks, opened, figures }) }
     }
 
     /// From now on it is passed on, and signed for.
@@ -129,6 +158,23 @@ impl Intake {
     /// Could a batch be made safe now? Two loads; asked for every vote.
     pub fn is_ready(&self) -> bool {
         self.shared.queue.is_ready() || self.shared.spill.as_ref().is_some_and(Spill::is_writable)
+    }
+
+    pub fn condition(&self) -> Condition {
+        let broker = self.shared.spill.as_ref().map(|spill| {
+            let held: Vec<Holding> = self.spills().iter().map(Spill::holding).collect();
+            BrokerCondition {
+                open_lanes: self.open_lanes(),
+                spilled_ballots: held.iter().map(|one| one.ballots).sum(),
+                oldest: held.iter().filter_map(|one| one.oldest).min(),
+                writable: spill.is_writable(),
+            }
+        });
+        Condition { ready: self.is_ready(), waiting: self.waiting(), lanes: self.lanes(), broker }
+    }
+
+    fn open_lanes(&self) -> usize {
+        (0..self.lanes()).filter(|lane| !self.lane(*lane).circuit().is_closed()).count()
     }
 
     /// Ballots that wait to become safe.
@@ -163,6 +209,10 @@ impl Intake {
 
     fn desks(&self) -> usize {
         self.shared.desks.load(Ordering::Relaxed).max(1)
+    }
+
+    fn figures(&self, lane: u16) -> &LaneFigures {
+        &self.shared.lanes[usize::from(lane)].figures
     }
 
     fn line(&self, lane: u16) -> &Line {
@@ -268,7 +318,7 @@ impl Intake {
     async fn send(&self, lane: u16, ballots: Vec<Ballot>) -> Result<Receipt, Error> {
         if !self.is_ready() {
             // Before a number is given: during an outage every phone tries again and again.
-            metrics::counter!("groundswell_ballots_refused_total").increment(ballots.len() as u64);
+            self.shared.figures.refuse(Refused::NotReady, ballots.len());
             return Err(Error::Busy("no vote can be made safe at the moment"));
         }
         let Ticket { number, accepted_at, to_spill } = self.lane(lane).begin(now_ms(), self.shared.spill.is_some());
@@ -277,21 +327,21 @@ impl Intake {
         let started = std::time::Instant::now();
         let safe = tokio::time::timeout(SAFE_WITHIN, self.make_safe(batch, to_spill));
         let outcome = safe.await.unwrap_or(Err(NotSafe::Unknown("nothing was heard of the batch")));
-        metrics::histogram!("groundswell_batch_safe_seconds").record(started.elapsed().as_secs_f64());
-        metrics::histogram!("groundswell_batch_ballots").record(count as f64);
+        self.figures(lane).safe.record(started.elapsed().as_secs_f64());
+        self.shared.figures.batch.record(count as f64);
         match outcome {
             Ok(safe) => {
-                metrics::counter!("groundswell_ballots_accepted_total").increment(count as u64);
+                self.figures(lane).accepted.increment(count as u64);
                 Ok(Receipt { accepted_at, counted: safe == Safe::Counted })
             }
             Err(NotSafe::Refused(why)) => {
                 self.lane(lane).give_up(number);
-                metrics::counter!("groundswell_ballots_refused_total").increment(count as u64);
+                self.shared.figures.refuse(Refused::Queue, count);
                 Err(Error::Busy(why))
             }
             Err(NotSafe::Unknown(why)) => {
                 self.lane(lane).give_up(number);
-                metrics::counter!("groundswell_ballots_unknown_total").increment(count as u64);
+                self.figures(lane).unknown.increment(count as u64);
                 Err(Error::Unknown(why))
             }
         }
@@ -331,9 +381,9 @@ impl Intake {
     }
 
     fn show(&self) {
+        self.shared.figures.waiting.set(self.waiting() as f64);
         let Some(spill) = &self.shared.spill else { return };
-        let open = (0..self.lanes()).filter(|lane| !self.lane(*lane).circuit().is_closed()).count();
-        metrics::gauge!("groundswell_circuit_open_lanes").set(open as f64);
+        metrics::gauge!("groundswell_circuit_open_lanes").set(self.open_lanes() as f64);
         let adopted: Vec<Holding> = self.shared.adopted.read().expect("never poisoned").iter().map(Spill::holding).collect();
         metrics::gauge!("groundswell_spill_adopted_ballots").set(adopted.iter().map(|held| held.ballots).sum::<u64>() as f64);
         let oldest = adopted.iter().filter_map(|held| held.oldest).chain(spill.holding().oldest).min();

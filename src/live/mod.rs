@@ -100,6 +100,9 @@ impl Live {
         };
         let live = Live { shared: Arc::new(shared) };
         live.tick().await?;
+        // Known to the metrics from the start.
+        metrics::gauge!("groundswell_live_age_seconds").set(0.0);
+        metrics::counter!("groundswell_redraws_total").increment(0);
         Ok(live)
     }
 
@@ -204,11 +207,16 @@ impl Live {
         self.shared.settled_through.store(pulse.settled_through, Ordering::Relaxed);
         self.take_in_edits(&pulse, now).await;
         let due = self.due(&pulse, now);
+        let began = Instant::now();
         let polls: Vec<PollId> = due.iter().flat_map(|(_, loaded)| loaded.event().all_polls().collect::<Vec<_>>()).collect();
         // An event without polls has a title all the same.
         let tallies = if polls.is_empty() { HashMap::new() } else { self.shared.store.tallies(polls).await? };
         for (_, entry) in &due {
             self.draw(entry, &tallies, Through { counted: pulse.counted_through, settled: pulse.settled_through });
+        }
+        if !due.is_empty() {
+            metrics::histogram!("groundswell_redraw_seconds").record(began.elapsed().as_secs_f64());
+            metrics::counter!("groundswell_redraws_total").increment(due.len() as u64);
         }
         self.forget(now);
         Ok(())

@@ -246,6 +246,8 @@ impl Spill {
         let state =
             Arc::new(State { writable: AtomicBool::new(false), holding: Mutex::new(holding), gone: Mutex::default(), failed: CancellationToken::new() });
         let (requests, receiver) = sync_channel(REQUESTS_MAX);
+        // Known to the metrics from the start, not only when it has happened.
+        metrics::counter!(settings.keeps.metrics().written).increment(0);
         // An earlier process may have had no time to.
         let shrinks = state.lock().batches == 0;
         let mut writer = Writer { db, names: settings.keeps.metrics(), state: state.clone(), settings, keeps: instance.is_some(), full: false, shrinks };

@@ -79,8 +79,14 @@ fn read_results(table: &str) -> anyhow::Result<Counts> {
 
 /// All rows of the poll's round, off the stream; the text itself is never held.
 pub async fn rows(office: &Client, poll: PollId, expected: usize) -> anyhow::Result<Vec<Row>> {
+    rows_of_round(office, poll, None, expected).await
+}
+
+/// The same of one round, or of the newest.
+pub async fn rows_of_round(office: &Client, poll: PollId, round: Option<u32>, expected: usize) -> anyhow::Result<Vec<Row>> {
     let mut table = Table { poll, rest: Vec::new(), begun: false, rows: Vec::with_capacity(expected) };
-    let status = office.stream("GET", &format!("/api/v1/polls/{poll}/ballots.csv"), None, |bytes| table.take(bytes)).await?;
+    let round = round.map(|round| format!("?round={round}")).unwrap_or_default();
+    let status = office.stream("GET", &format!("/api/v1/polls/{poll}/ballots.csv{round}"), None, |bytes| table.take(bytes)).await?;
     ensure!(status == 200 && table.rest.is_empty(), "ballots.csv answers {status} and ends in the middle of a line");
     Ok(table.rows)
 }

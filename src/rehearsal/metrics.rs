@@ -25,11 +25,20 @@ pub async fn read(url: Option<&str>) -> anyhow::Result<Metrics> {
     Ok(parse(&text))
 }
 
-/// Buckets left out: counts and sums tell enough on one page.
+/// Buckets left out: counts and sums tell enough on one page. Lanes are added up.
 fn parse(text: &str) -> Metrics {
     let ours = |name: &str| (name.starts_with("groundswell_") || name.starts_with("process_")) && !name.contains("_bucket");
-    let line = |line: &str| line.rsplit_once(' ').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
-    text.lines().filter(|l| !l.starts_with('#')).filter_map(line).filter(|(name, _)| ours(name)).collect()
+    let line = |line: &'_ str| line.rsplit_once(' ').and_then(|(name, value)| Some((without_lane(name), value.parse::<f64>().ok()?)));
+    let mut metrics = Metrics::new();
+    for (name, value) in text.lines().filter(|l| !l.starts_with('#')).filter_map(line).filter(|(name, _)| ours(name)) {
+        *metrics.entry(name).or_default() += value;
+    }
+    metrics
+}
+
+/// A lane stands alone in its braces.
+fn without_lane(name: &str) -> String {
+    name.split_once("{lane=").map_or(name, |(name, _)| name).to_owned()
 }
 
 /// What moved: (before, after).
@@ -41,6 +50,12 @@ pub fn changes(before: &Metrics, after: &Metrics) -> BTreeMap<String, (f64, f64)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lanes_are_added_up() {
+        let metrics = parse("groundswell_a_total{lane=\"0\"} 3\ngroundswell_a_total{lane=\"1\"} 4\ngroundswell_b_total{why=\"full\"} 1\n");
+        assert_eq!(metrics, Metrics::from([("groundswell_a_total".into(), 7.0), ("groundswell_b_total{why=\"full\"}".into(), 1.0)]));
+    }
 
     #[test]
     fn what_moved_is_told_with_its_labels() {

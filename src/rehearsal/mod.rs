@@ -17,6 +17,7 @@ mod meter;
 mod metrics;
 mod page;
 pub mod report;
+pub mod served;
 mod storm;
 pub mod terminal;
 mod viewers;

@@ -4,9 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use super::live::through_if_any;
 use super::read::{event_unknown, load_event, poll_unknown};
 use super::{Store, is_taken, reading, writing};
-use crate::domain::{Choice, Event, EventId, EventState, JoinCode, Kind, Limits, Millis, Poll, PollId, PollState, Question, Slug, Title, Visibility};
+use crate::domain::{
+    CLOSE_GRACE_MS, Choice, Event, EventId, EventState, JoinCode, Kind, Limits, Millis, Poll, PollId, PollState, Question, Slug, Title, Visibility,
+};
 use crate::error::{Error, Result};
 
 /// Who does it and when; `audit_id` names the line in the log.
@@ -255,9 +258,13 @@ impl Store {
     pub async fn edit_poll(&self, event: EventId, poll: PollId, edit: PollEdit, stamp: Stamp) -> Result<Event> {
         let pool = self.office.clone();
         self.owned(async move {
+            // Before the poll is read: what was settled by then stands in the row that locks it.
+            let (_, settled_through) = through_if_any(&pool).await?;
             edit_event!(&pool, event, stamp, "poll.edit", poll.to_string(), |tx, before| {
                 let now = find(&before, poll)?;
-                let plan = PlannedEdit::of(now, &edit)?;
+                let (last_close,): (Option<i64>,) = sqlx::query_as("select max(closed_at) from round where poll = $1").bind(poll.0).fetch_one(&mut *tx).await?;
+                let is_settled = |closed_at: Option<Millis>| closed_at.zip(settled_through).is_none_or(|(at, through)| through >= at + CLOSE_GRACE_MS);
+                let plan = PlannedEdit::of(now, &edit, Settled { this_round: is_settled(now.closed_at), all_rounds: is_settled(last_close) })?;
                 let (opens_at, closes_at) = planned_times(now, &edit, stamp.at)?;
                 sqlx::query("update poll set question = $2, min_picks = $3, max_picks = $4, change = $5, opens_at = $6, closes_at = $7 where id = $1")
                     .bind(poll.0)
@@ -466,6 +473,10 @@ fn already_done() -> Error {
     Error::conflict("poll_closed", "This poll is closed already.")
 }
 
+fn unsettled() -> Error {
+    Error::conflict("poll_unsettled", "The poll was closed a moment ago, and its last votes may still be on their way. Try again in a few seconds.")
+}
+
 /// A vote accepted before the close must not turn late afterwards: so a poll is never closed for a time that has passed.
 fn planned_times(now: &Poll, edit: &PollEdit, at: Millis) -> Result<(Option<Millis>, Option<Millis>)> {
     let opens_at = edit.opens_at.unwrap_or(now.opens_at);
@@ -479,6 +490,13 @@ fn planned_times(now: &Poll, edit: &PollEdit, at: Millis) -> Result<(Option<Mill
     Ok((opens_at, closes_at))
 }
 
+/// Is every vote counted that was ever accepted, but for those that the poll takes now?
+#[derive(Clone, Copy)]
+struct Settled {
+    this_round: bool,
+    all_rounds: bool,
+}
+
 /// What an edit comes to after the rules have had their say.
 struct PlannedEdit<'a> {
     question: &'a str,
@@ -488,7 +506,7 @@ struct PlannedEdit<'a> {
 }
 
 impl<'a> PlannedEdit<'a> {
-    fn of(now: &'a Poll, edit: &'a PollEdit) -> Result<PlannedEdit<'a>> {
+    fn of(now: &'a Poll, edit: &'a PollEdit, settled: Settled) -> Result<PlannedEdit<'a>> {
         let locked = || Error::conflict("poll_locked", "Votes have been cast: texts can be corrected, but choices and rules stay until a new round.");
         let mut count = now.choices.len();
         if let Some(choices) = &edit.choices {
@@ -507,6 +525,9 @@ impl<'a> PlannedEdit<'a> {
                 if now.state == PollState::Open {
                     return Err(Error::conflict("poll_open", "Close the poll before adding or removing choices."));
                 }
+                if !settled.this_round {
+                    return Err(unsettled());
+                }
             }
             count = choices.len();
         }
@@ -519,6 +540,10 @@ impl<'a> PlannedEdit<'a> {
             // Votes on their way were accepted under the rules as they are.
             if now.state == PollState::Open {
                 return Err(Error::conflict("poll_open", "Close the poll before changing its rules."));
+            }
+            // Whether a vote may be changed, counting asks the poll, whatever round the vote is of.
+            if !settled.this_round || (edit.change.is_some_and(|c| c != now.change) && !settled.all_rounds) {
+                return Err(unsettled());
             }
         }
         // A limit nobody set follows the number of choices.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 use super::{IndexEntry, Pool, Store, read, reading, writing};
-use crate::domain::{Ballot, BallotId, Books, Choice, Count, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, VoterId, delta};
+use crate::domain::{Ballot, BallotId, Books, Choice, Count, EventId, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, VoterId, delta};
 use crate::error::{Error, Result};
 
 /// What has happened since the last look. Asked a few times a second by every web process.
@@ -74,6 +74,25 @@ pub struct Discrepancy {
     pub what: String,
     pub published: i64,
     pub recounted: i64,
+}
+
+/// Everything again from the ballots, in one snapshot.
+#[derive(Clone, Debug)]
+pub struct Recount {
+    pub ballots: u64,
+    /// Where the database publishes something else.
+    pub differences: Vec<Discrepancy>,
+    pub published: BTreeMap<(PollId, u32), RoundTally>,
+    /// Of the books, what follows from ballots: counted and voters.
+    pub recounted: BTreeMap<(PollId, u32), RoundTally>,
+    pub events: BTreeMap<EventId, RecountedEvent>,
+}
+
+#[derive(Clone, Debug)]
+pub struct RecountedEvent {
+    pub code: String,
+    /// Which a document drawn from these rows has.
+    pub version: u64,
 }
 
 type CountRow = (i64, i32, i32, i64, i64);
@@ -198,6 +217,19 @@ impl Store {
         .await
     }
 
+    /// By how many ballots the books of all polls and rounds are out of balance, in either direction. 0 is what must come back.
+    pub async fn imbalance(&self) -> Result<u64> {
+        let pool = self.live.clone();
+        self.owned(async move {
+            let (sum,): (i64,) = reading!(&pool, db => sqlx::query_as(
+                "select cast(coalesce(sum(abs(off)), 0) as bigint) from
+                 (select sum(received - counted - superseded - duplicate - late) as off from book group by poll, round) each")
+                .fetch_one(db).await)?;
+            Ok(sum as u64)
+        })
+        .await
+    }
+
     /// With in-process lanes there is one process: whoever came before is gone, and nothing of theirs is on its way.
     pub async fn end_other_instances(&self, except: InstanceId) -> Result<()> {
         let pool = self.count.clone();
@@ -221,6 +253,12 @@ impl Store {
     /// Counts the ballots again and compares with every published number. Empty is what must come back, while votes are being counted too:
     /// everything is read in one snapshot.
     pub async fn recount(&self) -> Result<(u64, Vec<Discrepancy>)> {
+        let all = self.recount_all().await?;
+        Ok((all.ballots, all.differences))
+    }
+
+    /// The same with what was counted, for whoever compares more than the database publishes.
+    pub async fn recount_all(&self) -> Result<Recount> {
         let pool = self.office.clone();
         self.owned(async move {
             let begin = match &pool {
@@ -229,14 +267,17 @@ impl Store {
             };
             let safe = sqlx::AssertSqlSafe::<String>;
             type Group = (i64, i32, String, i64);
-            let (groups, counts, books): (Vec<Group>, Vec<CountRow>, Vec<BookRow>) = reading!(&pool, db => {
+            type EventRow = (i64, String, i64);
+            let (groups, counts, books, events, polls): (Vec<Group>, Vec<CountRow>, Vec<BookRow>, Vec<EventRow>, Vec<(i64, i64)>) = reading!(&pool, db => {
                 let mut tx = db.begin_with(begin).await?;
                 // Grouped by what was picked, so that a billion ballots come back as a few lines.
                 let groups = sqlx::query_as("select poll, round, picks, count(*) from ballot group by poll, round, picks").fetch_all(&mut *tx).await?;
                 let counts = sqlx::query_as(safe(format!("{COUNTS} group by poll, round, choice"))).fetch_all(&mut *tx).await?;
                 let books = sqlx::query_as(safe(format!("{BOOKS} group by poll, round"))).fetch_all(&mut *tx).await?;
+                let events = sqlx::query_as("select id, code, edition from event where deleted_at is null").fetch_all(&mut *tx).await?;
+                let polls = sqlx::query_as("select id, event from poll").fetch_all(&mut *tx).await?;
                 tx.commit().await?;
-                (groups, counts, books)
+                (groups, counts, books, events, polls)
             });
             let mut ballots = 0;
             let mut recounted: BTreeMap<(PollId, u32), RoundTally> = BTreeMap::new();
@@ -248,11 +289,15 @@ impl Store {
                 tally.books.voters += if picks.is_empty() { 0 } else { times };
                 ballots += times as u64;
             }
-            let published: BTreeMap<(PollId, u32), RoundTally> = by_poll(counts, books)
-                .into_iter()
-                .flat_map(|(poll, tally)| tally.rounds.into_iter().map(move |(round, tally)| ((poll, round), tally)))
-                .collect();
-            Ok((ballots, compare(&published, &recounted)))
+            let published = by_poll(counts, books);
+            let received = |event: i64| -> u64 {
+                polls.iter().filter(|(_, of)| *of == event).filter_map(|(poll, _)| Some(published.get(&PollId(*poll))?.received())).sum()
+            };
+            // As every web process draws it: see `live`.
+            let events = events.into_iter().map(|(id, code, edition)| (EventId(id), RecountedEvent { code, version: edition as u64 + received(id) })).collect();
+            let published: BTreeMap<(PollId, u32), RoundTally> =
+                published.into_iter().flat_map(|(poll, tally)| tally.rounds.into_iter().map(move |(round, tally)| ((poll, round), tally))).collect();
+            Ok(Recount { ballots, differences: compare(&published, &recounted), published, recounted, events })
         })
         .await
     }
@@ -273,14 +318,20 @@ fn by_poll(counts: Vec<CountRow>, books: Vec<BookRow>) -> HashMap<PollId, PollTa
 
 /// `counted_through` and `settled_through`.
 pub(super) async fn through(pool: &Pool) -> Result<(Millis, Millis)> {
-    let (counted, settled): (Option<i64>, Option<i64>) = reading!(pool, db => sqlx::query_as(
+    let (counted, settled) = through_if_any(pool).await?;
+    Ok((counted.unwrap_or(0), settled.unwrap_or(0)))
+}
+
+/// The same; none where no process is known that might hold votes.
+pub(super) async fn through_if_any(pool: &Pool) -> Result<(Option<Millis>, Option<Millis>)> {
+    let through: (Option<Millis>, Option<Millis>) = reading!(pool, db => sqlx::query_as(
         // Silence is judged inside a lane: a lane is a line, so another instance's later beat in it proves that everything that was
         // queued before went by; one that was signed directly proves nothing. A lane that stands still holds all back, as it must. Only
         // what a silent one has spilled is not in the line.
         "select min(m.counted_to) filter (where m.clock > newest.heard - $1), min(m.counted_to) filter (where m.clock > newest.heard - $2)
          from lane_mark m join (select lane, max(heard) as heard from lane_mark group by lane) newest on newest.lane = m.lane
          where not m.ended").bind(SILENT_AFTER_MS).bind(GONE_AFTER_MS).fetch_one(db).await)?;
-    Ok((counted.unwrap_or(0), settled.unwrap_or(0)))
+    Ok(through)
 }
 
 fn compare(published: &BTreeMap<(PollId, u32), RoundTally>, recounted: &BTreeMap<(PollId, u32), RoundTally>) -> Vec<Discrepancy> {

@@ -18,7 +18,7 @@ pub use account::{Account, Role};
 pub use ballots::BallotRow;
 pub use count::Applied;
 pub use edit::{ChoiceEdit, EventDraft, EventEdit, PollDraft, PollEdit, Stamp};
-pub use live::{Discrepancy, History, PollTally, Pulse, RoundTally, Standing};
+pub use live::{Discrepancy, History, PollTally, Pulse, Recount, RecountedEvent, RoundTally, Standing};
 pub use read::{EventSummary, IndexEntry};
 pub use remove::HiddenRehearsal;
 

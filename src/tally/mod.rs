@@ -54,6 +54,12 @@ impl Worker {
     pub async fn run(mut self, stop: CancellationToken, applied: impl Fn()) -> Result<()> {
         let waiting = metrics::gauge!("groundswell_tally_waiting_batches", "worker" => self.home.to_string());
         let lag = metrics::gauge!("groundswell_tally_lag_seconds", "worker" => self.home.to_string());
+        // Known from the start, not only when it has happened.
+        record(&Applied::default());
+        metrics::counter!("groundswell_tally_retries_total").increment(0);
+        metrics::counter!("groundswell_quarantined_total").increment(0);
+        waiting.set(0.0);
+        lag.set(0.0);
         let mut gathered = Instant::now();
         loop {
             let taken = tokio::select! {

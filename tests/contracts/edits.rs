@@ -5,8 +5,8 @@ use groundswell::error::Error;
 use groundswell::store::{ChoiceEdit, EventDraft, EventEdit, PollEdit, Store};
 
 use crate::craft::{
-    NOON, ballot, batch, code, event_draft, event_id, event_with_draft, event_with_poll, instance, line, number, poll_draft, poll_id, refusal, stamp, stamp_at,
-    tally, tally_of_round, votes, with_store,
+    NOON, ballot, batch, beat, code, event_draft, event_id, event_with_draft, event_with_poll, instance, line, number, poll_draft, poll_id, refusal, stamp,
+    stamp_at, tally, tally_of_round, votes, with_store,
 };
 use crate::on_both;
 use crate::support::Backend;
@@ -31,6 +31,7 @@ on_both![
     an_edit_cannot_take_a_choice_away_by_naming_another_twice,
     choices_neither_come_nor_go_while_a_poll_is_open,
     rules_stay_while_a_poll_is_open,
+    rules_stay_until_the_last_votes_of_a_closed_poll_are_counted,
     limits_follow_the_choices,
     polls_stand_in_the_order_given,
     a_new_round_is_empty_and_keeps_the_old_one,
@@ -342,6 +343,31 @@ fn rules_stay_while_a_poll_is_open(backend: Backend) {
         edit(change(true)).await.expect("said again, nothing changes");
         store.set_poll_state(event.id, poll, PollState::Closed, stamp()).await.unwrap();
         assert!(!edit(change(false)).await.unwrap().polls[0].change);
+    });
+}
+
+/// Closed is not counted: a vote accepted before the close may still be on its way, and was cast under these rules.
+fn rules_stay_until_the_last_votes_of_a_closed_poll_are_counted(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (event, poll) = event_with_poll(&store).await;
+        let process = instance();
+        store.register_instance(process, 1, NOON - 1_000).await.unwrap();
+        store.set_poll_state(event.id, poll, PollState::Closed, stamp_at(NOON)).await.unwrap();
+        let edit = async |edit| store.edit_poll(event.id, poll, edit, stamp_at(NOON + 500)).await;
+        let change = |change| PollEdit { change: Some(change), ..PollEdit::default() };
+        let fewer = || texts(&[(Some(1), "A"), (Some(2), "B")]);
+        assert_eq!((refusal(edit(change(false)).await), refusal(edit(fewer()).await)), ("poll_unsettled", "poll_unsettled"));
+        edit(texts(&[(Some(1), "a"), (Some(2), "b"), (Some(3), "c")])).await.expect("a text may be corrected");
+        store.apply(0, &[beat(process, 0, NOON + 1_500, 0)], NOON + 1_500).await.unwrap();
+        assert_eq!(refusal(edit(change(false)).await), "poll_unsettled", "what is accepted in the grace counts too");
+        store.apply(0, &[beat(process, 0, NOON + 2_000, 0)], NOON + 2_000).await.unwrap();
+        assert!(!edit(change(false)).await.unwrap().polls[0].change);
+        assert_eq!(edit(fewer()).await.unwrap().polls[0].choices.len(), 2);
+        // Of a round that follows, choices may be others at once; whether votes may be changed is asked of the poll, whatever the round.
+        store.set_poll_state(event.id, poll, PollState::Open, stamp_at(NOON + 3_000)).await.unwrap();
+        store.new_round(event.id, poll, stamp_at(NOON + 4_000)).await.unwrap();
+        edit(texts(&[(Some(1), "A"), (Some(2), "B"), (None, "D")])).await.expect("nothing was voted in this round");
+        assert_eq!(refusal(edit(change(true)).await), "poll_unsettled");
     });
 }
 

@@ -147,6 +147,29 @@ fn whoever_guesses_passwords_is_slowed_down(backend: Backend) {
     hall.event();
 }
 
+/// Somebody in the same hall knows the owner's e-mail address, and guesses.
+#[test]
+fn whoever_knows_the_address_of_an_account_cannot_keep_its_owner_out() {
+    let hall = Hall::open(Backend::Embedded);
+    let body = json!({"token": token(&hall), "email": EMAIL, "password": PASSWORD});
+    let set_up = browser(&hall, "POST", "/api/v1/setup", None, body).expect(201);
+    let cookies = |answer: &Answer| -> Vec<String> {
+        answer.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| value.split(';').next().unwrap().to_owned()).collect()
+    };
+    let [_, device] = &cookies(&set_up)[..] else { panic!("a session and a device: {set_up:?}") };
+    let sign_in = |cookie: Option<&str>, password: &str| browser(&hall, "POST", "/api/v1/session", cookie, json!({"email": EMAIL, "password": password}));
+    while sign_in(None, "guess after guess").status == 401 {}
+    let strangers = [None, Some("groundswell-device=gotcha"), Some("groundswell-device=")];
+    assert!(strangers.iter().all(|cookie| sign_in(*cookie, PASSWORD).status == 429), "from there, no stranger gets in");
+    let in_again = sign_in(Some(device), PASSWORD).expect(201);
+    assert!(cookies(&in_again).contains(device), "known for another year: {in_again:?}");
+    // Known is not trusted.
+    sign_in(Some(device), "guess after guess").expect(401);
+    browser(&hall, "GET", "/api/v1/session", Some(device), json!(null)).expect(401);
+    let guesses = (0..20).take_while(|_| sign_in(Some(device), "guess after guess").status == 401).count();
+    assert!(guesses < 15, "{guesses} guesses with a stolen one");
+}
+
 fn another_site_cannot_act_in_a_session(backend: Backend) {
     let hall = Hall::open(backend);
     let cookie = set_up(&hall);

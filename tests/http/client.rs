@@ -50,6 +50,11 @@ impl Line {
         self.stream.get_mut().write_all(bytes).is_ok()
     }
 
+    /// How long an answer is waited for.
+    pub fn patience(&mut self, patience: Duration) {
+        self.stream.get_ref().set_read_timeout(Some(patience)).expect("a timeout can be set");
+    }
+
     /// Says that nothing more will be sent.
     pub fn finish(&mut self) {
         let _ = self.stream.get_mut().shutdown(std::net::Shutdown::Write);

@@ -14,6 +14,7 @@ mod live;
 mod main_job;
 mod office;
 mod operations;
+mod overload;
 mod pages;
 mod process;
 mod rehearsal;

@@ -273,6 +273,14 @@ fn every_answer_has_its_cache_and_security_headers(backend: Backend) {
                 assert!(matches!(wrong.status, 405 | 404), "{method} {path}: {wrong:?}");
                 is_problem(&format!("{method} {path}"), &wrong);
                 is_guarded(&format!("{method} {path}"), &wrong);
+                if wrong.status == 405 {
+                    let allowed: BTreeSet<&str> = wrong.header("allow").unwrap_or_else(|| panic!("{path}: what then?")).split(", ").collect();
+                    let mut takes: BTreeSet<&str> = ROUTES.iter().filter(|(_, p, ..)| p == path).map(|(m, ..)| *m).collect();
+                    if place.ask(&hall, "HEAD", path, bearer.as_deref(), None).status != 405 {
+                        takes.insert("HEAD");
+                    }
+                    assert_eq!(allowed, takes, "{method} {path}");
+                }
             }
         }
     }
