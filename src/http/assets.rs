@@ -27,9 +27,9 @@ pub fn assets() -> &'static [Asset] {
 }
 
 /// The name is the content: it can be kept for ever.
-const ASSET_CACHE: &str = "public, max-age=31536000, immutable";
+pub const ASSET_CACHE: &str = "public, max-age=31536000, immutable";
 /// Short, so that a new version arrives; and a page that cannot go blank: stale for a day when the origin is away.
-const PAGE_CACHE: &str = "public, max-age=60, s-maxage=60, stale-while-revalidate=600, stale-if-error=86400";
+pub const PAGE_CACHE: &str = "public, max-age=60, s-maxage=60, stale-while-revalidate=600, stale-if-error=86400";
 
 #[route("/assets/{path:.*}", method = "GET", method = "HEAD")]
 pub async fn embedded_file(request: HttpRequest, path: Path<String>) -> HttpResponse {

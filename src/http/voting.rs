@@ -28,16 +28,22 @@ static NO_STORE: HeaderValue = HeaderValue::from_static(super::audience::NO_STOR
 
 /// Answers votes itself, and snapshots that are at hand; lets everything else pass.
 pub async fn votes_first<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    // Here, because whatever answers must say the same about who may read it.
+    let sharing = request.app_data::<Data<Site>>().map(|site| site.settings.allowed_origins.say(&request)).unwrap_or_default();
     if request.method() != Method::POST || poll_of(request.path()).is_none() {
-        if let Some(answer) = document_at_hand(&request) {
+        if let Some(mut answer) = document_at_hand(&request).or_else(|| sharing.preflight(&request)) {
+            sharing.mark(answer.headers_mut());
             return Ok(ServiceResponse::new(request.into_parts().0, secured(answer)).map_into_right_body());
         }
-        return Ok(next.call(request).await?.map_into_left_body());
+        let mut answer = next.call(request).await?.map_into_left_body();
+        sharing.mark(answer.headers_mut());
+        return Ok(answer);
     }
     let (request, payload) = request.into_parts();
     // Boxed, or every open connection would hold the room that a vote takes while it is under way. What a vote seldom needs is boxed
     // further in: a large future is copied here each time.
-    let answer = Box::pin(answer(&request, payload)).await;
+    let mut answer = Box::pin(answer(&request, payload)).await;
+    sharing.mark(answer.headers_mut());
     Ok(ServiceResponse::new(request, answer).map_into_right_body())
 }
 
@@ -85,6 +91,10 @@ async fn cast(request: &HttpRequest, poll: &str, payload: Payload) -> Result<Htt
 
 /// A vote that is good as far as this thread's memory tells, and its lane. Whatever is wrong with it, or has to be looked up, `cast` says it.
 pub fn at_once(site: &Site, vote: &Vote<'_>) -> Option<(u16, Ballot)> {
+    // Where other sites may vote, an answer also says to whom it may be shown: HTTP says that, too.
+    if !site.settings.allowed_origins.is_empty() {
+        return None;
+    }
     let now = now_ms();
     let pass = site.passes.verify(vote.pass, now).ok()?;
     let found = site.glance.remembered(pass.event, vote.poll.parse().ok()?, now)?;

@@ -29,6 +29,8 @@ const WORDS_WITHIN_MS = 3_000; // then English has to do
 /** @type {(id:string) => any} */
 const $ = (id) => document.getElementById(id);
 
+/** The server, where this page comes from another place (`groundswell export static --origin`). */
+const server = document.querySelector('meta[name="api"]')?.getAttribute("content") ?? "";
 /** The code or the vanity name in the address. @type {string} */
 let address = "";
 /** @type {Live|null} */
@@ -366,7 +368,7 @@ async function ask(url, token, body) {
   if (token) headers.authorization = `Bearer ${token}`;
   if (body) headers["content-type"] = "application/json";
   try {
-    const answer = await fetch(url, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal: stop.signal, credentials: "omit",
+    const answer = await fetch(server + url, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal: stop.signal, credentials: "omit",
       // Ask each time (a 304 is small): with stale-while-revalidate the browser would answer from its own cache while it is offline.
       cache: "no-cache" });
     const isJson = /json/.test(answer.headers.get("content-type") ?? "");
