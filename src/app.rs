@@ -192,6 +192,7 @@ impl Application {
         let settings = SiteSettings {
             public_url,
             trusted_proxies: config.trusted_proxies.clone(),
+            allowed_origins: config.allowed_origins.clone(),
             api_token_hash: config.api_token.as_ref().map(|t| http::sha256(t.as_bytes())),
             setup_token,
         };

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::domain::{DEFAULT_LANES, Email};
-use crate::http::{TrustedProxies, Wanted};
+use crate::http::{AllowedOrigins, TrustedProxies, Wanted};
 use crate::rehearsal::Plan;
 
 /// Live polls for crowds that arrive all at once.
@@ -49,8 +49,26 @@ pub enum Command {
         /// As the books of a poll list it under "unreported"
         instance: uuid::Uuid,
     },
+    /// Writes what a CDN or a bucket needs to serve it by itself
+    Export {
+        #[command(subcommand)]
+        what: Export,
+    },
     /// Asks a running server on this machine whether it lives (for containers)
     Healthcheck,
+}
+
+#[derive(Subcommand, Clone, PartialEq, Eq, Debug)]
+pub enum Export {
+    /// The app's pages and files, compressed forms beside them, and headers.json, which says how each is to be sent
+    Static {
+        /// Is made where it is not there; what is in it already stays, but for files of the same names
+        directory: PathBuf,
+        /// The server that the pages ask, where it has another name than they have (https://api.example.org); then only the audience's
+        /// pages are written, and the server needs ALLOWED_ORIGINS
+        #[arg(long, value_name = "URL")]
+        origin: Option<String>,
+    },
 }
 
 #[derive(clap::Args, Clone)]
@@ -103,6 +121,10 @@ struct Settings {
     /// Proxies whose X-Forwarded-For is believed: addresses or CIDR blocks, comma between
     #[arg(long, env = "TRUSTED_PROXIES", global = true, default_value = "")]
     trusted_proxies: String,
+    /// Sites under another name whose pages may read the audience's documents and cast votes, as browsers write them
+    /// (https://vote.example.org), comma between
+    #[arg(long, env = "ALLOWED_ORIGINS", global = true, default_value = "")]
+    allowed_origins: String,
     /// Connections at once, viewers among them; each is an open file [default: what the limit of open files leaves room for, at most 250000]
     #[arg(long, env = "CONNECTIONS_MAX", global = true, value_name = "N")]
     connections_max: Option<usize>,
@@ -153,6 +175,7 @@ pub struct Config {
     pub shutdown_delay: Duration,
     pub public_url: Option<String>,
     pub trusted_proxies: TrustedProxies,
+    pub allowed_origins: AllowedOrigins,
     pub limits: Wanted,
     pub web_threads: usize,
     pub tally_workers: u16,
@@ -217,6 +240,11 @@ impl Config {
         if matches!(command, Command::Web | Command::Tally) && amqp_url.is_none() {
             return Err("web and tally meet over a broker: set DATABASE_URL=postgres://… and AMQP_URL, or run `groundswell serve`.".into());
         }
+        if let Command::Export { what: Export::Static { origin: Some(origin), .. } } = &command
+            && (origin.contains(',') || AllowedOrigins::parse(origin).is_err())
+        {
+            return Err("--origin must be http:// or https:// and a host in small letters, with nothing behind it.".into());
+        }
         let owner = owner(s.owner_email, from_file("GROUNDSWELL_OWNER_PASSWORD", s.owner_password, s.owner_password_file)?)?;
         let api_token = from_file("GROUNDSWELL_API_TOKEN", s.api_token, s.api_token_file)?;
         if api_token.as_ref().is_some_and(|t| t.chars().count() < API_TOKEN_CHARS_MIN) {
@@ -243,6 +271,9 @@ impl Config {
             public_url: s.public_url.map(|url| public_url(&url)).transpose()?,
             trusted_proxies: TrustedProxies::parse(&s.trusted_proxies)
                 .map_err(|item| format!("TRUSTED_PROXIES: {item} is neither an address nor a CIDR block."))?,
+            allowed_origins: AllowedOrigins::parse(&s.allowed_origins).map_err(|item| {
+                format!("ALLOWED_ORIGINS: {item} is not what a browser writes; it is https:// and a host in small letters, with a port where it is not the usual one, and nothing behind.")
+            })?,
             limits: Wanted { connections_max: s.connections_max, viewers_max: s.viewers_max, viewers_per_address_max: s.viewers_per_address_max },
             web_threads: s.web_threads.map_or(cores, usize::from),
             tally_workers: s.tally_workers.unwrap_or(if postgres { DEFAULT_POSTGRES_WORKERS } else { 1 }),
@@ -324,6 +355,10 @@ mod tests {
             (&["--owner-email", "a@b", "--owner-password", "short"], "GROUNDSWELL_OWNER_PASSWORD"),
             (&["--public-url", "ftp://x"], "PUBLIC_URL"),
             (&["--trusted-proxies", "nonsense"], "TRUSTED_PROXIES"),
+            (&["--allowed-origins", "*"], "ALLOWED_ORIGINS"),
+            (&["--allowed-origins", "https://vote.example.org/"], "ALLOWED_ORIGINS"),
+            (&["export", "static", "x", "--origin", "api.example.org"], "--origin"),
+            (&["export", "static"], "DIRECTORY"),
             (&["--port", "70000"], "port"),
             (&["--lanes", "0"], "lanes"),
             (&["--colour", "red"], "--colour"),

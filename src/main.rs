@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use groundswell::app::{Application, in_its_own_words};
-use groundswell::config::{Command, Config};
+use groundswell::config::{Command, Config, Export};
 use groundswell::domain::InstanceId;
+use groundswell::http::write_bundle;
 use groundswell::rehearsal::served::Office;
 use groundswell::rehearsal::{self, Moment, terminal};
 use groundswell::store::Store;
@@ -48,6 +49,16 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         }
         Command::Recount { ref url } => return recount(&config, url.clone()).await,
         Command::Rehearse(_) => return rehearse(config).await,
+        Command::Export { what: Export::Static { directory, origin } } => {
+            let bundle =
+                write_bundle(&directory, origin.as_deref()).with_context(|| format!("what was asked for cannot be written to {}", directory.display()))?;
+            println!(
+                "{} files of {} KB in all are in {}; headers.json there says how each is to be sent.",
+                bundle.files,
+                bundle.bytes / 1_000,
+                directory.display()
+            );
+        }
         Command::Forget { instance } => return forget(&config, InstanceId(instance)).await,
         Command::Serve | Command::Web | Command::Tally => serve(config).await?,
     }

@@ -34,12 +34,12 @@ pub fn assets() -> &'static [Asset] {
 }
 
 /// The name is the content: it can be kept for ever.
-const ASSET_CACHE: &str = "public, max-age=31536000, immutable";
+pub const ASSET_CACHE: &str = "public, max-age=31536000, immutable";
 /// Short, so that a new version arrives; and a page that cannot go blank: stale for a day when the origin is away.
-const PAGE_CACHE: &str = "public, max-age=60, s-maxage=60, stale-while-revalidate=600, stale-if-error=86400";
+pub const PAGE_CACHE: &str = "public, max-age=60, s-maxage=60, stale-while-revalidate=600, stale-if-error=86400";
 /// A phone that has an old one finds the next within a minute, whatever went wrong with the old one.
-const WORKER_CACHE: &str = "public, max-age=60, s-maxage=60, stale-if-error=86400";
-const WORKER: &str = "/sw.js";
+pub const WORKER_CACHE: &str = "public, max-age=60, s-maxage=60, stale-if-error=86400";
+pub const WORKER: &str = "/sw.js";
 
 #[route("/assets/{path:.*}", method = "GET", method = "HEAD")]
 pub async fn embedded_file(request: HttpRequest, path: Path<String>) -> HttpResponse {
@@ -87,11 +87,19 @@ fn named(request: HttpRequest, url: &'static str, cache: &'static str) -> HttpRe
     }
 }
 
-/// Of the one page that has its style in it, so that it cannot be there without: no other inline style than this is allowed.
+/// What a page may load. One that has its style in it, so that it cannot be there without, may have that, and no other inline style.
+pub fn policy_of(asset: &Asset) -> String {
+    match asset.style {
+        Some(style) => CSP.replace("style-src 'self'", &format!("style-src 'self' '{style}'")),
+        None => CSP.to_owned(),
+    }
+}
+
+/// Of the one page with a style.
 static STYLED_CSP: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
-    let mut styles = ASSETS.iter().filter_map(|asset| asset.style);
-    let policy = CSP.replace("style-src 'self'", &format!("style-src 'self' '{}'", styles.next()?));
-    assert!(styles.next().is_none(), "each page with a style needs a policy of its own");
+    let mut styled = ASSETS.iter().filter(|asset| asset.style.is_some());
+    let policy = policy_of(styled.next()?);
+    assert!(styled.next().is_none(), "each page with a style needs a policy of its own");
     Some(HeaderValue::from_str(&policy).expect("the policy is a header"))
 });
 

@@ -6,7 +6,7 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse, get, post, route};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, get, post, route};
 
 use super::body::Nothing;
 use super::pass::{Level, Pass};
@@ -21,6 +21,9 @@ use crate::wire::vote::{MyBallot, PassAnswer};
 
 /// Shared caches ask once a second; while the origin is away they go on showing what they have, for a day.
 pub static LIVE_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=1, s-maxage=1, stale-while-revalidate=5, stale-if-error=86400");
+/// "There is no such event" is kept as long as a document: an edge that may not keep it would go on showing the document it has of an event
+/// that is gone. And a wrong code that a crowd types is one question, too.
+static UNKNOWN_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=1, s-maxage=1");
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// A short name may be given to another event; a picture of it must not outlive that for long.
 pub const QR_CACHE: &str = "public, max-age=60";
@@ -51,7 +54,15 @@ pub async fn mint(request: HttpRequest, code: Path<String>, site: Data<Site>, _b
 /// The live document: bytes drawn once, whoever asks.
 #[route("/api/v1/live/{code}", method = "GET", method = "HEAD")]
 pub async fn document(request: HttpRequest, code: Path<String>, site: Data<Site>) -> Result<HttpResponse> {
-    let event = find_event(&site, &request, &code)?;
+    let event = match find_event(&site, &request, &code) {
+        Ok(event) => event,
+        Err(unknown @ Error::NotFound(_)) => {
+            let mut answer = unknown.error_response();
+            answer.headers_mut().insert(CACHE_CONTROL, UNKNOWN_CACHE.clone());
+            return Ok(answer);
+        }
+        Err(other) => return Err(other),
+    };
     let frame = site.live.newest(event).await?;
     Ok(snapshot(request.headers(), &frame))
 }

@@ -12,6 +12,7 @@ use super::limits::Limits;
 use super::pass::PassKey;
 use super::pressure::Pressure;
 use super::recent::Recent;
+use super::sharing::AllowedOrigins;
 use super::stands::Stands;
 use crate::intake::Desk;
 use crate::live::{Glance, Live};
@@ -22,6 +23,7 @@ pub struct SiteSettings {
     /// Without a slash at its end.
     pub public_url: String,
     pub trusted_proxies: TrustedProxies,
+    pub allowed_origins: AllowedOrigins,
     /// SHA-256 of the API token that acts as an owner.
     pub api_token_hash: Option<[u8; 32]>,
     /// The one-time setup link's token.

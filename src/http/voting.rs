@@ -18,6 +18,7 @@ use super::noted::{is_noted, under_a_number};
 use super::plain::{Vote, poll_of};
 use super::recent::Seen;
 use super::reply::write_receipt;
+use super::sharing::Sharing;
 use super::site::Site;
 use super::traffic::{Route, answered};
 use super::{SECURITY_HEADERS, stream};
@@ -32,25 +33,36 @@ static NO_STORE: HeaderValue = HeaderValue::from_static(super::audience::NO_STOR
 /// Answers votes itself, and snapshots that are at hand; lets everything else pass.
 pub async fn votes_first<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
     let (began, route) = (Instant::now(), Route::of(request.method(), request.path()));
+    // Here, because whatever answers must say the same about who may read it.
+    let sharing = request.app_data::<Data<Site>>().map(|site| site.settings.allowed_origins.say(&request)).unwrap_or_default();
     if route != Route::Ballots || poll_of(request.path()).is_none() {
-        let answer = others(request, next, route).await;
+        let mut answer = others(request, next, route, &sharing).await;
         let status = answer.as_ref().map_or_else(|error| error.as_response_error().status_code(), ServiceResponse::status);
         answered(route, status, began);
+        if let Ok(answer) = &mut answer {
+            sharing.mark(answer.headers_mut());
+        }
         return answer;
     }
     let (request, payload) = request.into_parts();
     // Boxed, or every open connection would hold the room that a vote takes while it is under way. What a vote seldom needs is boxed
     // further in: a large future is copied here each time.
-    let answer = Box::pin(answer(&request, payload)).await;
+    let mut answer = Box::pin(answer(&request, payload)).await;
     answered(route, answer.status(), began);
+    sharing.mark(answer.headers_mut());
     Ok(ServiceResponse::new(request, answer).map_into_right_body())
 }
 
 /// What is not a vote: if there is time for it.
-async fn others<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>, route: Route) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+async fn others<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+    route: Route,
+    sharing: &Sharing,
+) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
     let site: &Site = request.app_data::<Data<Site>>().expect("every worker has one");
     let at_hand = match site.pressure.check(route) {
-        Ok(()) => document_at_hand(&request),
+        Ok(()) => document_at_hand(&request).or_else(|| sharing.preflight(&request)),
         Err(shed) if route == Route::Stream => Some(stream::refused(&shed)),
         Err(shed) => Some(shed.error_response()),
     };
@@ -105,6 +117,10 @@ async fn cast(request: &HttpRequest, poll: &str, payload: Payload) -> Result<Htt
 
 /// A vote that is good as far as this thread's memory tells, and its lane. Whatever is wrong with it, or has to be looked up, `cast` says it.
 pub fn at_once(site: &Site, vote: &Vote<'_>) -> Option<(u16, Ballot)> {
+    // Where other sites may vote, an answer also says to whom it may be shown: HTTP says that, too.
+    if !site.settings.allowed_origins.is_empty() {
+        return None;
+    }
     let now = now_ms();
     let pass = site.passes.verify(vote.pass, now).ok()?;
     let found = site.glance.remembered(pass.event, vote.poll.parse().ok()?, now)?;

@@ -2,6 +2,7 @@
 //! No logic beyond turning domain types into shapes and back.
 
 pub mod batch;
+pub mod bundle;
 pub mod document;
 pub mod office;
 pub mod shown;

@@ -2,6 +2,9 @@
 
 const ANSWER_WITHIN_MS = 15_000;
 
+/** The server, where this page comes from another place (`groundswell export static --origin`). */
+export const server = document.querySelector('meta[name="api"]')?.getAttribute("content") ?? "";
+
 export class ApiError extends Error {
   /** @param {number} status 0: no answer @param {string} code @param {string} detail */
   constructor(status, code, detail) {
@@ -21,7 +24,7 @@ export class ApiError extends Error {
 export async function api(method, path, body) {
   let answer;
   try {
-    answer = await fetch(`/api/v1/${path}`, {
+    answer = await fetch(`${server}/api/v1/${path}`, {
       method,
       headers: body ? { "content-type": "application/json" } : {},
       body: body && JSON.stringify(body),

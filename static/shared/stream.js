@@ -1,6 +1,6 @@
 // Follows an event: every change arrives as the whole document. Comes back by itself, and asks why when it cannot.
 
-import { api } from "/assets/shared/api.js";
+import { api, server } from "/assets/shared/api.js";
 
 const AGAIN_FIRST_MS = 500;
 const AGAIN_LAST_MS = 10_000;
@@ -23,7 +23,7 @@ export function follow(paths, tell) {
 
   function open() {
     source?.close();
-    source = new EventSource(`/api/v1/${paths.stream}`);
+    source = new EventSource(`${server}/api/v1/${paths.stream}`);
     for (const name of ["live", "message"]) source.addEventListener(name, heard);
     source.addEventListener("error", failed);
   }

@@ -3,6 +3,9 @@
 const ANSWER_WITHIN_MS = 10_000; // then the outcome is unknown and the same is sent again
 const RETRY_AFTER_MOST_MS = 60_000; // who says more is not ours, such as a hotel network's login page
 
+/** The server, where this page comes from another place (`groundswell export static --origin`). */
+const server = document.querySelector('meta[name="api"]')?.getAttribute("content") ?? "";
+
 /** The outcome is unknown or the server is full: the same again, later. */
 export class Later extends Error {
   constructor(afterMs = 0) {
@@ -23,7 +26,7 @@ export async function ask(url, token, body) {
   if (token) headers.authorization = `Bearer ${token}`;
   if (body) headers["content-type"] = "application/json";
   try {
-    const answer = await fetch(url, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal: stop.signal, credentials: "omit",
+    const answer = await fetch(server + url, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal: stop.signal, credentials: "omit",
       keepalive: Boolean(body), // a tab that is closed right after the tap has still sent it
       // Ask each time (a 304 is small): with stale-while-revalidate the browser would answer from its own cache while it is offline.
       cache: "no-cache" });

@@ -25,11 +25,16 @@ impl Line {
     }
 
     pub fn try_at(address: SocketAddr) -> std::io::Result<Line> {
-        let stream = TcpStream::connect(address)?;
+        Line::on(TcpStream::connect(address)?)
+    }
+
+    /// On a connection that somebody else opened.
+    pub fn on(stream: TcpStream) -> std::io::Result<Line> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Line { stream: BufReader::new(stream), host: address.to_string() })
+        let host = stream.peer_addr()?.to_string();
+        Ok(Line { stream: BufReader::new(stream), host })
     }
 
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Vec<u8> {
@@ -148,7 +153,11 @@ impl Event {
 
 impl Events {
     pub fn open(server: &Server, path: &str, headers: &[(&str, &str)]) -> Events {
-        let mut line = Line::to(server);
+        Events::at(server.address, path, headers)
+    }
+
+    pub fn at(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Events {
+        let mut line = Line::at(address);
         let request = line.request("GET", path, headers, None);
         line.send(&request);
         let (status, headers) = line.read_head().expect("a stream has a head");

@@ -19,6 +19,7 @@ mod pages;
 mod process;
 mod rehearsal;
 mod routes;
+mod sharing;
 mod trouble;
 mod voting;
 mod watching;

@@ -1,0 +1,135 @@
+//! A crowd that watches, through the edge: what of it reaches the origin.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use crate::hall::{Hall, votes};
+use crate::nginx::Edge;
+use crate::relay::Relay;
+use crate::support::{Backend, runtime, until};
+use crate::with_nginx;
+
+with_nginx![two_thousand_readers_cost_the_origin_one_question_a_second, a_crowd_at_a_cold_edge_is_one_question];
+
+const READERS: u64 = 2_000;
+const WATCHED_FOR: Duration = Duration::from_secs(20);
+/// As `refresh_ms` says, and the phone's jitter.
+const REFRESH_MS: std::ops::Range<u64> = 800..1_200;
+/// One a second, and the one at the beginning.
+const QUESTIONS_MAX: usize = 21;
+
+fn two_thousand_readers_cost_the_origin_one_question_a_second() {
+    let hall = Hall::open(Backend::Embedded);
+    let relay = Relay::before(hall.address);
+    let edge = Edge::before(&[relay.address]);
+    let events: Vec<_> = (0..2).map(|_| hall.event()).collect();
+    let polls: Vec<_> = events.iter().map(|event| event.poll(&hall, json!({}))).collect();
+    let ended = Instant::now() + WATCHED_FOR;
+    let (read, oldest_ms) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    std::thread::scope(|scope| {
+        // The document moves all the time: people vote, through the same edge.
+        scope.spawn(|| {
+            let voters: Vec<_> = polls.iter().zip(&events).map(|(poll, event)| (event.voter(&hall), poll)).collect();
+            for ballot in 1.. {
+                for (voter, poll) in &voters {
+                    let body = crate::hall::ballot_of(poll, ballot, ballot as u32, &[1]).to_string();
+                    edge.ask("POST", &format!("/api/v1/polls/{poll}/ballots"), &voter.headers(), Some(&body)).expect(202);
+                }
+                if Instant::now() > ended {
+                    break;
+                }
+                std::thread::park_timeout(Duration::from_millis(200));
+            }
+        });
+        runtime().block_on(async {
+            let readers: Vec<_> = (0..READERS)
+                .map(|n| {
+                    let code = events[n as usize % events.len()].code.clone();
+                    tokio::spawn(watch(edge.address, code, n, ended, read.clone(), oldest_ms.clone()))
+                })
+                .collect();
+            for reader in readers {
+                reader.await.expect("no reader was let down");
+            }
+        });
+    });
+    // Each of them asked about once a second; on a slow machine less often.
+    let read = read.load(Ordering::Relaxed);
+    assert!(read >= READERS * 5, "only {read} answers were read");
+    for event in &events {
+        let questions: Vec<_> = relay.asked().into_iter().filter(|asked| asked.line == format!("GET /api/v1/live/{}", event.code)).collect();
+        assert!((2..=QUESTIONS_MAX).contains(&questions.len()), "{} questions for {read} answers", questions.len());
+        let closest = questions.windows(2).map(|two| two[1].at - two[0].at).min().expect("several");
+        assert!(closest > Duration::from_millis(900), "two questions within {closest:?}");
+    }
+    let oldest = oldest_ms.load(Ordering::Relaxed);
+    assert!(oldest < 6_000, "a document was {oldest} ms old");
+    eprintln!("{READERS} readers, {read} answers, {} questions to the origin, oldest document {oldest} ms", relay.count("GET /api/v1/live/"));
+}
+
+/// One phone: asks, waits, asks again, on one connection; sends junk behind the question mark, as links in mails have it.
+async fn watch(edge: std::net::SocketAddr, code: String, n: u64, ended: Instant, read: Arc<AtomicU64>, oldest_ms: Arc<AtomicU64>) {
+    // They arrive within a second.
+    tokio::time::sleep(Duration::from_millis(n % 1_000)).await;
+    let mut line = BufReader::new(TcpStream::connect(edge).await.expect("the edge takes it"));
+    while Instant::now() < ended {
+        let age = look(&mut line, &code, n).await;
+        oldest_ms.fetch_max(age.max(0) as u64, Ordering::Relaxed);
+        read.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(REFRESH_MS))).await;
+    }
+}
+
+/// Asks once; how old the document is.
+async fn look(line: &mut BufReader<TcpStream>, code: &str, n: u64) -> i64 {
+    let coding = ["br, gzip", "gzip", "identity", "deflate, zstd;q=0.3"][n as usize % 4];
+    let request = format!("GET /api/v1/live/{code}?utm_source=mail{n} HTTP/1.1\r\nhost: edge\r\naccept-encoding: {coding}\r\n\r\n");
+    line.get_mut().write_all(request.as_bytes()).await.expect("the edge reads");
+    let (mut head, mut length) = (String::new(), 0);
+    while line.read_line(&mut head).await.expect("the edge answers") > 2 {
+        let last = head.lines().last().expect("one was read").to_lowercase();
+        length = last.strip_prefix("content-length:").map_or(length, |v| v.trim().parse().expect("a number"));
+    }
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let mut body = vec![0; length];
+    line.read_exact(&mut body).await.expect("a whole body");
+    let document: Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(document["event"]["code"], code, "somebody else's document");
+    groundswell::clock::now_ms() - document["now"].as_i64().expect("a time")
+}
+
+fn a_crowd_at_a_cold_edge_is_one_question() {
+    const AT_ONCE: usize = 300;
+    let hall = Hall::open(Backend::Embedded);
+    let relay = Relay::before(hall.address);
+    let edge = Edge::before(&[relay.address]);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    event.voter(&hall).vote(&hall, &poll, 1, 1, &[1]).expect(202);
+    until("it is counted", || votes(&hall, &poll)[0] == 1);
+    let path = format!("/api/v1/live/{}", event.code);
+    runtime().block_on(async {
+        let mut lines = Vec::new();
+        for _ in 0..AT_ONCE {
+            lines.push(BufReader::new(TcpStream::connect(edge.address).await.expect("the edge takes it")));
+        }
+        let crowd: Vec<_> = lines
+            .into_iter()
+            .zip(0..)
+            .map(|(mut line, n)| {
+                let code = event.code.clone();
+                tokio::spawn(async move { look(&mut line, &code, n).await })
+            })
+            .collect();
+        for one in crowd {
+            one.await.expect("everybody is answered");
+        }
+    });
+    let began: Vec<Instant> = relay.asked().iter().filter(|asked| asked.line == format!("GET {path}")).map(|asked| asked.at).collect();
+    assert!(!began.is_empty() && began.windows(2).all(|two| two[1] - two[0] > Duration::from_millis(900)), "{} questions at once", began.len());
+}

@@ -1,0 +1,180 @@
+//! An origin that is gone, comes back, or dies with a vote in its hands.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::client::Line;
+use crate::hall::{Event, Hall, Voter, ballot_of, text};
+use crate::kept::is_ours;
+use crate::nginx::{Edge, nginx_is_there};
+use crate::process::{Process, command};
+use crate::relay::{Manners, Relay};
+use crate::support::{Answer, Backend, Place, TOKEN, until};
+use crate::{on_both, with_nginx};
+
+on_both![while_the_origin_is_gone_the_page_and_the_last_document_stay];
+with_nginx![
+    a_vote_that_was_sent_and_not_answered_is_in_doubt_and_sent_once,
+    a_vote_that_reached_nobody_was_not_accepted_and_goes_to_another_server,
+    a_cold_edge_without_an_origin_says_so_to_people_and_programs,
+];
+
+/// How soon the edge must notice that its origin is back.
+const BACK_WITHIN: Duration = Duration::from_secs(2);
+
+fn while_the_origin_is_gone_the_page_and_the_last_document_stay(backend: Backend) {
+    if !nginx_is_there() {
+        return;
+    }
+    let place = Place::new(backend);
+    let mut origin = start(&place, 0);
+    let edge = Edge::before(&[origin.address]);
+    let (event, poll, voter) = prepare(&edge);
+    let page = edge.get(&format!("/{}", event.code)).expect(200);
+    vote(&edge, &voter, &poll, 1).expect(202);
+    let path = format!("/api/v1/live/{}", event.code);
+    until("the vote shows", || edge.get(&path).json()["polls"][0]["results"]["voters"] == 1);
+
+    origin.kill();
+    // Kept for a second; from then on it is known to be old, and shown all the same.
+    until("the document is old", || edge.get(&path).header("x-cache") == Some("STALE"));
+    for _ in 0..20 {
+        let last = edge.get(&path).expect(200);
+        let document = last.json();
+        assert_eq!(document["polls"][0]["results"]["voters"], 1);
+        assert!(document["now"].as_i64().is_some_and(|then| then < groundswell::clock::now_ms()), "it says itself how old it is");
+        assert_eq!(edge.get("/999999").expect(200).body, page.body, "a page that cannot go blank");
+        assert!(last.took < Duration::from_secs(1));
+    }
+    for ballot in 2..5 {
+        // What makes the phone say "saved": no 202 and no refusal, but a 503 or 504.
+        let answer = vote(&edge, &voter, &poll, ballot).expect(503);
+        is_later("a vote", &answer);
+    }
+    is_later("a pass", &edge.ask("POST", &format!("{path}/passes"), &[], None).expect(503));
+    is_later("a stream", &edge.get(&format!("{path}/stream")).expect(503));
+
+    let back = start(&place, origin.address.port());
+    let began = Instant::now();
+    until("votes are taken again", || vote(&edge, &voter, &poll, 5).status == 202);
+    let took = began.elapsed();
+    assert!(took < BACK_WITHIN, "it took {took:?} after the origin was back");
+    until("and shown", || edge.get(&path).json()["polls"][0]["results"]["voters"] == 1 && edge.get(&path).header("x-cache") != Some("STALE"));
+    let mine = edge.ask("GET", &format!("/api/v1/polls/{poll}/ballots/mine"), &voter.headers(), None);
+    assert!(mine.status == 404 || mine.json()["revision"].as_i64() <= Some(5), "{mine:?}");
+    until("the last one counts", || {
+        let mine = edge.ask("GET", &format!("/api/v1/polls/{poll}/ballots/mine"), &voter.headers(), None);
+        mine.status == 200 && mine.json()["revision"] == 5
+    });
+    drop(back);
+}
+
+/// Whether it was accepted, nobody knows: so it is not told "not accepted", nor sent to another server, whose answer would hide that.
+fn a_vote_that_was_sent_and_not_answered_is_in_doubt_and_sent_once() {
+    let hall = Hall::open(Backend::Embedded);
+    let (dying, healthy) = (Relay::before(hall.address), Relay::before(hall.address));
+    let edge = Edge::before(&[dying.address, healthy.address]);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    let voter = event.voter(&hall);
+    let ballots = format!("POST /api/v1/polls/{poll}/ballots");
+    dying.behave(Manners::Dies);
+    let mut in_doubt = 0;
+    for ballot in 1..=20 {
+        let (before, seen) = (dying.count(&ballots), healthy.count(&ballots));
+        let answer = vote(&edge, &voter, &poll, ballot);
+        let (died, went) = (dying.count(&ballots) - before, healthy.count(&ballots) - seen);
+        assert_eq!(died + went, 1, "a ballot is sent to one server, once");
+        if died == 1 {
+            assert_eq!(answer.code(), "unknown");
+            is_later("a vote that was sent", &answer.expect(504));
+            in_doubt += 1;
+        } else {
+            answer.expect(202);
+        }
+    }
+    assert!(in_doubt > 0, "some went to the server that dies");
+    // One that is silent for longer than a phone waits is the same.
+    dying.behave(Manners::Hangs);
+    healthy.behave(Manners::Hangs);
+    let answer = vote(&edge, &voter, &poll, 21).expect(504);
+    assert!(answer.took < Duration::from_secs(10), "before the phone gives up: {:?}", answer.took);
+    assert_eq!(answer.code(), "unknown");
+    is_later("a vote that nobody answers", &answer);
+    // What changes nothing may be asked of another one.
+    healthy.behave(Manners::Relays);
+    dying.behave(Manners::Dies);
+    until("the servers are tried again", || edge.get("/api/v1/live/300000").status == 404);
+    for n in 1..10 {
+        assert_eq!(edge.get(&format!("/api/v1/live/{}", 300_000 + n)).status, 404, "a question goes to the next server");
+    }
+}
+
+fn a_vote_that_reached_nobody_was_not_accepted_and_goes_to_another_server() {
+    let hall = Hall::open(Backend::Embedded);
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port that nobody listens on");
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    let voter = event.voter(&hall);
+    let half = Edge::before(&[nobody, hall.address]);
+    for ballot in 1..=20 {
+        vote(&half, &voter, &poll, ballot).expect(202);
+    }
+    let none = Edge::before(&[nobody]);
+    for ballot in 21..=25 {
+        let answer = vote(&none, &voter, &poll, ballot).expect(503);
+        assert_eq!(answer.code(), "busy");
+        is_later("a vote", &answer);
+    }
+}
+
+fn a_cold_edge_without_an_origin_says_so_to_people_and_programs() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port that nobody listens on");
+    let edge = Edge::before(&[nobody]);
+    for path in ["/", "/482913", "/embed/482913", "/results/482913"] {
+        let page = edge.get(path).expect(503);
+        assert_eq!((page.header("content-type"), page.header("cache-control")), (Some("text/html; charset=utf-8"), Some("no-store")), "{path}");
+        assert!(page.body.contains("<h1>") && page.header("refresh").is_some() && page.header("retry-after").is_some(), "{path}: {page:?}");
+    }
+    for path in ["/api/v1/live/482913", "/api/v1/events", "/assets/x.js", "/readyz", "/api/v1/live/482913/stream"] {
+        is_later(path, &edge.get(path).expect(503));
+    }
+}
+
+#[track_caller]
+fn is_later(what: &str, answer: &Answer) {
+    assert!(answer.header("retry-after").and_then(|s| s.parse::<u32>().ok()).is_some_and(|s| (1..=3).contains(&s)), "{what}: {answer:?}");
+    is_ours(what, answer);
+}
+
+fn vote(edge: &Edge, voter: &Voter, poll: &str, ballot: u128) -> Answer {
+    let body = ballot_of(poll, ballot, ballot as u32, &[1]).to_string();
+    edge.ask("POST", &format!("/api/v1/polls/{poll}/ballots"), &voter.headers(), Some(&body))
+}
+
+/// The binary itself, to be killed; `port` 0 is any.
+fn start(place: &Place, port: u16) -> Process {
+    let mut command = command(place.directory.path(), &[]);
+    command.env("PORT", port.to_string()).env("DATABASE_URL", &place.database_url).env("AMQP_PREFIX", &place.amqp_prefix);
+    command.envs(place.amqp_url.iter().map(|url| ("AMQP_URL", url)));
+    let process = Process::of(&mut command);
+    until("it is ready", || Line::try_at(process.address).is_ok_and(|mut line| line.ask("GET", "/readyz", &[], None).status == 200));
+    process
+}
+
+/// An event with an open poll and a voter: all of it through the edge.
+fn prepare(edge: &Edge) -> (Event, String, Voter) {
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let office =
+        |method: &str, path: &str, body: serde_json::Value, status: u16| edge.ask(method, path, &headers, Some(&body.to_string())).expect(status).json();
+    let event = office("POST", "/api/v1/events", json!({"title": "Friday"}), 201);
+    let event = Event { id: text(&event["id"]), code: text(&event["code"]) };
+    let poll = json!({"kind": "single", "question": "Which?", "choices": ["A", "B"]});
+    let poll = text(&office("POST", &format!("/api/v1/events/{}/polls", event.id), poll, 201)["id"]);
+    office("PUT", &format!("/api/v1/polls/{poll}/state"), json!({"state": "open"}), 200);
+    let pass = edge.ask("POST", &format!("/api/v1/live/{}/passes", event.code), &[], None).expect(201).json();
+    let voter = Voter { bearer: format!("Bearer {}", text(&pass["pass"])), id: text(&pass["voter"]) };
+    (event, poll, voter)
+}
