@@ -18,7 +18,7 @@ use groundswell::store::Store;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let config = match Config::from_process() {
         Ok(config) => config,
         Err(sentence) => {

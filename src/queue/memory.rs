@@ -224,6 +224,10 @@ impl Taken {
     }
 
     pub(super) fn ack(mut self) {
+        self.ack_all();
+    }
+
+    pub(super) fn ack_all(&mut self) {
         for (_, waiting) in self.waiting.drain(..) {
             // The waiter may have given up; the batch is counted all the same.
             let _ = waiting.safe.send(());
