@@ -210,8 +210,10 @@ pub fn kill_tallies_before_ack(cluster: &mut Cluster, door: &Door, votes: impl F
     votes();
     until_within("something is committed", || door.books()["received"].as_i64() > before);
     (0..cluster.tallies.len()).for_each(|at| cluster.kill_tally(at));
-    cluster.tally_broker.set(Weather::Fair);
+    // What it had said and nobody had heard is gone with it.
+    cluster.tally_broker.set(Weather::Torn);
     start_tallies(cluster);
+    cluster.tally_broker.set(Weather::Fair);
 }
 
 fn tally_stopped(ground: &mut Ground<'_>) {

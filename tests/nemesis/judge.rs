@@ -119,20 +119,21 @@ impl Drop for Viewer {
     }
 }
 
-/// Everything is healed. Waits until nothing accepted can be on its way any more, as long as anything moves.
+/// The poll is closed and everything is healed. Waits until nothing accepted can be on its way any more; false when numbers are missing
+/// and nothing moves any longer.
 fn drain(door: &Door) -> bool {
     let (mut before, mut moved) = (String::new(), Instant::now());
     let none = |books: &Value, key: &str| books[key].as_array().is_some_and(Vec::is_empty);
     let deadline = Instant::now() + PATIENCE * 2;
     while Instant::now() < deadline {
         let books = door.books();
-        if books["in_flight"] == 0 && none(&books, "missing") && none(&books, "unreported") {
+        if door.status() == "final" && books["in_flight"] == 0 && none(&books, "missing") && none(&books, "unreported") {
             return true;
         }
         let now = [&books["received"], &books["missing"], &books["unreported"]].map(Value::to_string).concat();
         if now != before {
             (before, moved) = (now, Instant::now());
-        } else if moved.elapsed() > STANDS_STILL && books["missing"].as_array().is_some_and(|m| !m.is_empty()) && none(&books, "unreported") {
+        } else if moved.elapsed() > STANDS_STILL && !none(&books, "missing") && none(&books, "unreported") {
             return false;
         }
         std::thread::park_timeout(Duration::from_millis(50));
@@ -141,12 +142,10 @@ fn drain(door: &Door) -> bool {
 }
 
 pub fn judge(door: &Door, crowd: &Crowd, viewer: &Viewer) -> Report {
-    let mut drained = drain(door);
     door.set_state("closed");
+    let drained = drain(door);
     if drained {
-        until_within("the result is final", || door.status() == "final");
         until_within("the viewer has seen it", || viewer.last().is_some_and(|frame| frame.is_final));
-        drained = door.status() == "final";
     }
     let (attempts, poll) = (crowd.attempts(), door.poll.parse().expect("an id"));
     let office = Client::new(Target { address: door.address, host: door.address.to_string() }, Some(TOKEN.to_owned()));

@@ -43,8 +43,8 @@ fn play(services: &'static Services, binary: &Path, planted: Option<&'static str
 }
 
 fn caught(planted: &'static str, report: &Report, by: fn(&Report) -> i64) {
-    say(format_args!("planted {planted}: caught: {report}"));
     assert!(by(report) > 0 && !report.is_clean(), "{planted} goes unnoticed: {report}");
+    say(format_args!("planted {planted}: caught: {report}"));
 }
 
 fn is_caught(planted: &'static str, scenario: Scenario, by: fn(&Report) -> i64) {

@@ -154,6 +154,8 @@ impl Way<'_> {
                 Weather::Held { up, down } if if self.up { up } else { down } => {
                     let _ = self.weather.changed().await;
                 }
+                // What was held goes with its connection.
+                Weather::Torn => return Err(std::io::ErrorKind::ConnectionReset.into()),
                 Weather::Late(by) => {
                     tokio::time::sleep(by.mul_f64(0.5 + fastrand::f64())).await;
                     return to.write_all(piece).await;
