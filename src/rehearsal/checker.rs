@@ -164,7 +164,8 @@ pub fn people(verdict: &mut Verdict, mut joined: Vec<VoterId>) {
 pub fn received(verdict: &mut Verdict, received: i64, safe: u64, sendings: u64) {
     let (least, most) = (safe as i64, sendings as i64);
     if received < least {
-        verdict.lost += (least - received) as u64;
+        // People without a row are among them.
+        verdict.lost = verdict.lost.max((least - received) as u64);
         verdict.examples.push(format!("lost: {least} ballots were called safe, the books received {received}"));
     }
     if received > most {

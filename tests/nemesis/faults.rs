@@ -44,7 +44,7 @@ const fn fault(name: &'static str, costs: Costs, inflict: fn(&mut Ground<'_>)) -
     Fault { name, costs, inflict }
 }
 
-pub const ALL: [Fault; 24] = [
+pub const ALL: [Fault; 25] = [
     fault("broker killed and away", Costs::Nothing, broker_killed),
     fault("memory alarm", Costs::Nothing, memory_alarm),
     fault("disk alarm", Costs::Nothing, disk_alarm),
@@ -67,6 +67,7 @@ pub const ALL: [Fault; 24] = [
     fault("table locked", Costs::Nothing, table_locked),
     fault("database's disk full", Costs::Nothing, database_full),
     fault("web killed", Costs::Doubts, web_killed),
+    fault("web killed between confirm and reply", Costs::Doubts, web_killed_before_its_reply),
     fault("web killed while it spills", Costs::Doubts, web_killed_while_it_spills),
     fault("webs restarted one by one", Costs::Doubts, webs_restarted),
 ];
@@ -253,6 +254,19 @@ fn web_killed(ground: &mut Ground<'_>) {
     let at = ground.rng.usize(..ground.cluster.webs.len());
     ground.cluster.kill_web(at);
     ground.crowd.go_on_for(ground.seconds / 2.0);
+    ground.cluster.start_web(at);
+    ground.crowd.go_on_for(ground.seconds / 2.0);
+}
+
+/// The broker has confirmed, and nobody hears it: what was on its way counts, and the phones do not know.
+fn web_killed_before_its_reply(ground: &mut Ground<'_>) {
+    /// Less than a server waits for a confirm.
+    const NOT_HEARD_S: f64 = 0.4;
+    let at = ground.rng.usize(..ground.cluster.webs.len());
+    ground.cluster.webs[at].broker.set(Weather::Held { up: false, down: true });
+    ground.crowd.go_on_for(NOT_HEARD_S);
+    ground.cluster.kill_web(at);
+    ground.cluster.webs[at].broker.set(Weather::Fair);
     ground.cluster.start_web(at);
     ground.crowd.go_on_for(ground.seconds / 2.0);
 }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use groundswell::rehearsal::checker::Outcome;
 
-use crate::cluster::{Cluster, Plan, until_within};
+use crate::cluster::{Cluster, Plan, REDELIVERED, SPILLED, until_within};
 use crate::distributed::open_with;
 use crate::door::Door;
 use crate::embedded::kill_in_a_loop;
@@ -39,7 +39,8 @@ fn play(services: &'static Services, binary: &Path, planted: Option<&'static str
     cluster.heal();
     let door = door.at(cluster.address());
     cluster.until_flowing();
-    judge(&door, &crowd, &viewer)
+    let report = judge(&door, &crowd, &viewer);
+    Report { redelivered: cluster.sum(REDELIVERED), spilled: cluster.sum(SPILLED), ..report }
 }
 
 fn caught(planted: &'static str, report: &Report, by: fn(&Report) -> i64) {
