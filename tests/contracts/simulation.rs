@@ -555,7 +555,7 @@ impl World {
         if let Some(ballot) = self.refused.iter().find(|ballot| self.received.contains_key(ballot)) {
             return Err(format!("phantom: {ballot:?} was refused and counts"));
         }
-        if let Some(ballot) = self.late.iter().find(|ballot| !self.safe.get(ballot).is_none_or(|at| *at > self.closed_at + CLOSE_GRACE_MS)) {
+        if let Some(ballot) = self.late.iter().find(|ballot| self.safe.get(ballot).is_some_and(|at| *at <= self.closed_at + CLOSE_GRACE_MS)) {
             return Err(format!("late: {ballot:?} was accepted in time"));
         }
         if let Some((ballot, at)) = self.safe.iter().find(|(b, at)| **at > self.closed_at + CLOSE_GRACE_MS && !self.late.contains(b)) {
