@@ -173,7 +173,11 @@ impl Taken {
     pub async fn acked_if_planted(mut self) -> Taken {
         if crate::planted::is(crate::planted::Planted::AckBeforeCommit) {
             match &mut self {
-                Taken::Memory(taken) => taken.ack_all(),
+                Taken::Memory(taken) => {
+                    taken.ack_all();
+                    // A commit on a quick disk is over before anybody can kill anything.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
                 Taken::Rabbit(taken) => taken.ack_all().await,
             }
         }
