@@ -8,6 +8,8 @@ pub mod error;
 pub mod http;
 pub mod intake;
 pub mod live;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod queue;
 pub mod recount;
 pub mod rehearsal;

@@ -20,7 +20,8 @@ use groundswell::store::Store;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-fn main() -> ExitCode {
+/// Public for the server with its planted mistakes, which is this one (tests/nemesis/planted_server.rs).
+pub fn main() -> ExitCode {
     let config = match Config::from_process() {
         Ok(config) => config,
         Err(sentence) => {

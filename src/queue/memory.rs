@@ -285,6 +285,10 @@ impl Taken {
     }
 
     pub(super) fn ack(mut self) {
+        self.ack_all();
+    }
+
+    pub(super) fn ack_all(&mut self) {
         let mut kept = Vec::new();
         for (_, waiting) in self.waiting.drain(..) {
             kept.extend(waiting.kept);

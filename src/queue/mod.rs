@@ -172,6 +172,21 @@ impl Taken {
         }
     }
 
+    #[cfg(feature = "planted")]
+    pub async fn acked_if_planted(mut self) -> Taken {
+        if crate::planted::is(crate::planted::Planted::AckBeforeCommit) {
+            match &mut self {
+                Taken::Memory(taken) => {
+                    taken.ack_all();
+                    // A commit on a quick disk is over before anybody can kill anything.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Taken::Rabbit(taken) => taken.ack_all().await,
+            }
+        }
+        self
+    }
+
     /// All of it is dealt with. Failing to say so is no loss: it comes again and is skipped by its number.
     pub async fn ack(self) {
         match self {

@@ -225,6 +225,8 @@ async fn publish_confirmed(channel: &Channel, queue: ShortString, body: &[u8]) -
     const PERSISTENT: u8 = 2;
     let properties = BasicProperties::default().with_content_type(CONTENT_TYPE.into()).with_type(MESSAGE_TYPE.into()).with_delivery_mode(PERSISTENT);
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    #[cfg(feature = "planted")]
+    let options = BasicPublishOptions { mandatory: !crate::planted::is(crate::planted::Planted::PublishWithoutMandatory), ..options };
     // The default exchange routes by queue name: one hop, nothing to bind.
     channel.basic_publish("".into(), queue, options, body, properties).await?.await
 }
@@ -433,6 +435,10 @@ impl Taken {
     }
 
     pub(super) async fn ack(mut self) {
+        self.ack_all().await;
+    }
+
+    pub(super) async fn ack_all(&mut self) {
         for (lane, tag) in std::mem::take(&mut self.last) {
             if lane.given_up.load(Ordering::Relaxed) {
                 continue;

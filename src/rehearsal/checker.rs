@@ -158,6 +158,22 @@ pub fn people(verdict: &mut Verdict, mut joined: Vec<VoterId>) {
     }
 }
 
+/// What the books say they received, against what was sent: each ballot that was called safe stood in a batch at least once, and no sending
+/// can have stood in two. So a loss that a later ballot of the same voter hides is seen all the same, and a batch that was counted twice.
+/// `safe` are different ballots, `sendings` those not refused.
+pub fn received(verdict: &mut Verdict, received: i64, safe: u64, sendings: u64) {
+    let (least, most) = (safe as i64, sendings as i64);
+    if received < least {
+        // People without a row are among them.
+        verdict.lost = verdict.lost.max((least - received) as u64);
+        verdict.examples.push(format!("lost: {least} ballots were called safe, the books received {received}"));
+    }
+    if received > most {
+        verdict.doubled += (received - most) as u64;
+        verdict.examples.push(format!("doubled: {most} ballots were sent and not refused, the books received {received}"));
+    }
+}
+
 /// `sent` is one voter's, sorted by (revision, ballot, outcome); `held` are the rows of the same voter.
 fn check_voter(verdict: &mut Verdict, sent: &[Attempt], held: &[Row]) {
     verdict.voters += 1;
@@ -323,6 +339,15 @@ mod tests {
         published.books.received += 2;
         let verdict = check(vec![attempt(1, 1, 1, Ok)], vec![row(1, 1, 1)], &published);
         assert_eq!((verdict.books, verdict.is_clean()), (2, false));
+    }
+
+    #[test]
+    fn books_that_received_less_than_was_safe_or_more_than_was_sent_are_named() {
+        for (in_books, lost, doubled) in [(10, 0, 0), (12, 0, 0), (9, 1, 0), (14, 0, 2)] {
+            let mut verdict = Verdict::default();
+            received(&mut verdict, in_books, 10, 12);
+            assert_eq!((verdict.lost, verdict.doubled, verdict.examples.len() as u64), (lost, doubled, (lost + doubled).min(1)), "{in_books}");
+        }
     }
 
     proptest! {

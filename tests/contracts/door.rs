@@ -17,9 +17,14 @@ pub struct Door {
 }
 
 impl Door {
+    /// No event, no poll, no server yet.
+    pub fn nowhere() -> Door {
+        Door { address: SocketAddr::from(([0, 0, 0, 0], 0)), event: String::new(), code: String::new(), poll: String::new() }
+    }
+
     /// Makes an event with one open poll.
     pub fn open(address: SocketAddr) -> Door {
-        let mut door = Door { address, event: String::new(), code: String::new(), poll: String::new() };
+        let mut door = Door::nowhere().at(address);
         let event = door.owner("POST", "/api/v1/events", json!({"title": "Friday"})).expect(201).json();
         (door.event, door.code) = (text(&event["id"]), text(&event["code"]));
         let polls = format!("/api/v1/events/{}/polls", door.event);

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fastrand::Rng;
-use groundswell::domain::{Beat, Mark};
+use groundswell::domain::{Beat, CLOSE_GRACE_MS, Mark};
 use groundswell::intake::{Lane, worse};
 use groundswell::queue::NotSafe;
 
@@ -13,6 +13,8 @@ const SEEDS: u64 = 10_000;
 const LANES: usize = 2;
 const STEPS: usize = 400;
 const VOTERS: u32 = 12;
+/// A process that is not cut off from the database knows of a close by then.
+const LEARN_MS: i64 = 500;
 
 /// Mistakes somebody could make; each must be caught, or this test proves nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,9 +35,13 @@ enum Planted {
     TimeoutIsRefusal,
     /// A new number for a batch whose fate is unknown.
     NewNumberForUnknown,
+    /// A result is called final at the close, whoever has not heard of it.
+    FinalAtClose,
+    /// What was accepted long after the close counts.
+    LateCounts,
 }
 
-const ALL_PLANTED: [Planted; 8] = [
+const ALL_PLANTED: [Planted; 10] = [
     Planted::SpillWithoutSync,
     Planted::NoDedupe,
     Planted::ReleaseBeforeConfirm,
@@ -44,6 +50,8 @@ const ALL_PLANTED: [Planted; 8] = [
     Planted::LastArrivalCounts,
     Planted::TimeoutIsRefusal,
     Planted::NewNumberForUnknown,
+    Planted::FinalAtClose,
+    Planted::LateCounts,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -57,15 +65,21 @@ struct Message {
     instance: usize,
     lane: usize,
     number: u64,
+    accepted_at: i64,
     ballots: Vec<Ballot>,
     beat: Option<Beat>,
+}
+
+impl Message {
+    fn beat(instance: usize, lane: usize, beat: Beat) -> Message {
+        Message { instance, lane, number: 0, accepted_at: beat.clock, ballots: Vec::new(), beat: Some(beat) }
+    }
 }
 
 /// A batch on its way, or what has become of it.
 #[derive(Clone, Debug)]
 struct Course {
     message: Message,
-    accepted_at: i64,
     stage: Stage,
 }
 
@@ -100,6 +114,8 @@ enum Weather {
     Silent,
     Returning,
     Nacking,
+    /// Reads nothing: what was sent before it said so hangs on the way, and comes when it reads again.
+    Blocked,
 }
 
 struct World {
@@ -113,6 +129,8 @@ struct World {
     lanes: Vec<Lane>,
     courses: Vec<Course>,
     queues: Vec<VecDeque<Message>>,
+    /// On its way to a broker that reads nothing.
+    hanging: Vec<Message>,
     disk: Vec<Entry>,
     entries: u64,
     /// Instances whose books are open, as the directory knows them.
@@ -123,12 +141,22 @@ struct World {
     revisions: BTreeMap<u32, u32>,
     safe: BTreeMap<Ballot, i64>,
     refused: BTreeSet<Ballot>,
+    /// When the poll is closed.
+    closed_at: i64,
+    /// The process at work cannot hear of it.
+    cut_off: bool,
+    superseded: u64,
+    late: BTreeSet<Ballot>,
+    /// The rows of a result that was called final.
+    published: Option<BTreeMap<u32, u32>>,
 }
 
 impl World {
     fn new(seed: u64, planted: Option<Planted>) -> World {
+        let mut rng = Rng::with_seed(seed);
+        let (closed_at, cut_off) = (rng.i64(4_000..12_000), rng.u8(..3) == 0);
         let mut world = World {
-            rng: Rng::with_seed(seed),
+            rng,
             planted,
             now: 1_000,
             weather: Weather::Fair,
@@ -146,6 +174,12 @@ impl World {
             revisions: BTreeMap::new(),
             safe: BTreeMap::new(),
             refused: BTreeSet::new(),
+            hanging: Vec::new(),
+            closed_at,
+            cut_off,
+            superseded: 0,
+            late: BTreeSet::new(),
+            published: None,
         };
         world.start();
         world
@@ -171,6 +205,9 @@ impl World {
         self.disk.retain(|entry| entry.synced || rng.bool());
         self.disk.iter_mut().for_each(|entry| entry.synced = true);
         self.instance += 1;
+        // Its connection is gone; whoever starts reads the database.
+        self.lose_hanging();
+        self.cut_off = false;
         self.start();
     }
 
@@ -185,7 +222,10 @@ impl World {
             68..75 => self.replay(),
             75..94 => self.consume(),
             94..97 => {
-                self.weather = [Weather::Fair, Weather::Fair, Weather::Away, Weather::Silent, Weather::Returning, Weather::Nacking][self.rng.usize(..6)];
+                const ALL: [Weather; 7] =
+                    [Weather::Fair, Weather::Fair, Weather::Away, Weather::Silent, Weather::Returning, Weather::Nacking, Weather::Blocked];
+                let weather = ALL[self.rng.usize(..ALL.len())];
+                self.change_weather(weather);
             }
             97 => self.disk_full = !self.disk_full && self.rng.bool(),
             98 => self.close_books(),
@@ -198,7 +238,30 @@ impl World {
         self.check_always()
     }
 
+    fn change_weather(&mut self, weather: Weather) {
+        match weather {
+            Weather::Blocked => {}
+            // The connection breaks.
+            Weather::Away => self.lose_hanging(),
+            // It reads on: long after those batches were given up and kept elsewhere.
+            _ => self.hanging.drain(..).for_each(|message| self.queues[message.lane].push_back(message)),
+        }
+        self.weather = weather;
+    }
+
+    /// Some of it had arrived.
+    fn lose_hanging(&mut self) {
+        for message in self.hanging.drain(..) {
+            if self.rng.bool() {
+                self.queues[message.lane].push_back(message);
+            }
+        }
+    }
+
     fn accept(&mut self) {
+        if self.now > self.closed_at + LEARN_MS && !self.cut_off {
+            return;
+        }
         let lane = self.rng.usize(..LANES);
         let ballots: Vec<Ballot> = (0..self.rng.usize(1..4))
             .map(|_| {
@@ -209,8 +272,8 @@ impl World {
             })
             .collect();
         let ticket = self.lanes[lane].begin(self.now, true);
-        let message = Message { instance: self.instance, lane, number: ticket.number, ballots, beat: None };
-        self.courses.push(Course { message, accepted_at: ticket.accepted_at, stage: Stage::Numbered { to_spill: ticket.to_spill } });
+        let message = Message { instance: self.instance, lane, number: ticket.number, accepted_at: ticket.accepted_at, ballots, beat: None };
+        self.courses.push(Course { message, stage: Stage::Numbered { to_spill: ticket.to_spill } });
     }
 
     /// Any batch on its way goes one step further: nothing keeps them in order.
@@ -225,6 +288,11 @@ impl World {
             Stage::Numbered { to_spill: true } => self.spill(course, NotSafe::Refused("away")),
             Stage::Numbered { to_spill: false } => match self.weather {
                 Weather::Away | Weather::Returning => self.failed(course, NotSafe::Refused("away")),
+                Weather::Blocked => {
+                    self.hanging.push(course.message.clone());
+                    course.stage = Stage::Published { persisted: false };
+                    self.courses.push(course);
+                }
                 Weather::Fair | Weather::Silent | Weather::Nacking => {
                     let persisted = self.weather == Weather::Fair || self.rng.bool();
                     if persisted {
@@ -292,7 +360,7 @@ impl World {
 
     fn called_safe(&mut self, course: &Course) {
         for ballot in &course.message.ballots {
-            self.safe.insert(*ballot, course.accepted_at);
+            self.safe.insert(*ballot, course.message.accepted_at);
         }
     }
 
@@ -308,9 +376,11 @@ impl World {
         let persisted = match self.weather {
             Weather::Fair => true,
             Weather::Silent | Weather::Nacking => self.rng.bool(),
-            Weather::Away | Weather::Returning => false,
+            Weather::Away | Weather::Returning | Weather::Blocked => false,
         };
-        if persisted {
+        if self.weather == Weather::Blocked {
+            self.hanging.push(message);
+        } else if persisted {
             self.queues[message.lane].push_back(message);
         }
         self.weather == Weather::Fair && self.rng.u32(..10) > 0
@@ -319,14 +389,13 @@ impl World {
     fn beat(&mut self) {
         for lane in 0..LANES {
             let beat = self.lanes[lane].beat(self.now, false);
-            let message = |beat: &Beat| Message { instance: self.instance, lane, number: 0, ballots: Vec::new(), beat: Some(beat.clone()) };
-            let (said, signed) = (message(&beat), message(&Beat { void: Vec::new(), ..beat.clone() }));
-            let confirmed = self.lanes[lane].circuit().is_closed() && self.publish(said);
+            let confirmed = self.lanes[lane].circuit().is_closed() && self.publish(Message::beat(self.instance, lane, beat.clone()));
             if !confirmed {
                 self.lanes[lane].beat_lost(&beat);
                 // The database is told directly, if it is there: past everything that stands in the lane.
                 if self.rng.bool() {
-                    self.apply(&signed);
+                    let mark = self.marks.get_mut(&(self.instance, lane)).expect("registered");
+                    mark.sign(&Beat { void: Vec::new(), ..beat });
                 }
             }
         }
@@ -336,7 +405,7 @@ impl World {
         for lane in 0..LANES {
             if self.lanes[lane].circuit().take_probe(self.now) {
                 let beat = self.lanes[lane].beat(self.now, false);
-                let confirmed = self.publish(Message { instance: self.instance, lane, number: 0, ballots: Vec::new(), beat: Some(beat.clone()) });
+                let confirmed = self.publish(Message::beat(self.instance, lane, beat.clone()));
                 let (now, chance) = (self.now, self.rng.f64());
                 if !confirmed {
                     self.lanes[lane].beat_lost(&beat);
@@ -372,8 +441,7 @@ impl World {
                 continue;
             }
             let beat = Beat { clock: self.now, last: 0, void: Vec::new(), ended: true, abandoned: true };
-            let heard: Vec<bool> =
-                (0..LANES).map(|lane| self.publish(Message { instance: orphan, lane, number: 0, ballots: Vec::new(), beat: Some(beat.clone()) })).collect();
+            let heard: Vec<bool> = (0..LANES).map(|lane| self.publish(Message::beat(orphan, lane, beat.clone()))).collect();
             if heard.into_iter().all(|heard| heard) {
                 self.open_books.remove(&orphan);
             }
@@ -403,9 +471,16 @@ impl World {
             mark.beat(beat);
         }
         if is_new || (planted == Some(Planted::NoDedupe) && message.number > 0) {
+            let is_late = message.accepted_at > self.closed_at + CLOSE_GRACE_MS && planted != Some(Planted::LateCounts);
             for ballot in &message.ballots {
                 *self.received.entry(*ballot).or_default() += 1;
+                if is_late {
+                    self.late.insert(*ballot);
+                    continue;
+                }
                 let row = self.rows.entry(ballot.voter).or_default();
+                // One of the two gives way.
+                self.superseded += u64::from(*row > 0);
                 if ballot.revision > *row || planted == Some(Planted::LastArrivalCounts) {
                     *row = ballot.revision;
                 }
@@ -414,19 +489,29 @@ impl World {
     }
 
     /// What may be said at any moment.
-    fn check_always(&self) -> Result<(), String> {
+    fn check_always(&mut self) -> Result<(), String> {
         let settled = self.marks.values().filter(|mark| !mark.ended()).map(Mark::counted_to).min().unwrap_or(0);
         for (ballot, accepted_at) in &self.safe {
             if *accepted_at <= settled && !self.received.contains_key(ballot) {
                 return Err(format!("final too early: all up to {settled} is called counted, and {ballot:?} of {accepted_at} is not"));
             }
         }
+        let grace = if self.has(Planted::FinalAtClose) { 0 } else { CLOSE_GRACE_MS };
+        if settled > self.closed_at + grace && self.published.is_none() {
+            self.published = Some(self.rows.clone());
+        }
+        if let Some(published) = &self.published
+            && *published != self.rows
+        {
+            return Err(format!("not final: {published:?} was published as final, and now there is {:?}", self.rows));
+        }
         Ok(())
     }
 
     /// All faults end, everything drains.
     fn heal(&mut self) -> Result<(), String> {
-        (self.weather, self.disk_full) = (Weather::Fair, false);
+        self.change_weather(Weather::Fair);
+        self.disk_full = false;
         for _ in 0..20_000 {
             self.now += 50;
             self.advance();
@@ -439,7 +524,11 @@ impl World {
             self.close_books();
             self.check_always()?;
             let drained = self.courses.is_empty() && self.disk.is_empty() && self.queues.iter().all(|q| q.len() <= 1) && self.open_books.len() == 1;
-            if drained && self.marks.values().all(|mark| mark.missing().is_empty()) && self.lanes.iter_mut().all(|lane| lane.circuit().is_closed()) {
+            if drained
+                && self.published.is_some()
+                && self.marks.values().all(|mark| mark.missing().is_empty())
+                && self.lanes.iter_mut().all(|lane| lane.circuit().is_closed())
+            {
                 return Ok(());
             }
         }
@@ -466,8 +555,22 @@ impl World {
         if let Some(ballot) = self.refused.iter().find(|ballot| self.received.contains_key(ballot)) {
             return Err(format!("phantom: {ballot:?} was refused and counts"));
         }
+        if let Some(ballot) = self.late.iter().find(|ballot| self.safe.get(ballot).is_some_and(|at| *at <= self.closed_at + CLOSE_GRACE_MS)) {
+            return Err(format!("late: {ballot:?} was accepted in time"));
+        }
+        if let Some((ballot, at)) = self.safe.iter().find(|(b, at)| **at > self.closed_at + CLOSE_GRACE_MS && !self.late.contains(b)) {
+            return Err(format!("late: {ballot:?} was accepted at {at}, the poll was closed at {}, and it counts", self.closed_at));
+        }
+        let received = self.received.values().map(|times| u64::from(*times)).sum::<u64>();
+        let booked = self.rows.len() as u64 + self.superseded + self.late.len() as u64;
+        if received != booked {
+            return Err(format!("books: {received} received, {booked} booked"));
+        }
+        if self.published.is_none() {
+            return Err("the result never becomes final".into());
+        }
         for (voter, row) in &self.rows {
-            let highest = self.received.keys().filter(|b| b.voter == *voter).map(|b| b.revision).max();
+            let highest = self.received.keys().filter(|b| b.voter == *voter && !self.late.contains(b)).map(|b| b.revision).max();
             if highest != Some(*row) {
                 return Err(format!("wrong: voter {voter} has revision {row}, the highest is {highest:?}"));
             }
@@ -493,17 +596,23 @@ fn whatever_fails_when_nothing_safe_is_lost_doubled_or_left_out_of_a_final_resul
         (Some(seed), _) => seed..seed + 1,
         (None, count) => 0..count.unwrap_or(SEEDS),
     };
-    let (mut safe, mut refused, mut instances) = (0, 0, 0);
+    let (mut safe, mut refused, mut instances, mut late) = (0, 0, 0, 0);
     for seed in seeds.clone() {
         match run(seed, None) {
-            Ok(world) => (safe, refused, instances) = (safe + world.safe.len(), refused + world.refused.len(), instances + world.instance + 1),
+            Ok(world) => {
+                (safe, refused) = (safe + world.safe.len(), refused + world.refused.len());
+                (instances, late) = (instances + world.instance + 1, late + world.late.len());
+            }
             Err(why) => panic!("seed {seed}: {why}\nGROUNDSWELL_TEST_SEED={seed} runs it alone"),
         }
     }
-    println!("{} seeds, {instances} processes, {safe} ballots called safe, {refused} refused: lost 0, doubled 0, phantom 0, wrong 0", seeds.end - seeds.start);
+    println!(
+        "{} seeds, {instances} processes, {safe} ballots called safe, {refused} refused, {late} late: lost 0, doubled 0, phantom 0, wrong 0, books 0",
+        seeds.end - seeds.start
+    );
     // A simulator in which nothing happens proves nothing.
     if seeds.end - seeds.start >= SEEDS {
-        assert!(safe > 1_000_000 && refused > 1_000 && instances > SEEDS as usize, "{safe} {refused} {instances}");
+        assert!(safe > 500_000 && refused > 1_000 && instances > SEEDS as usize && late > 100, "{safe} {refused} {instances} {late}");
     }
 }
 

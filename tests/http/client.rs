@@ -157,11 +157,16 @@ impl Events {
     }
 
     pub fn at(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Events {
-        let mut line = Line::at(address);
+        Events::try_at(address, path, headers).expect("a stream has a head")
+    }
+
+    /// `None` when nobody is there.
+    pub fn try_at(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Option<Events> {
+        let mut line = Line::try_at(address).ok()?;
         let request = line.request("GET", path, headers, None);
         line.send(&request);
-        let (status, headers) = line.read_head().expect("a stream has a head");
-        Events { line, head: Answer { status, headers, ..Answer::default() }, text: String::new() }
+        let (status, headers) = line.read_head()?;
+        Some(Events { line, head: Answer { status, headers, ..Answer::default() }, text: String::new() })
     }
 
     /// The next block, event or comment; `None` when the stream has ended.

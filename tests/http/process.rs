@@ -9,7 +9,12 @@ use crate::support::TOKEN;
 
 /// Nothing of the test run's environment leaks in.
 pub fn command(directory: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_groundswell"));
+    command_of(Path::new(env!("CARGO_BIN_EXE_groundswell")), directory, args)
+}
+
+/// The same of another binary.
+pub fn command_of(binary: &Path, directory: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(binary);
     command.env_clear().current_dir(directory).args(args).env("DATA_DIR", directory).env("RUST_LOG", "warn");
     command.env("HOST", "127.0.0.1").env("PORT", "0").env("METRICS_PORT", "0").env("GROUNDSWELL_API_TOKEN", TOKEN);
     command

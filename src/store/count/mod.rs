@@ -133,7 +133,10 @@ fn take_new<B: Borrow<Batch>>(batches: &[B], marks: &mut Marks) -> (Applied, Vec
     for batch in batches.iter().map(Borrow::borrow) {
         let mark = marks.entry((batch.instance, batch.lane)).or_default();
         if batch.number > 0 {
-            if mark.note(batch.number) {
+            let is_new = mark.note(batch.number);
+            #[cfg(feature = "planted")]
+            let is_new = is_new || crate::planted::is(crate::planted::Planted::NoDedupe);
+            if is_new {
                 applied.batches += 1;
                 ballots.extend(batch.ballots.iter().map(|b| SignedBallot { ballot: b.clone(), accepted_at: batch.accepted_at }));
             } else {
@@ -222,6 +225,16 @@ fn take_written(round: RoundKey, picks: &Picks, prior: Option<&Picks>, times: i6
         books.voters -= times;
     }
     delta(tallies.entry(round).or_default(), picks, prior, times);
+}
+
+#[cfg(feature = "planted")]
+fn tallies_as_sent(rows: &[SignedBallot], honest: Tallies) -> Tallies {
+    if !crate::planted::is(crate::planted::Planted::TallyOfTheSent) {
+        return honest;
+    }
+    let mut tallies = Tallies::new();
+    rows.iter().for_each(|row| delta(tallies.entry(round_of(row)).or_default(), &row.ballot.picks, None, 1));
+    tallies
 }
 
 /// (poll, round, choice, votes, weight) of every tally that really changes.

@@ -139,6 +139,8 @@ async fn attempt<B: Borrow<Batch>>(connection: &mut PgConnection, home: u16, bat
         } else {
             upsert(&mut tx, &rows, &rules, &mut applied).await?
         };
+        #[cfg(feature = "planted")]
+        (tallies = super::tallies_as_sent(&rows, tallies));
     }
     settle(&mut tx, home, &tallies, &applied, &marks, now).await?;
     tx.commit().await?;
@@ -235,8 +237,11 @@ async fn upsert(tx: &mut Tx<'_>, rows: &[SignedBallot], rules: &Rules, applied: 
              select poll, round, picks, prior, count(*) from written group by poll, round, picks, prior"
         )
     });
+    let sql = UPSERT.as_str();
+    #[cfg(feature = "planted")]
+    let sql = crate::planted::overwriting(sql);
     let written: Vec<(i64, i32, String, Option<String>, i64)> =
-        bind_rows!(sqlx::query_as(AssertSqlSafe(UPSERT.as_str())), rows).bind(rules.finals.iter().copied().collect::<Vec<i64>>()).fetch_all(&mut **tx).await?;
+        bind_rows!(sqlx::query_as(AssertSqlSafe(sql)), rows).bind(rules.finals.iter().copied().collect::<Vec<i64>>()).fetch_all(&mut **tx).await?;
     let mut tallies = Tallies::new();
     let mut written_in: HashMap<RoundKey, i64> = HashMap::new();
     for (poll, round, picks, prior, times) in written {

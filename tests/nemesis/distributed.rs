@@ -1,0 +1,161 @@
+//! Two web and two tally processes on RabbitMQ and Postgres. Short: every fault once, in a seeded order, in each test run. Long: faults
+//! at random, for as long as asked, act after act; each act is a poll of its own that ends with the checker.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use groundswell::clock::now_ms;
+
+use crate::cluster::{Cluster, Plan, REDELIVERED, SPILLED};
+use crate::door::Door;
+use crate::faults::{ALL, Costs, Fault, Ground};
+use crate::judge::{Report, Viewer, judge, keep_history, say};
+use crate::one_at_a_time;
+use crate::services::Services;
+use crate::voters::{Answers, Crowd, Habits};
+
+/// Of a short run. A test build on two cores that also carry broker and database.
+const SHORT: Habits = Habits { people: 12_000, per_second: 400, connections: 64, seed: 0 };
+const SHORT_FAULT_S: f64 = 1.6;
+/// One poll of a long run: short enough to be held in memory and looked through.
+const ACT: Duration = Duration::from_secs(180);
+
+fn plan() -> Plan {
+    let binary = std::env::var_os("GROUNDSWELL_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_groundswell").into());
+    Plan { binary: binary.into(), planted: None, webs: 2, tallies: 2 }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+fn seed() -> u64 {
+    number("GROUNDSWELL_TEST_NEMESIS_SEED").unwrap_or(now_ms() as u64 % 1_000_000)
+}
+
+/// One poll, with faults while people vote. `next` says which fault, and when it is over.
+fn act(cluster: &mut Cluster, habits: Habits, poisons: &mut u64, mut next: impl FnMut(&mut Rng) -> Option<(&'static Fault, f64, f64)>) -> Report {
+    let seed = habits.seed;
+    let mut rng = Rng::with_seed(seed);
+    let door = cluster.open_poll();
+    let crowd = Crowd::join(&door, cluster.addresses.clone(), habits);
+    let viewer = Viewer::watch(&door, cluster.addresses.clone());
+    let mut faults = 0;
+    // Over all faults that must cost nothing.
+    let mut meanwhile = Answers::default();
+    let run = std::panic::AssertUnwindSafe(|| {
+        crowd.begin();
+        while let Some((fault, seconds, pause)) = next(&mut rng) {
+            let (before, began) = (crowd.answers(), Instant::now());
+            let door = door.at(cluster.address());
+            let mut ground = Ground { cluster, crowd: &crowd, door: &door, rng: &mut rng, seconds, poisons };
+            (fault.inflict)(&mut ground);
+            if pause == 0.0 {
+                cluster.until_flowing();
+            }
+            crowd.go_on_for(pause);
+            faults += 1;
+            let after = crowd.answers();
+            let [accepted, refused, unknown] = [after.accepted - before.accepted, after.refused - before.refused, after.unknown - before.unknown];
+            say(format_args!("{:<40} {:5.1} s: {accepted} accepted, {refused} refused, {unknown} unknown", fault.name, began.elapsed().as_secs_f64()));
+            if fault.costs == Costs::Nothing && pause == 0.0 {
+                meanwhile.accepted += accepted;
+                meanwhile.refused += refused + unknown;
+            }
+        }
+        cluster.heal();
+        crowd.stop();
+        let door = door.at(cluster.address());
+        cluster.until_flowing();
+        let mut report = judge(&door, &crowd, &viewer);
+        (report.seed, report.faults) = (seed, faults);
+        let Answers { accepted, refused, .. } = meanwhile;
+        assert!(refused * 1_000 <= accepted, "accepting goes on, whatever fails: {accepted} accepted, {refused} were not");
+        assert_eq!(crowd.strange(), [0u16; 0], "answers that nobody should get");
+        report
+    });
+    let outcome = std::panic::catch_unwind(run);
+    if !outcome.as_ref().is_ok_and(Report::is_clean) {
+        let at = keep_history(seed, &crowd, |at: &Path| cluster.keep_logs(at));
+        say(format_args!("seed {seed} FAILED; GROUNDSWELL_TEST_NEMESIS_SEED={seed} runs it again; its history is in {}", at.display()));
+    }
+    if crowd.not_sent() > 0 {
+        say(format_args!("{} votes were meant to be sent and were not: the generator was the limit", crowd.not_sent()));
+    }
+    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn sums(cluster: &Cluster, report: &mut Report) {
+    (report.redelivered, report.spilled) = (cluster.sum(REDELIVERED), cluster.sum(SPILLED));
+    say(format_args!("a killed web process was ready again within {:.2} s", cluster.longest_start.as_secs_f64()));
+}
+
+#[test]
+fn every_fault_once_under_load_costs_no_vote_and_nothing_is_counted_twice() {
+    let _turn = one_at_a_time();
+    let Some(services) = Services::shared() else { return };
+    let seed = seed();
+    let mut cluster = Cluster::start(services, plan());
+    let mut order: Vec<&Fault> = ALL.iter().collect();
+    Rng::with_seed(seed).shuffle(&mut order);
+    if let Ok(only) = std::env::var("GROUNDSWELL_TEST_NEMESIS_FAULT") {
+        order.retain(|fault| fault.name.contains(&only));
+    }
+    let mut order = order.into_iter();
+    let mut poisons = 0;
+    let mut report = act(&mut cluster, Habits { seed, ..SHORT }, &mut poisons, |_| Some((order.next()?, SHORT_FAULT_S, 0.0)));
+    sums(&cluster, &mut report);
+    say(&report);
+    cluster.recount();
+    assert!(report.is_clean(), "{:?}", report.verdict);
+    if report.faults == ALL.len() {
+        // A nemesis in which nothing happens proves nothing.
+        let bites = report.acked > 5_000 && report.spilled > 500 && report.redelivered > 0 && report.absorbed > 0;
+        assert!(bites, "{report}");
+    }
+}
+
+#[test]
+fn random_faults_for_as_long_as_asked_cost_no_vote() {
+    let Some(minutes) = number("GROUNDSWELL_TEST_NEMESIS_MINUTES") else { return };
+    let _turn = one_at_a_time();
+    let services = Services::shared().expect("scripts/nemesis starts services");
+    let (seed, began) = (seed(), Instant::now());
+    let end = began + Duration::from_secs(minutes * 60);
+    let per_second = number("GROUNDSWELL_TEST_NEMESIS_RATE").unwrap_or(3_000);
+    say(format_args!("{minutes} minutes, {per_second} votes a second, seed {seed}"));
+    let mut cluster = Cluster::start(services, plan());
+    let (mut total, mut poisons) = (Report { seed, drained: true, ..Report::default() }, 0);
+    for number in 0.. {
+        if Instant::now() >= end {
+            break;
+        }
+        let act_end = end.min(Instant::now() + ACT);
+        let habits = Habits { people: (per_second * ACT.as_secs() / 6) as usize, per_second, connections: 256, seed: seed + number };
+        let report = act(&mut cluster, habits, &mut poisons, |rng| {
+            let fault = &ALL[rng.usize(..ALL.len())];
+            // Every 10 to 30 s, and each lasts a good part of that.
+            let seconds = 2.0 + rng.f64() * 10.0;
+            (Instant::now() < act_end).then_some((fault, seconds, (8.0 + rng.f64() * 10.0 - seconds / 2.0).max(1.0)))
+        });
+        say(format_args!("act {}: {report}", number + 1));
+        let clean = report.is_clean();
+        total.add(&report);
+        (total.faults, total.drained) = (total.faults + report.faults, total.drained && report.drained);
+        assert!(clean, "{:?}", report.verdict);
+    }
+    sums(&cluster, &mut total);
+    say(format_args!("{:.1} minutes: {total}", began.elapsed().as_secs_f64() / 60.0));
+    say(format_args!("with 95 % confidence fewer than {:.1e} of the acknowledged are lost", 3.0 / total.acked.max(1) as f64));
+    cluster.recount();
+    assert!(total.is_clean());
+}
+
+/// For scenarios that need no crowd of their own.
+pub fn open_with(cluster: &Cluster, habits: Habits) -> (Door, Crowd, Viewer) {
+    let door = cluster.open_poll();
+    let crowd = Crowd::join(&door, cluster.addresses.clone(), habits);
+    let viewer = Viewer::watch(&door, cluster.addresses.clone());
+    (door, crowd, viewer)
+}

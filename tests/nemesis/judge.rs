@@ -1,0 +1,180 @@
+//! The end of a run: heal, wait until the books drain, close, read every place that shows the result, and check all of it against what
+//! voters were told. One line says what came of it; a run that failed leaves its history.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use groundswell::clock::now_ms;
+use groundswell::rehearsal::checker::{self, Attempt, Outcome, Verdict};
+use groundswell::rehearsal::{Client, Frame, Target, evidence, read_document};
+use serde_json::Value;
+
+use crate::client::Events;
+use crate::cluster::{PATIENCE, until_within};
+use crate::door::Door;
+use crate::support::{TOKEN, runtime};
+use crate::voters::{Addresses, Crowd};
+
+/// A poll in which nothing has moved for so long will not come to rest any more.
+const STANDS_STILL: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Sendings answered with 2xx, and all.
+    pub acked: u64,
+    pub sendings: u64,
+    pub faults: usize,
+    pub seed: u64,
+    pub verdict: Verdict,
+    /// Every number given out was counted, and the result is final.
+    pub drained: bool,
+    pub redelivered: u64,
+    pub spilled: u64,
+    /// Ballots that came twice and count once.
+    pub absorbed: i64,
+}
+
+impl Report {
+    pub fn is_clean(&self) -> bool {
+        self.drained && self.verdict.is_clean()
+    }
+
+    pub fn add(&mut self, other: &Report) {
+        let (mine, theirs) = (&mut self.verdict, &other.verdict);
+        for (sum, more) in [
+            (&mut self.acked, other.acked),
+            (&mut self.sendings, other.sendings),
+            (&mut mine.voters, theirs.voters),
+            (&mut mine.answered, theirs.answered),
+            (&mut mine.lost, theirs.lost),
+            (&mut mine.wrong, theirs.wrong),
+            (&mut mine.unexpected, theirs.unexpected),
+            (&mut mine.phantom, theirs.phantom),
+            (&mut mine.doubled, theirs.doubled),
+            (&mut mine.recovered, theirs.recovered),
+        ] {
+            *sum += more;
+        }
+        mine.books += theirs.books;
+        mine.examples.extend(theirs.examples.iter().cloned());
+        self.absorbed += other.absorbed;
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { acked, faults, seed, redelivered, spilled, absorbed, .. } = self;
+        let Verdict { lost, wrong, unexpected, phantom, doubled, books, recovered, .. } = &self.verdict;
+        write!(out, "acked {acked}, faults {faults}, seed {seed}, lost {lost}, wrong {wrong}, unexpected {unexpected}, phantom {phantom}, ")?;
+        write!(out, "doubled {doubled}, books {books}, recovered {recovered}, redelivered {redelivered}, spilled {spilled}, duplicates absorbed {absorbed}")?;
+        if self.drained { Ok(()) } else { write!(out, ", NEVER AT REST") }
+    }
+}
+
+/// A viewer who watches from the beginning, and comes back whenever a stream ends.
+pub struct Viewer {
+    last: Arc<Mutex<Option<Frame>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Viewer {
+    pub fn watch(door: &Door, addresses: Addresses) -> Viewer {
+        let viewer = Viewer { last: Arc::default(), stop: Arc::default() };
+        let (door, last, stop) = (door.clone(), viewer.last.clone(), viewer.stop.clone());
+        std::thread::spawn(move || {
+            let path = format!("/api/v1/live/{}/stream", door.code);
+            for turn in 0.. {
+                let address = *addresses[turn % addresses.len()].read().expect("never poisoned");
+                let mut events = Events::try_at(address, &path, &[]);
+                while let Some(event) = events.as_mut().and_then(Events::next) {
+                    if let Some(frame) = read_document(event.data.as_bytes(), &door.poll, now_ms()) {
+                        *last.lock().expect("never poisoned") = Some(frame);
+                    }
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
+        });
+        viewer
+    }
+
+    fn last(&self) -> Option<Frame> {
+        self.last.lock().expect("never poisoned").clone()
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The poll is closed and everything is healed. Waits until nothing accepted can be on its way any more; false when numbers are missing
+/// and nothing moves any longer.
+fn drain(door: &Door) -> bool {
+    let (mut before, mut moved) = (String::new(), Instant::now());
+    let none = |books: &Value, key: &str| books[key].as_array().is_some_and(Vec::is_empty);
+    let deadline = Instant::now() + PATIENCE * 2;
+    while Instant::now() < deadline {
+        let books = door.books();
+        if door.status() == "final" && books["in_flight"] == 0 && none(&books, "missing") && none(&books, "unreported") {
+            return true;
+        }
+        // Numbers alone: what is missing is listed in no order.
+        let now = ["received", "in_flight"].map(|key| books[key].to_string()).join(" ");
+        if now != before {
+            (before, moved) = (now, Instant::now());
+        } else if moved.elapsed() > STANDS_STILL && !none(&books, "missing") && none(&books, "unreported") {
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    false
+}
+
+pub fn judge(door: &Door, crowd: &Crowd, viewer: &Viewer) -> Report {
+    door.set_state("closed");
+    let drained = drain(door);
+    if drained {
+        until_within("the viewer has seen it", || viewer.last().is_some_and(|frame| frame.is_final));
+    }
+    let (attempts, poll) = (crowd.attempts(), door.poll.parse().expect("an id"));
+    let office = Client::new(Target { address: door.address, host: door.address.to_string() }, Some(TOKEN.to_owned()));
+    let (published, rows) = runtime().block_on(async {
+        let published = evidence::published(&office, &door.code, poll, viewer.last()).await.expect("everything can be read");
+        (published, evidence::rows(&office, poll, attempts.len()).await.expect("every row can be read"))
+    });
+    let sure = |outcome: Outcome| attempts.iter().filter(move |a| a.outcome == outcome);
+    let acked = sure(Outcome::Ok).count() as u64;
+    let safe = sure(Outcome::Ok).map(|a: &Attempt| a.ballot).collect::<HashSet<_>>().len() as u64;
+    let sendings = attempts.len() as u64;
+    let not_refused = sendings - sure(Outcome::Refused).count() as u64;
+    let books = published.books;
+    let mut verdict = checker::check(attempts, rows, &published);
+    checker::received(&mut verdict, books.received, safe, not_refused);
+    Report { acked, sendings, verdict, drained, absorbed: books.duplicate, ..Report::default() }
+}
+
+/// Where a failing run leaves what it knows.
+pub fn keep_history(seed: u64, crowd: &Crowd, logs: impl FnOnce(&std::path::Path)) -> PathBuf {
+    let at = std::env::var_os("GROUNDSWELL_TEST_NEMESIS_DIR").map_or_else(std::env::temp_dir, PathBuf::from).join(format!("groundswell-nemesis-{seed}"));
+    std::fs::create_dir_all(&at).expect("a directory");
+    std::fs::write(at.join("history.csv"), crowd.history()).expect("it can be written");
+    logs(&at);
+    at
+}
+
+/// Past the test harness, which would keep it to itself when all is well.
+pub fn say(line: impl fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "nemesis: {line}");
+}
