@@ -19,6 +19,7 @@ mod edits;
 mod fence;
 mod intake;
 mod marks;
+mod observing;
 mod outage;
 mod places;
 mod property;
