@@ -20,6 +20,7 @@ mod fence;
 mod intake;
 mod journal;
 mod marks;
+mod observing;
 mod outage;
 mod places;
 mod property;
