@@ -1,11 +1,13 @@
 //! The three apps and their files, embedded when the binary is built: hashed names, compressed once.
 
 use actix_web::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, VARY};
-use actix_web::web::{Bytes, Path, ServiceConfig};
+use actix_web::web::{Bytes, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Route, guard, route, web};
 
 use super::audience::matches_etag;
+use super::card::{card, is_previewer};
 use super::problem::nothing_here;
+use super::site::Site;
 use crate::domain::RESERVED_PATHS;
 
 pub struct Asset {
@@ -27,7 +29,7 @@ pub fn assets() -> &'static [Asset] {
 }
 
 /// The name is the content: it can be kept for ever.
-const ASSET_CACHE: &str = "public, max-age=31536000, immutable";
+pub const ASSET_CACHE: &str = "public, max-age=31536000, immutable";
 /// Short, so that a new version arrives; and a page that cannot go blank: stale for a day when the origin is away.
 const PAGE_CACHE: &str = "public, max-age=60, s-maxage=60, stale-while-revalidate=600, stale-if-error=86400";
 
@@ -56,8 +58,16 @@ fn readable() -> Route {
 }
 
 /// Our own names are nobody's short name: `/metrics` and `/api` are not pages.
-async fn join_page(request: HttpRequest, code: Path<String>) -> HttpResponse {
-    if RESERVED_PATHS.iter().any(|ours| code.eq_ignore_ascii_case(ours)) { nothing_here() } else { page(request, "/vote/index.html").await }
+async fn join_page(request: HttpRequest, code: Path<String>, site: Data<Site>) -> HttpResponse {
+    if RESERVED_PATHS.iter().any(|ours| code.eq_ignore_ascii_case(ours)) {
+        return nothing_here();
+    }
+    if is_previewer(&request)
+        && let Ok(card) = card(&request, &site, &code).await
+    {
+        return card;
+    }
+    page(request, "/vote/index.html").await
 }
 
 pub async fn page(request: HttpRequest, url: &'static str) -> HttpResponse {

@@ -4,11 +4,13 @@ mod address;
 mod assets;
 mod audience;
 mod body;
+mod card;
 mod door;
 mod export;
 mod guard;
 mod limits;
 mod line;
+mod logo;
 mod office;
 mod ops;
 mod pages;
@@ -24,6 +26,7 @@ mod stands;
 mod stream;
 mod talk;
 mod voting;
+mod workbook;
 
 pub use address::TrustedProxies;
 pub use assets::{Asset, assets};
@@ -70,6 +73,11 @@ fn routes(config: &mut ServiceConfig) {
         .service(audience::mint)
         .configure(office::routes)
         .service(export::results_csv)
+        .service(workbook::of_poll)
+        .service(workbook::of_event)
+        .service(logo::set)
+        .service(logo::take_away)
+        .service(logo::show)
         .service(ops::livez)
         .service(ops::readyz)
         .service(ops::status)

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::address::TrustedProxies;
 use super::guard::Guard;
 use super::limits::Limits;
+use super::logo::Logos;
 use super::pass::PassKey;
 use super::recent::Recent;
 use super::stands::Stands;
@@ -39,6 +40,7 @@ pub struct Shared {
     pub passes: PassKey,
     pub recent: Recent,
     pub guard: Guard,
+    pub logos: Logos,
     pub limits: Arc<Limits>,
     /// The process is about to end: it goes on serving, and says that it is not ready.
     pub leaving: tokio_util::sync::CancellationToken,
@@ -55,7 +57,7 @@ impl Shared {
         leaving: tokio_util::sync::CancellationToken,
         stop: tokio_util::sync::CancellationToken,
     ) -> Arc<Shared> {
-        Arc::new(Shared { settings, store, live, passes, recent: Recent::default(), guard: Guard::default(), limits, leaving, stop })
+        Arc::new(Shared { settings, store, live, passes, recent: Recent::default(), guard: Guard::default(), logos: Logos::default(), limits, leaving, stop })
     }
 }
 

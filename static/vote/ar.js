@@ -23,4 +23,5 @@ export default {
   then_send: "{rule} ثم أرسل.", picked: { one: "{rule}. اختيار واحد.", two: "{rule}. اختياران.", few: "{rule}. {n} اختيارات.", other: "{rule}. {n} اختيارًا." },
   code_poll_closed: "التصويت مغلق. لم يُحتسب صوتك.", code_poll_draft: "التصويت لم يُفتح بعد. لم يُحتسب صوتك.",
   code_round_over: "كان هذا الصوت لجولة سابقة انتهت. لم يُحتسب.", code_change_not_allowed: "لا يمكن تغيير الصوت في هذا التصويت.",
+  rehearsal: "هذه تجربة. لا صوت هنا حقيقي.",
 };

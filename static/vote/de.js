@@ -23,4 +23,5 @@ export default {
   then_send: "{rule}, dann absenden.", picked: { one: "{rule}. {n} gewählt.", other: "{rule}. {n} gewählt." },
   code_poll_closed: "Die Abstimmung ist geschlossen. Deine Stimme wurde nicht gezählt.", code_poll_draft: "Die Abstimmung ist noch nicht offen. Deine Stimme wurde nicht gezählt.",
   code_round_over: "Diese Stimme war für eine frühere Runde, die vorbei ist. Sie wurde nicht gezählt.", code_change_not_allowed: "In dieser Abstimmung lässt sich die Stimme nicht ändern.",
+  rehearsal: "Das ist eine Probe. Keine Stimme ist hier echt.",
 };

@@ -23,4 +23,5 @@ export default {
   then_send: "{rule} y envía.", picked: { one: "{rule}. {n} elegida.", other: "{rule}. {n} elegidas." },
   code_poll_closed: "La votación está cerrada. Tu voto no se contó.", code_poll_draft: "La votación aún no está abierta. Tu voto no se contó.",
   code_round_over: "Este voto era para una ronda anterior, que ya terminó. No se contó.", code_change_not_allowed: "En esta votación no se puede cambiar el voto.",
+  rehearsal: "Esto es un ensayo. Aquí ningún voto es real.",
 };

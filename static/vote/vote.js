@@ -8,7 +8,7 @@
  * @typedef {{id:string, kind:"single"|"multiple", question:string, state:"open"|"closed", round:number, opens_at:number|null,
  *   closes_at:number|null, closed_at:number|null, visibility:string, revealed:boolean,
  *   rules:{min:number, max:number, change:boolean}, choices:Choice[], results:Results|null}} Poll
- * @typedef {{event:{code:string, title:string, state:"live"|"ended"}, now:number, version:number, counted_through:number,
+ * @typedef {{event:{code:string, title:string, state:"live"|"ended", accent?:{light:string, dark:string}, logo?:string, rehearsal?:boolean}, now:number, version:number, counted_through:number,
  *   refresh_ms:number, current:string|null, polls:Poll[]}} Live
  * @typedef {{ballot:string|null, picks:string[], state:"none"|"saved"|"received"|"counted", accepted_at:number|null}} Sent
  * @typedef {Sent & {poll:string, round:number, revision:number, before:Sent|null, unsure:boolean}} Saved
@@ -411,11 +411,21 @@ function draw() {
   if (!spoken) return;
   const poll = live?.polls.find((one) => one.id === live?.current);
   $("title").textContent = document.title = live?.event.title || "Groundswell";
+  if (live) drawLook(live.event);
   if (!live) return show(address ? "loading" : "join");
   if (live.event.state === "ended") return show("ended");
   if (!poll) return show("waiting");
   show("poll");
   drawPoll(poll);
+}
+
+/** The event's own colour and logo, and the mark that it is only a rehearsal. @param {Live["event"]} event */
+function drawLook({ accent, logo, rehearsal }) {
+  for (const theme of /** @type {const} */ (["light", "dark"])) document.documentElement.style.setProperty(`--accent-${theme}`, accent?.[theme] ?? "");
+  if (logo && $("logo").getAttribute("src") !== logo) $("logo").src = logo;
+  $("logo").hidden = !logo;
+  document.querySelector(".mark")?.toggleAttribute("hidden", Boolean(logo));
+  $("rehearsal").hidden = !rehearsal;
 }
 
 /** @param {string} name */
