@@ -1,6 +1,6 @@
 //! What an audience joins: a title, a join code, an ordered list of polls.
 
-use super::{EventId, Millis, Poll, PollId};
+use super::{Accent, EventId, LogoName, Millis, Poll, PollId};
 use crate::error::Error;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +35,8 @@ pub struct Event {
     pub state: EventState,
     /// A load test: not in lists, and removable with its ballots.
     pub rehearsal: bool,
+    pub accent: Option<Accent>,
+    pub logo: Option<LogoName>,
     /// The poll on stage.
     pub current: Option<PollId>,
     /// Rises with every edit of anything in the event; half of the live document's version.

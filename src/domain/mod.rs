@@ -4,6 +4,7 @@
 mod ballot;
 mod event;
 mod id;
+mod look;
 mod mark;
 mod percent;
 mod poll;
@@ -13,6 +14,7 @@ mod text;
 pub use ballot::{Ballot, Batch, Beat, Pick, Picks, Rank, SignedBallot, collapse};
 pub use event::{Event, EventState, JoinCode, RESERVED_PATHS, Slug};
 pub use id::{AccountId, BallotId, ChoiceId, EventId, InstanceId, PollId, VoterId};
+pub use look::{Accent, LOGO_BYTES_MAX, LogoKind, LogoName, Shades};
 pub use mark::Mark;
 pub use percent::{largest_remainder, of_voters};
 pub use poll::{Choice, Kind, Limits, Poll, PollState, Visibility};

@@ -5,12 +5,14 @@ use std::sync::LazyLock;
 use actix_web::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, VARY,
 };
-use actix_web::web::{Bytes, Path, ServiceConfig};
+use actix_web::web::{Bytes, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Route, guard, route, web};
 
 use super::CSP;
 use super::audience::matches_etag;
+use super::card::{card, is_previewer};
 use super::problem::nothing_here;
+use super::site::Site;
 use crate::domain::RESERVED_PATHS;
 
 pub struct Asset {
@@ -72,8 +74,16 @@ fn readable() -> Route {
 }
 
 /// Our own names are nobody's short name: `/metrics` and `/api` are not pages.
-async fn join_page(request: HttpRequest, code: Path<String>) -> HttpResponse {
-    if RESERVED_PATHS.iter().any(|ours| code.eq_ignore_ascii_case(ours)) { nothing_here() } else { page(request, "/vote/index.html").await }
+async fn join_page(request: HttpRequest, code: Path<String>, site: Data<Site>) -> HttpResponse {
+    if RESERVED_PATHS.iter().any(|ours| code.eq_ignore_ascii_case(ours)) {
+        return nothing_here();
+    }
+    if is_previewer(&request)
+        && let Ok(card) = card(&request, &site, &code).await
+    {
+        return card;
+    }
+    page(request, "/vote/index.html").await
 }
 
 pub async fn page(request: HttpRequest, url: &'static str) -> HttpResponse {

@@ -12,6 +12,7 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::{FutureExt, StreamExt};
 use serde::de::DeserializeOwned;
 
+use crate::domain::LOGO_BYTES_MAX;
 use crate::error::{Error, Result, reason};
 
 pub const BALLOT_BYTES_MAX: usize = 4 * 1_024;
@@ -27,6 +28,16 @@ pub async fn read_ballot(request: &HttpRequest, payload: Payload) -> Result<Byte
     // Read before it is refused: what is left unread would cost the phone its connection.
     let body = read(payload, BALLOT_BYTES_MAX).await?;
     json.map(|()| body)
+}
+
+/// The raw body of a logo. Of what type it is said to be does not matter, except that no page of another site can send it as a form.
+pub async fn read_picture(request: &HttpRequest, payload: Payload) -> Result<Bytes> {
+    check_length(request, LOGO_BYTES_MAX)?;
+    let picture = request.headers().get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"image/"));
+    if !picture {
+        return Err(Error::Unsupported(reason("not_picture", "Send a picture, with Content-Type: image/png or image/webp.")));
+    }
+    read(payload, LOGO_BYTES_MAX).await
 }
 
 /// A JSON body of the back office.

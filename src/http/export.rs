@@ -23,6 +23,19 @@ pub struct RoundQuery {
     round: Option<u32>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundAndLanguageQuery {
+    pub round: Option<u32>,
+    pub lang: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LanguageQuery {
+    pub lang: Option<String>,
+}
+
 #[get("/api/v1/polls/{poll}/results")]
 pub async fn results(_owner: Owner, site: Data<Site>, poll: Path<String>, query: Query<RoundQuery>) -> Result<HttpResponse> {
     let Report { poll, rounds, counted, standing } = report(&site, &poll, query.round).await?;
@@ -124,14 +137,14 @@ fn round_unknown() -> Error {
 }
 
 /// One round of a poll with its numbers; `poll.round` and `poll.choices` are that round's.
-struct Report {
-    poll: Poll,
+pub struct Report {
+    pub poll: Poll,
     rounds: Vec<u32>,
-    counted: Counted,
+    pub counted: Counted,
     standing: Standing,
 }
 
-async fn report(site: &Site, poll: &str, round: Option<u32>) -> Result<Report> {
+pub async fn report(site: &Site, poll: &str, round: Option<u32>) -> Result<Report> {
     let (event, id) = event_of(site, poll).await?;
     // Before the counts: the other way round, the last votes could fall between the two, and a result be called final without them.
     let standing = site.store.standing().await?;

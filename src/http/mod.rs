@@ -5,12 +5,14 @@ mod assets;
 mod audience;
 mod body;
 mod bundle;
+mod card;
 mod door;
 mod export;
 mod guard;
 mod health;
 mod limits;
 mod line;
+mod logo;
 mod noted;
 mod office;
 mod ops;
@@ -30,6 +32,7 @@ mod stream;
 mod talk;
 mod traffic;
 mod voting;
+mod workbook;
 
 pub use address::TrustedProxies;
 pub use assets::{Asset, assets};
@@ -79,6 +82,11 @@ fn routes(config: &mut ServiceConfig) {
         .service(audience::mint)
         .configure(office::routes)
         .service(export::results_csv)
+        .service(workbook::of_poll)
+        .service(workbook::of_event)
+        .service(logo::set)
+        .service(logo::take_away)
+        .service(logo::show)
         .service(ops::livez)
         .service(ops::readyz)
         .service(ops::status)

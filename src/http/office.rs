@@ -262,7 +262,7 @@ async fn show_now(site: &Site) {
     }
 }
 
-async fn event_answer(site: &Site, event: &Event) -> Result<HttpResponse> {
+pub async fn event_answer(site: &Site, event: &Event) -> Result<HttpResponse> {
     show_now(site).await;
     Ok(private(HttpResponse::Ok()).json(EventAnswer::of(event)))
 }

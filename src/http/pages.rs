@@ -24,6 +24,7 @@ struct ResultsPage<'a> {
     words: &'static Phrases,
     shown: &'a Shown,
     now: Millis,
+    card: String,
     style: &'static str,
     icon: &'static str,
 }
@@ -33,7 +34,8 @@ struct ResultsPage<'a> {
 pub async fn results_page(request: HttpRequest, code: Path<String>, wishes: Query<Wishes>, site: Data<Site>) -> Result<HttpResponse> {
     let shown = shown(&site, &request, &code).await?;
     let style = asset("shared/paper.");
-    let page = ResultsPage { words: phrases(wishes.lang.as_deref()), shown: &shown, now: now_ms(), style, icon: asset("shared/favicon.") };
+    let page =
+        ResultsPage { words: phrases(wishes.lang.as_deref()), shown: &shown, now: now_ms(), card: card_of(&site), style, icon: asset("shared/favicon.") };
     html(page.render(), LIVE_CACHE.clone())
 }
 
@@ -52,11 +54,19 @@ struct Poster<'a> {
 #[route("/poster/{code}", method = "GET", method = "HEAD")]
 pub async fn poster_page(request: HttpRequest, code: Path<String>, wishes: Query<Wishes>, site: Data<Site>) -> Result<HttpResponse> {
     let shown = shown(&site, &request, &code).await?;
-    let url = &site.settings.public_url;
-    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
-    let code = format!("{}\u{a0}{}", &shown.event.code[..3], &shown.event.code[3..]);
+    let (host, code) = (host_of(&site.settings.public_url), spaced(&shown.event.code));
     let page = Poster { words: phrases(wishes.lang.as_deref()), shown: &shown, host, code, style: asset("shared/paper."), icon: asset("shared/favicon.") };
     html(page.render(), HeaderValue::from_static(QR_CACHE))
+}
+
+/// The address as people type it.
+pub fn host_of(url: &str) -> &str {
+    url.split_once("://").map_or(url, |(_, host)| host)
+}
+
+/// 482913 as 482 913.
+pub fn spaced(code: &str) -> String {
+    format!("{}\u{a0}{}", &code[..3], &code[3..])
 }
 
 #[derive(Template)]
@@ -194,10 +204,15 @@ pub async fn oembed_answer(request: HttpRequest, query: Query<OembedQuery>, site
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, QR_CACHE)).json(answer))
 }
 
-async fn shown(site: &Site, request: &HttpRequest, code: &str) -> Result<Shown> {
+pub async fn shown(site: &Site, request: &HttpRequest, code: &str) -> Result<Shown> {
     let event = find_event(site, request, code)?;
     let frame = site.live.newest(event).await?;
     Ok(Shown::read(&frame.json))
+}
+
+/// The picture of a shared link, as other sites want it: with its host.
+pub fn card_of(site: &Site) -> String {
+    format!("{}{}", site.settings.public_url, asset("shared/card."))
 }
 
 /// The address of an embedded file whose name begins so.

@@ -25,6 +25,7 @@ pub struct Phrases {
     pub vote_here: &'static str,
     pub again: &'static str,
     pub picture: &'static str,
+    pub rehearsal: &'static str,
 }
 
 /// English for a language we do not have.
@@ -66,6 +67,7 @@ static LANGUAGES: [Phrases; 5] = [
         vote_here: "Vote",
         again: "Load again",
         picture: "As a picture",
+        rehearsal: "Rehearsal: nothing here is a real vote",
     },
     Phrases {
         tag: "de",
@@ -89,6 +91,7 @@ static LANGUAGES: [Phrases; 5] = [
         vote_here: "Abstimmen",
         again: "Neu laden",
         picture: "Als Bild",
+        rehearsal: "Probe: Hier ist keine Stimme echt",
     },
     Phrases {
         tag: "fr",
@@ -112,6 +115,7 @@ static LANGUAGES: [Phrases; 5] = [
         vote_here: "Voter",
         again: "Recharger",
         picture: "En image",
+        rehearsal: "Répétition : aucun vote n’est réel ici",
     },
     Phrases {
         tag: "es",
@@ -135,6 +139,7 @@ static LANGUAGES: [Phrases; 5] = [
         vote_here: "Votar",
         again: "Volver a cargar",
         picture: "Como imagen",
+        rehearsal: "Ensayo: aquí ningún voto es real",
     },
     Phrases {
         tag: "ar",
@@ -158,5 +163,6 @@ static LANGUAGES: [Phrases; 5] = [
         vote_here: "صوّت",
         again: "تحديث",
         picture: "كصورة",
+        rehearsal: "تجربة: لا أصوات حقيقية هنا",
     },
 ];

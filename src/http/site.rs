@@ -9,6 +9,7 @@ use super::address::TrustedProxies;
 use super::guard::Guard;
 use super::health::Health;
 use super::limits::Limits;
+use super::logo::Logos;
 use super::pass::PassKey;
 use super::pressure::Pressure;
 use super::recent::Recent;
@@ -44,6 +45,7 @@ pub struct Shared {
     pub passes: PassKey,
     pub recent: Recent,
     pub guard: Guard,
+    pub logos: Logos,
     pub limits: Arc<Limits>,
     pub health: Health,
     /// Web threads that have a site.
@@ -70,6 +72,7 @@ impl Shared {
             passes,
             recent: Recent::default(),
             guard: Guard::default(),
+            logos: Logos::default(),
             limits,
             health: Health::default(),
             threads: AtomicUsize::new(0),

@@ -8,7 +8,7 @@ use super::live::through_if_any;
 use super::read::{event_unknown, load_event, poll_unknown};
 use super::{Store, is_taken, reading, writing};
 use crate::domain::{
-    CLOSE_GRACE_MS, Choice, Event, EventId, EventState, JoinCode, Kind, Limits, Millis, Poll, PollId, PollState, Question, Slug, Title, Visibility,
+    Accent, CLOSE_GRACE_MS, Choice, Event, EventId, EventState, JoinCode, Kind, Limits, Millis, Poll, PollId, PollState, Question, Slug, Title, Visibility,
 };
 use crate::error::{Error, Result};
 
@@ -26,7 +26,7 @@ const WAIT_COVERED: Duration = Duration::from_millis(200);
 
 impl Stamp {
     /// With the lock of all edits in hand: a close that had to wait must not bear an earlier time than the votes accepted meanwhile.
-    fn after(self, waited: Duration) -> Stamp {
+    pub(super) fn after(self, waited: Duration) -> Stamp {
         let late = if waited > WAIT_COVERED { waited.as_millis() as Millis } else { 0 };
         Stamp { at: self.at + late, ..self }
     }
@@ -61,6 +61,8 @@ pub struct EventEdit {
     /// `Some(None)` takes the short name away.
     pub slug: Option<Option<Slug>>,
     pub state: Option<EventState>,
+    /// `Some(None)` takes it away.
+    pub accent: Option<Option<Accent>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -106,6 +108,8 @@ macro_rules! edit_event {
         })
     }};
 }
+
+pub(super) use edit_event;
 
 macro_rules! insert_poll {
     ($tx:expr, $event:expr, $position:expr, $draft:expr, $now:expr) => {{
@@ -201,11 +205,13 @@ impl Store {
                 let title = edit.title.as_ref().map_or(before.title.as_str(), Title::as_str);
                 let slug = edit.slug.as_ref().map_or(before.slug.as_ref(), Option::as_ref);
                 let state = edit.state.unwrap_or(before.state);
-                sqlx::query("update event set title = $2, slug = $3, state = $4 where id = $1")
+                let accent = edit.accent.unwrap_or(before.accent);
+                sqlx::query("update event set title = $2, slug = $3, state = $4, accent = $5 where id = $1")
                     .bind(id.0)
                     .bind(title)
                     .bind(slug.map(Slug::as_str))
                     .bind(state.as_str())
+                    .bind(accent.map(Accent::text))
                     .execute(&mut *tx)
                     .await
                     .map_err(slug_taken)?;
@@ -230,7 +236,8 @@ impl Store {
                     close_round!(tx, poll, stamp.at);
                 }
                 // The short name is free for another event; the code stays taken, because it may still stand on a slide.
-                sqlx::query("update event set deleted_at = $2, slug = null where id = $1").bind(id.0).bind(stamp.at).execute(&mut *tx).await?;
+                sqlx::query("update event set deleted_at = $2, slug = null, logo = null where id = $1").bind(id.0).bind(stamp.at).execute(&mut *tx).await?;
+                sqlx::query("delete from logo where not exists (select 1 from event where logo = name)").execute(&mut *tx).await?;
                 before.title.clone()
             });
             Ok(())

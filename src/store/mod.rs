@@ -9,6 +9,7 @@ mod ballots;
 mod count;
 mod edit;
 mod live;
+mod logo;
 mod migrate;
 mod open;
 mod read;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Pool, Store, reading};
-use crate::domain::{Choice, Event, EventId, EventState, JoinCode, Kind, Limits, Millis, Poll, PollId, PollState, Slug, Visibility};
+use crate::domain::{Accent, Choice, Event, EventId, EventState, JoinCode, Kind, Limits, LogoName, Millis, Poll, PollId, PollState, Slug, Visibility};
 use crate::error::{Error, Result};
 
 /// A line of the list of events.
@@ -40,6 +40,8 @@ pub(super) struct EventRow {
     title: String,
     state: String,
     rehearsal: bool,
+    accent: Option<String>,
+    logo: Option<String>,
     current: Option<i64>,
     edition: i64,
     created_at: i64,
@@ -94,7 +96,7 @@ impl PollRow {
 macro_rules! load_event {
     ($connection:expr, $id:expr) => {{
         let event: Option<$crate::store::read::EventRow> = sqlx::query_as(
-            "select id, code, slug, title, state, rehearsal, current, edition, created_at, updated_at
+            "select id, code, slug, title, state, rehearsal, accent, logo, current, edition, created_at, updated_at
              from event where id = $1 and deleted_at is null",
         )
         .bind($id.0)
@@ -151,6 +153,8 @@ pub(super) fn assemble(event: EventRow, polls: Vec<PollRow>, choices: Vec<(i64, 
         title: event.title,
         state: EventState::parse(&event.state)?,
         rehearsal: event.rehearsal,
+        accent: event.accent.as_deref().map(Accent::parse).transpose()?,
+        logo: event.logo.as_deref().and_then(LogoName::parse),
         current: event.current.map(PollId).filter(|current| polls.iter().any(|p| p.id == *current)),
         edition: event.edition as u64,
         created_at: event.created_at,

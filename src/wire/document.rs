@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::choice_id;
-use crate::domain::{Books, Event, Millis, Poll, PollResult, PollState, ResultStatus};
+use crate::domain::{Accent, Books, Event, LogoName, Millis, Poll, PollResult, PollState, ResultStatus};
 
 #[derive(Serialize)]
 pub struct Document<'a> {
@@ -24,6 +24,25 @@ struct EventPart<'a> {
     slug: Option<&'a str>,
     title: &'a str,
     state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accent: Option<AccentPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logo: Option<String>,
+    /// Only there when it is one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    rehearsal: bool,
+}
+
+/// The event's colour as it can be read in each theme.
+#[derive(Serialize)]
+struct AccentPart {
+    light: String,
+    dark: String,
+}
+
+/// Where a logo is fetched. The name is the content, so it can be kept for ever.
+pub fn logo_url(name: &LogoName) -> String {
+    format!("/assets/logos/{}", name.as_str())
 }
 
 #[derive(Serialize)]
@@ -144,7 +163,15 @@ impl<'a> Document<'a> {
 
 impl<'a> EventPart<'a> {
     fn of(event: &'a Event) -> EventPart<'a> {
-        EventPart { code: event.code.as_str(), slug: event.slug.as_ref().map(|s| s.as_str()), title: &event.title, state: event.state.as_str() }
+        EventPart {
+            code: event.code.as_str(),
+            slug: event.slug.as_ref().map(|s| s.as_str()),
+            title: &event.title,
+            state: event.state.as_str(),
+            accent: event.accent.map(Accent::shades).map(|shades| AccentPart { light: shades.light, dark: shades.dark }),
+            logo: event.logo.as_ref().map(logo_url),
+            rehearsal: event.rehearsal,
+        }
     }
 }
 

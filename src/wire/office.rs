@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::document::{BooksPart, ChoicePart, PollPart, ResultsPart};
-use crate::domain::{ChoiceId, Event, InstanceId, Kind, Limits, Millis, Poll, PollId, PollState, Question, Slug, Title, Visibility};
+use super::document::{BooksPart, ChoicePart, PollPart, ResultsPart, logo_url};
+use crate::domain::{Accent, ChoiceId, Event, InstanceId, Kind, Limits, Millis, Poll, PollId, PollState, Question, Slug, Title, Visibility};
 use crate::error::{Error, Result};
 use crate::store::{Account, ChoiceEdit, EventEdit, EventSummary, PollDraft, PollEdit, Standing};
 
@@ -50,6 +50,9 @@ pub struct EventPatch {
     #[serde(default, deserialize_with = "present")]
     slug: Option<Option<String>>,
     state: Option<String>,
+    /// `null` takes it away.
+    #[serde(default, deserialize_with = "present")]
+    accent: Option<Option<String>>,
 }
 
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
@@ -63,6 +66,7 @@ impl EventPatch {
             title: self.title.as_deref().map(Title::parse).transpose()?,
             slug,
             state: self.state.as_deref().map(crate::domain::EventState::parse).transpose()?,
+            accent: self.accent.map(|accent| accent.as_deref().map(Accent::parse).transpose()).transpose()?,
         })
     }
 }
@@ -253,6 +257,8 @@ pub struct EventAnswer<'a> {
     title: &'a str,
     state: &'static str,
     rehearsal: bool,
+    accent: Option<String>,
+    logo: Option<String>,
     current: Option<String>,
     created_at: Millis,
     updated_at: Millis,
@@ -268,6 +274,8 @@ impl<'a> EventAnswer<'a> {
             title: &event.title,
             state: event.state.as_str(),
             rehearsal: event.rehearsal,
+            accent: event.accent.map(Accent::text),
+            logo: event.logo.as_ref().map(logo_url),
             current: event.current.map(|id| id.to_string()),
             created_at: event.created_at,
             updated_at: event.updated_at,

@@ -13,7 +13,11 @@ pub struct Shown {
 #[derive(Deserialize)]
 pub struct ShownEvent {
     pub code: String,
+    pub slug: Option<String>,
     pub title: String,
+    pub logo: Option<String>,
+    #[serde(default)]
+    pub rehearsal: bool,
 }
 
 #[derive(Deserialize)]

@@ -103,6 +103,7 @@ const en = {
   books_differ: "The two sides differ by {n}. Run “groundswell recount” and look at the server's log.",
   books_balance: "The books balance: nothing is on the way and nothing was lost.",
   books_empty: "Nothing received yet.",
+  logo_odd: "This browser cannot make a small picture of this file. Try a PNG.",
 };
 
 export { en };

@@ -5,6 +5,7 @@ import { Latest } from "/assets/shared/live.js";
 import { follow, presenters } from "/assets/shared/stream.js";
 import { grouped, language, spoken, t } from "/assets/shared/words.js";
 import { clone, confirm, control, done, onSubmit, oops, setText, slot } from "/assets/admin/dom.js";
+import { eventLook } from "/assets/admin/event-look.js";
 import { inPlace } from "/assets/admin/in-place.js";
 import { newPollFields, readNewPoll } from "/assets/admin/poll-fields.js";
 import { pollCard } from "/assets/admin/poll-card.js";
@@ -18,6 +19,7 @@ export async function eventPage(id, { go, trouble }) {
   /** @type {Map<string, ReturnType<typeof pollCard>>} */
   const cards = new Map();
   let event = await api("GET", `events/${id}`);
+  const look = eventLook(id, element, (...what) => act(...what));
 
   /** Asks for the change, then shows what the server says. @type {import("/assets/admin/poll-card.js").Act} */
   async function act(change, told, back) {
@@ -42,6 +44,7 @@ export async function eventPage(id, { go, trouble }) {
     slot(element, "state").dataset.state = event.state;
     setText(control(element, "end"), t(event.state === "ended" ? "live_again" : "end_event"));
     drawJoin(element, event.code, latest.live?.join_url ?? `${location.origin}/${event.code}`);
+    look.draw(event, latest.live?.join_url ?? location.origin);
     drawPolls();
   }
 
@@ -137,5 +140,6 @@ function drawJoin(element, code, url) {
   const qr = `/api/v1/live/${code}/qr.svg`;
   if (slot(element, "qr").getAttribute("src") !== qr) slot(element, "qr").src = qr;
   slot(element, "poster").href = `/poster/${code}?lang=${language}`;
+  slot(element, "all-results").href = `/api/v1/events/${location.pathname.split("/")[3]}/results.xlsx?lang=${language}`;
   slot(element, "present").href = `/present/${location.pathname.split("/")[3]}`;
 }

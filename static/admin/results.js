@@ -36,6 +36,7 @@ export function resultsBox(id, code, details, place) {
       select.replaceChildren(...answer.rounds.map((/** @type {number} */ one) => new Option(String(one), String(one), false, one === answer.round)));
       slot(body, "rounds").hidden = answer.rounds.length < 2;
       slot(body, "csv").href = `/api/v1/polls/${id}/results.csv?round=${answer.round}`;
+      slot(body, "xlsx").href = `/api/v1/polls/${id}/results.xlsx?round=${answer.round}&lang=${language}`;
       slot(body, "json").href = `/api/v1/polls/${id}/results?round=${answer.round}`;
       slot(body, "json").download = `poll-${id}-round-${answer.round}.json`;
       show(answer.results, answer.books, answer.choices);

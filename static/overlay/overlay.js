@@ -3,6 +3,7 @@
 //   ?layout=lower|full|versus  poll=<id>  colors=0b8a9a,d04a02  ink=ffffff  ground=10191fcc  scale=1.2  safe=5  numbers=percent|count  theme=dark|light  join=no  hold
 
 import { Latest } from "/assets/shared/live.js";
+import { dressFor } from "/assets/shared/look.js";
 import { follow } from "/assets/shared/stream.js";
 import { digits, hue, learn, letter, percent, spoken, t } from "/assets/shared/words.js";
 import { en, others } from "/assets/overlay/en.js";
@@ -70,6 +71,7 @@ let drawn = "";
 
 /** @param {import("/assets/shared/live.js").Live} live */
 function draw(live) {
+  dressFor(live.event);
   const wanted = wishes.get("poll") ?? live.current ?? drawn.split(":")[0];
   const poll = live.polls.find((one) => one.id === wanted);
   $("gone").hidden = true;

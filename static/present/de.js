@@ -20,4 +20,5 @@ export default {
   key_window: "eine leere Leinwand für den Beamer", key_blank: "Bildschirm schwarz", key_help: "diese Liste",
   keys_note: "Die Knöpfe verschwinden, wenn sich nichts bewegt. Maus oder Tab bringt sie zurück. Keine Taste löscht etwas.", close: "Schließen",
   timer_title: "Mit Countdown schließen", timer_note: "Die Handys zeigen ihn auch. Bei 0 kann niemand mehr abstimmen.", timer_stop: "Kein Countdown", cancel: "Abbrechen",
+  rehearsal: "Das ist eine Probe. Keine Stimme ist hier echt.",
 };

@@ -20,4 +20,5 @@ export default {
   key_window: "una pantalla limpia para el proyector", key_blank: "pantalla en negro", key_help: "esta lista",
   keys_note: "Los botones se desvanecen si nada se mueve. El ratón o Tab los trae de vuelta. Ninguna tecla borra nada.", close: "Cerrar",
   timer_title: "Cerrar la votación en", timer_note: "Los teléfonos también la muestran. A 0 ya nadie puede votar.", timer_stop: "Sin cuenta atrás", cancel: "Cancelar",
+  rehearsal: "Esto es un ensayo. Aquí ningún voto es real.",
 };

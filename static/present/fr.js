@@ -20,4 +20,5 @@ export default {
   key_window: "un écran net pour le projecteur", key_blank: "écran noir", key_help: "cette liste",
   keys_note: "Les boutons s’effacent quand rien ne bouge. La souris ou Tab les ramène. Aucune touche n’efface quoi que ce soit.", close: "Fermer",
   timer_title: "Fermer le vote au bout de", timer_note: "Les téléphones l’affichent aussi. À 0, plus personne ne peut voter.", timer_stop: "Pas de minuteur", cancel: "Annuler",
+  rehearsal: "Ceci est une répétition. Aucun vote n’est réel ici.",
 };

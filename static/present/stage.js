@@ -1,5 +1,6 @@
 // Draws the newest document on the big screen. Changes text in place, keeps the last good result, knows no keys.
 
+import { dressFor } from "/assets/shared/look.js";
 import { drawBars } from "/assets/present/bars.js";
 import { rise } from "/assets/present/rising.js";
 import { age, clock, grouped, percent, spoken, t } from "/assets/shared/words.js";
@@ -26,6 +27,7 @@ export function drawStage(live, view, now) {
   const poll = onStage(live);
   document.title = t("on_stage", { title: live.event.title });
   setText("title", live.event.title);
+  dressFor(live.event);
   drawJoin(live);
   show(!poll || view.lobby ? "lobby" : "poll");
   drawState(live, poll, now);

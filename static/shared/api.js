@@ -1,4 +1,6 @@
-// One way to ask the server: JSON in and out, and every refusal an Error that can be shown to a person.
+// One way to ask the server: JSON (or a picture) in, JSON out, and every refusal an Error that can be shown to a person, in their language.
+
+import { language } from "/assets/shared/words.js";
 
 const ANSWER_WITHIN_MS = 15_000;
 
@@ -18,7 +20,7 @@ export class ApiError extends Error {
 /**
  * @param {"GET"|"POST"|"PUT"|"PATCH"|"DELETE"} method
  * @param {string} path below /api/v1/
- * @param {object} [body]
+ * @param {object|Blob} [body]
  * @returns {Promise<any>} the parsed answer, or null when there is none
  */
 export async function api(method, path, body) {
@@ -26,15 +28,29 @@ export async function api(method, path, body) {
   try {
     answer = await fetch(`${server}/api/v1/${path}`, {
       method,
-      headers: body ? { "content-type": "application/json" } : {},
-      body: body && JSON.stringify(body),
+      headers: body ? { "content-type": body instanceof Blob ? body.type : "application/json" } : {},
+      body: body instanceof Blob ? body : body && JSON.stringify(body),
       signal: AbortSignal.timeout?.(ANSWER_WITHIN_MS),
     });
   } catch {
-    throw new ApiError(0, "no_answer", "The server did not answer. Check the connection, then try again.");
+    throw await refusal(0, "no_answer", "The server did not answer. Check the connection, then try again.");
   }
   if (answer.status === 204) return null;
   const said = await answer.json().catch(() => null);
   if (answer.ok) return said;
-  throw new ApiError(answer.status, said?.code ?? "unexpected", said?.detail ?? `The server could not do this (${answer.status}). Try again in a moment.`);
+  throw await refusal(answer.status, said?.code ?? "unexpected", said?.detail ?? `The server could not do this (${answer.status}). Try again in a moment.`);
+}
+
+/** @type {Record<string, () => Promise<{default: Record<string, string>}>>} */
+const refusals = {
+  de: () => import("/assets/shared/refusals.de.js"),
+  fr: () => import("/assets/shared/refusals.fr.js"),
+  es: () => import("/assets/shared/refusals.es.js"),
+  ar: () => import("/assets/shared/refusals.ar.js"),
+};
+
+/** A code we have no words for is said as the server says it. @param {number} status @param {string} code @param {string} detail */
+async function refusal(status, code, detail) {
+  const words = await refusals[language]?.().catch(() => null);
+  return new ApiError(status, code, words?.default[code] ?? detail);
 }

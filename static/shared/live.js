@@ -8,7 +8,7 @@
  * @typedef {{id:string, kind:"single"|"multiple", question:string, state:"draft"|"open"|"closed", round:number,
  *   opens_at:number|null, closes_at:number|null, closed_at:number|null, visibility:string, revealed:boolean,
  *   rules:{min:number, max:number, change:boolean}, choices:Choice[], results:Results|null, books?:Books, locked?:boolean}} Poll
- * @typedef {{event:{code:string, title:string, state:"live"|"ended"}, now:number, version:number, counted_through:number,
+ * @typedef {{event:{code:string, title:string, state:"live"|"ended", accent?:{light:string, dark:string}, logo?:string, rehearsal?:boolean}, now:number, version:number, counted_through:number,
  *   current:string|null, join_url:string, polls:Poll[]}} Live
  */
 

@@ -26,4 +26,5 @@ export default {
   code_late: "Diese Stimme kam nach dem Ende der Abstimmung an. Sie wurde nicht gezählt.",
   code_poll_closed: "Die Abstimmung ist geschlossen. Deine Stimme wurde nicht gezählt.", code_poll_draft: "Die Abstimmung ist noch nicht offen. Deine Stimme wurde nicht gezählt.",
   code_round_over: "Diese Stimme war für eine frühere Runde, die vorbei ist. Sie wurde nicht gezählt.", code_change_not_allowed: "In dieser Abstimmung lässt sich die Stimme nicht ändern.",
+  rehearsal: "Das ist eine Probe. Keine Stimme ist hier echt.",
 };

@@ -26,4 +26,5 @@ export default {
   code_late: "Este voto llegó después del cierre. No se ha contado.",
   code_poll_closed: "La votación está cerrada. Tu voto no se contó.", code_poll_draft: "La votación aún no está abierta. Tu voto no se contó.",
   code_round_over: "Este voto era para una ronda anterior, que ya terminó. No se contó.", code_change_not_allowed: "En esta votación no se puede cambiar el voto.",
+  rehearsal: "Esto es un ensayo. Aquí ningún voto es real.",
 };

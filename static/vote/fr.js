@@ -26,4 +26,5 @@ export default {
   code_late: "Ce vote est arrivé après la clôture. Il n’a pas été compté.",
   code_poll_closed: "Le vote est fermé. Votre vote n’a pas été compté.", code_poll_draft: "Le vote n’est pas encore ouvert. Votre vote n’a pas été compté.",
   code_round_over: "Ce vote était pour un tour précédent, qui est terminé. Il n’a pas été compté.", code_change_not_allowed: "On ne peut pas changer son vote ici.",
+  rehearsal: "Ceci est une répétition. Aucun vote n’est réel ici.",
 };

@@ -11,7 +11,7 @@ import { changed } from "/assets/vote/small.js";
  * @typedef {{id:string, kind:"single"|"multiple", question:string, state:"open"|"closed", round:number, opens_at:number|null,
  *   closes_at:number|null, closed_at:number|null, visibility:string, revealed:boolean,
  *   rules:{min:number, max:number, change:boolean}, choices:Choice[], results:Results|null}} Poll
- * @typedef {{event:{code:string, title:string, state:"live"|"ended"}, now:number, version:number, counted_through:number,
+ * @typedef {{event:{code:string, title:string, state:"live"|"ended", accent?:{light:string, dark:string}, logo?:string, rehearsal?:boolean}, now:number, version:number, counted_through:number,
  *   refresh_ms:number, current:string|null, polls:Poll[]}} Live
  */
 

@@ -1,6 +1,7 @@
 // The audience app: join by code, vote by one tap, see the result. This file puts the parts together; build.rs joins all it imports into one,
 // because a phone in a full stadium should have to ask for as little as possible.
 
+import { drawLook } from "/assets/vote/look.js";
 import { askForCode, readCode, turnAway } from "/assets/vote/join.js";
 import { address, connected, currentPoll, follow, join, leave, live, phase, refresh } from "/assets/vote/live.js";
 import { deliver, deliverSoon, isExpecting, isOfBallots, settle } from "/assets/vote/outbox.js";
@@ -72,6 +73,7 @@ function draw() {
   const poll = currentPoll();
   $("title").textContent = document.title = live?.event.title || "Groundswell";
   drawNotices();
+  if (live) drawLook(live.event);
   if (!live) return show(address ? "loading" : "join");
   if (live.event.state === "ended") return show("ended");
   if (!poll) return show("waiting");

@@ -8,7 +8,7 @@ import { chromium } from "playwright-core";
 import { assert } from "./report.mjs";
 
 const WAIT_MS = 15_000; // for one thing to appear; two cores may be compiling beside us
-const ARGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+export const ARGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 export const SIZES = {
   small: { width: 320, height: 568 }, phone: { width: 360, height: 740 }, tablet: { width: 820, height: 1180 },
   laptop: { width: 1280, height: 800 }, projector: { width: 1920, height: 1080 }, cinema: { width: 3840, height: 2160 },
@@ -122,7 +122,7 @@ export async function fitsInWidth(page) {
   assert(is <= has, `${is} px wide in a window of ${has} px`);
 }
 
-function findBrowser() {
+export function findBrowser() {
   for (const name of ["chromium", "chromium-browser", "google-chrome"]) {
     try {
       return execFileSync("sh", ["-c", `command -v ${name}`], { encoding: "utf8" }).trim();

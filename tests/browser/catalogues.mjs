@@ -46,3 +46,24 @@ async function english(app) {
 
 /** @param {string} text */
 const holes = (text) => [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+
+/** Codes of answers that people in the back office never read: those of ballots, and of programs that speak out of turn. */
+const NOT_FOR_PEOPLE = /^(ballot_|batch_|body_|picks_|pass_|token_|revision_|voter_|round_invalid|round_over|change_not_allowed|no_ballot|json_invalid|query_invalid|not_json|not_picture|kind_unknown|state_invalid|visibility_unknown|method_not_allowed|request_invalid|header_)/;
+
+/** Every code the server can say to people has words in every language, and no words are for a code it never says. @returns {Promise<string>} */
+export async function refusalsAreComplete() {
+  const sources = fileURLToPath(new URL("../../src/", import.meta.url));
+  const files = readdirSync(sources, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".rs") && !file.startsWith("rehearsal"));
+  const text = files.map((file) => readFileSync(sources + file, "utf8")).join("\n");
+  const said = new Set([...text.matchAll(/(?:reason|invalid|conflict|not_found)\(\s*"([a-z_]+)",/g)].map(([, code]) => code));
+  for (const [, ...codes] of text.matchAll(/bounded_text!\(\w+, \w+, "([a-z_]+)", "[^"]*", "([a-z_]+)"/g)) for (const code of codes) said.add(code);
+  assert(said.size > 50, `only ${said.size} codes found`);
+  const wanted = [...said, "no_answer", "unexpected"].filter((code) => !NOT_FOR_PEOPLE.test(code));
+  for (const language of LANGUAGES) {
+    const words = (await import(`${STATIC}shared/refusals.${language}.js`)).default;
+    const missing = wanted.filter((code) => !words[code]);
+    const extra = Object.keys(words).filter((code) => !wanted.includes(code));
+    assert(!missing.length && !extra.length, `refusals.${language}.js: missing ${missing.join(", ") || "nothing"}; left over ${extra.join(", ") || "nothing"}`);
+  }
+  return `${wanted.length} refusals`;
+}

@@ -1,6 +1,7 @@
 // A morning at the desk: an admin who prepares, with the clock running, by mouse and by keyboard alone.
 
 import { accessible, fitsInWidth } from "./browser.mjs";
+import { ownLook } from "./look.mjs";
 import { admin, tabTo } from "./hands.mjs";
 import { assert, check, equal, eventually, need } from "./report.mjs";
 
@@ -13,7 +14,7 @@ const READY_WITHIN_S = 30;
 /** @param {import("./app.mjs").App} app @param {import("./browser.mjs").People} people @param {{email:string, password:string}} account */
 export async function desk(app, people, account) {
   const home = new URL("/admin", app.join).href;
-  const ada = await people.newPerson("the admin at the desk", { expects: (url, status) => status === 401 && url.pathname === "/api/v1/session" });
+  const ada = await people.newPerson("the admin at the desk", { expects: (url, status) => (status === 401 && url.pathname === "/api/v1/session") || (status === 422 && url.pathname.startsWith("/api/v1/events/")) });
   const questions = () => ada.getByTestId("poll-question").allInnerTexts();
 
   await need("the admin signs in by keyboard alone", async () => {
@@ -186,6 +187,8 @@ export async function desk(app, people, account) {
     await overlay.locator(".percent", { hasText: "100%" }).waitFor();
     for (const page of [overlay, embed, voter]) await page.close();
   });
+
+  await ownLook(app, people, ada);
 
   await check("among many events the one is found by a word or by its code", async () => {
     for (let made = 0; made < 5; made += 1) {

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import axe from "axe-core";
-import { catalogueIsComplete } from "./catalogues.mjs";
+import { catalogueIsComplete, refusalsAreComplete } from "./catalogues.mjs";
 import { enter } from "./enter.mjs";
 import { assert, check, equal } from "./report.mjs";
 import { scenes } from "./scenes.mjs";
@@ -104,6 +104,7 @@ export async function looks(browser) {
       return apart.map((one) => one.toFixed(1)).join(", ");
     });
 
+    await check("every refusal of the server can be said in every language", refusalsAreComplete);
     for (const app of ["vote", "present", "admin", "overlay"]) await check(`every text of ${app} is there in every language`, () => catalogueIsComplete(app));
   } finally {
     await theatre.down();

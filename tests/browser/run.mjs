@@ -9,6 +9,7 @@ import { desk } from "./desk.mjs";
 import { admin, mine, phone, stage, tabTo } from "./hands.mjs";
 import { looks } from "./looks.mjs";
 import { outbox } from "./outbox.mjs";
+import { stopwatch } from "./stopwatch.mjs";
 import { assert, CannotGoOn, check, close, equal, eventually, failures, need } from "./report.mjs";
 
 const ACCOUNT = { email: "ada@example.org", password: "correct horse battery" };
@@ -81,6 +82,8 @@ async function evening(app, people) {
     assert(!ada.url().includes("setup="), "the token is still in the address");
     await people.photograph(ada, "no-events", "laptop");
   });
+
+  await stopwatch(ada);
 
   await need("an event is made from a title, a question and pasted lines", async () => {
     await ada.getByTestId("new-event").click();

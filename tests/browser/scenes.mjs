@@ -1,5 +1,7 @@
 // Every screen in every state that matters, for looking at and for axe. A scene is an address, what the API says, and a few hands.
 
+import { readFileSync } from "node:fs";
+
 /** @typedef {import("./theatre.mjs").Api} Api */
 /** @typedef {import("playwright-core").Page} Page */
 /** @typedef {"phone"|"small"|"tablet"|"laptop"|"projector"|"cinema"} Size */
@@ -58,19 +60,8 @@ const live = (polls, more = {}) => ({
 
 const falling = (/** @type {number} */ n, /** @type {number} */ top) => Array.from({ length: n }, (_, at) => Math.round((top * (1 + ((at * 7) % 5))) / (1 + (at % 9))));
 
-/** A picture of the right size and weight; what it says does not matter here. */
-const QR = (() => {
-  let modules = "";
-  let seed = 7;
-  for (let y = 0; y < 29; y += 1) for (let x = 0; x < 29; x += 1) {
-    seed = (seed * 1103515245 + 12345) % 2147483648;
-    const [cx, cy] = [x < 8 ? x : x > 20 ? 28 - x : -1, y < 8 ? y : y > 20 ? 28 - y : -1];
-    const finder = cx >= 0 && cy >= 0 && !(x > 20 && y > 20);
-    const dark = finder ? Math.max(Math.abs(cx - 3), Math.abs(cy - 3)) !== 2 && Math.max(Math.abs(cx - 3), Math.abs(cy - 3)) < 4 : (seed >> 12) % 2;
-    if (dark) modules += `M${x + 4} ${y + 4}h1v1h-1z`;
-  }
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 37 37"><path fill="#fff" d="M0 0h37v37H0z"/><path d="${modules}"/></svg>`;
-})();
+/** As the server draws it for https://vote.example.org/482913: it can be scanned. */
+const QR = readFileSync(new URL("qr.svg", import.meta.url), "utf8");
 
 /** @param {() => any} document @returns {Api} */
 const audience = (document) => ({ method, path }) => {
@@ -140,6 +131,17 @@ phone("twenty", [poll(SHORT, falling(20, 50))], { full: true });
   phone("german", [saved], { lang: "de", keep: voted(saved, [1], "counted"), sizes: ["phone", "small"] });
 }
 
+const LOGO = `data:image/svg+xml,${encodeURIComponent('<svg xmlns="http://www.w3.org/2000/svg" width="240" height="80"><rect width="240" height="80" rx="12" fill="#8b1e3f"/><circle cx="44" cy="40" r="24" fill="#ffd400"/><path d="M88 26h120v10H88zM88 46h80v10H88z" fill="#fff"/></svg>')}`;
+/** As domain/look.rs makes of #8b1e3f. */
+const wine = { code: CODE, slug: null, title: "Friday all-hands", state: "live", accent: { light: "#8b1e3f", dark: "#de6b87" }, logo: LOGO };
+const dryRun = { code: CODE, slug: null, title: "Dry run for Friday", state: "live", rehearsal: true };
+{
+  const four = poll(SHORT.slice(0, 6), null, { kind: "multiple", visibility: "after_close", results: null });
+  phone("own-look", [four], { more: { event: wine }, sizes: ["phone", "tablet"] });
+  phone("own-look-waiting", [], { more: { event: wine } });
+  phone("rehearsal", [four], { more: { event: dryRun }, sizes: ["phone", "small"] });
+}
+
 /** @type {Scene[]} */
 const stages = [];
 /** @param {string} name @param {any[]} polls @param {Partial<Scene> & {more?:object}} [about] */
@@ -167,6 +169,9 @@ big("arabic", [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تف�
 big("join", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("j"), sizes: ["projector", "laptop", "cinema"] });
 big("keys", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("?"), sizes: ["laptop", "phone"] });
 big("lost", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: async (page) => { await page.context().setOffline(true); await page.getByTestId("lost").waitFor(); } });
+big("own-look", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { more: { event: wine }, sizes: ["projector", "phone"] });
+big("own-look-lobby", [], { more: { event: wine } });
+big("rehearsal", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { more: { event: dryRun }, sizes: ["projector", "phone"] });
 stages.push({ name: "present-signed-out", path: `/present/${EVENT}`, sizes: ["laptop"], api: () => ({ status: 401, json: { code: "not_signed_in", detail: "Sign in first." } }), ready: "#message-link:not([hidden])" });
 
 // ---------------------------------------------------------------------------- the back office
@@ -203,6 +208,7 @@ desk("event", `/admin/events/${EVENT}`, office([first, second, third]), { ready:
 desk("results", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", hands: open("results") });
 desk("edit", `/admin/events/${EVENT}`, office([third, second]), { ready: "[data-testid=poll]", hands: open("edit") });
 desk("schedule", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: open("schedule") });
+desk("settings", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office([first])(call)).json, slug: "grand-final", accent: "#8b1e3f", logo: LOGO } } : office([first])(call)), { ready: "[data-testid=poll]", hands: open("event-settings") });
 desk("in-place", `/admin/events/${EVENT}`, office([first]), { sizes: ["laptop"], ready: "[data-testid=poll]", hands: (page) => page.getByTestId("reword").click() });
 desk("confirm", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", full: false, hands: async (page) => { await open("event-settings")(page); await page.getByTestId("end-event").click(); } });
 desk("gone", "/admin/events/nothing", ({ path }) => (path === "session" ? { json: { user: { id: "u", email: "ada@example.org", role: "owner" } } } : undefined), { sizes: ["laptop"], ready: ".narrow" });

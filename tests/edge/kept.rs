@@ -75,7 +75,7 @@ fn what_is_known_is_not_sent_again() {
     let relay = Relay::before(hall.address);
     let edge = Edge::before(&[relay.address]);
     let event = hall.event();
-    let asset = groundswell::http::assets().iter().find(|a| !a.page).expect("there are files").url;
+    let asset = groundswell::http::assets().iter().find(|a| !a.named).expect("there are files").url;
     for path in [asset, "/", &format!("/api/v1/live/{}", event.code)] {
         let first = edge.get(path).expect(200);
         let tag = first.header("etag").expect("a tag").to_owned();

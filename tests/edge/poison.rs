@@ -65,7 +65,7 @@ fn nothing_of_a_request_stays_behind_in_what_is_kept() {
     let relay = Relay::before(hall.address);
     let event = hall.event();
     let poll = event.poll(&hall, json!({}));
-    let asset = groundswell::http::assets().iter().find(|a| !a.page).expect("there are files").url;
+    let asset = groundswell::http::assets().iter().find(|a| !a.named).expect("there are files").url;
     let live = format!("/api/v1/live/{}", event.code);
     let kept = [
         "/".to_owned(),

@@ -11,6 +11,7 @@ mod client;
 mod hall;
 mod heads;
 mod live;
+mod look;
 mod main_job;
 mod office;
 mod operations;

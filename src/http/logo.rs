@@ -1,0 +1,86 @@
+//! Logos of events: taken in by the back office, given out to everybody under a name that is their content.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
+use actix_web::web::{Bytes, Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse, delete, put, route};
+
+use super::assets::ASSET_CACHE;
+use super::body::{Nothing, read_picture};
+use super::office::event_answer;
+use super::problem::nothing_here;
+use super::sessions::{Owner, sha256};
+use super::site::Site;
+use crate::domain::{LogoKind, LogoName};
+use crate::error::{Error, Result};
+
+/// Opened by itself it is a picture, whatever else a browser might find in it.
+static PICTURE_CSP: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox; frame-ancestors 'none'");
+
+#[put("/api/v1/events/{event}/logo")]
+pub async fn set(request: HttpRequest, owner: Owner, site: Data<Site>, event: Path<String>, payload: Payload) -> Result<HttpResponse> {
+    let picture = read_picture(&request, payload.into_inner()).await?;
+    let name = LogoName::compose(&sha256(&picture), LogoKind::of(&picture)?);
+    let event = site.store.set_logo(event.parse()?, Some((name, picture.to_vec())), owner.stamp()).await?;
+    event_answer(&site, &event).await
+}
+
+#[delete("/api/v1/events/{event}/logo")]
+pub async fn take_away(owner: Owner, site: Data<Site>, event: Path<String>, _body: Nothing) -> Result<HttpResponse> {
+    let event = site.store.set_logo(event.parse()?, None, owner.stamp()).await?;
+    event_answer(&site, &event).await
+}
+
+#[route("/assets/logos/{name}", method = "GET", method = "HEAD")]
+pub async fn show(request: HttpRequest, name: Path<String>, site: Data<Site>) -> Result<HttpResponse> {
+    let Some(name) = LogoName::parse(&name) else { return Ok(nothing_here()) };
+    let bytes = match site.logos.find(&name) {
+        Some(bytes) => bytes,
+        None => {
+            let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Busy("many pictures are being looked up"))?;
+            match site.store.logo(name.clone()).await? {
+                Some(bytes) => site.logos.keep(name.clone(), bytes.into()),
+                // A guess costs a query, so guesses are limited as wrong codes are.
+                None => {
+                    site.guard.wrong_code(site.settings.trusted_proxies.client_of(&request))?;
+                    return Ok(nothing_here());
+                }
+            }
+        }
+    };
+    let content_type = match name.kind() {
+        LogoKind::Png => "image/png",
+        LogoKind::Webp => "image/webp",
+    };
+    let mut answer = HttpResponse::Ok();
+    answer
+        .insert_header((CONTENT_TYPE, content_type))
+        .insert_header((CACHE_CONTROL, ASSET_CACHE))
+        .insert_header((CONTENT_SECURITY_POLICY, PICTURE_CSP.clone()));
+    Ok(answer.body(bytes))
+}
+
+/// Pictures that were asked for, so that an audience without a CDN does not ask the database a thousand times.
+#[derive(Default)]
+pub struct Logos(Mutex<HashMap<LogoName, Bytes>>);
+
+/// 4 MiB in all at 64 KiB each.
+const LOGOS_KEPT_MAX: usize = 64;
+
+impl Logos {
+    fn find(&self, name: &LogoName) -> Option<Bytes> {
+        self.0.lock().expect("never poisoned").get(name).cloned()
+    }
+
+    fn keep(&self, name: LogoName, bytes: Bytes) -> Bytes {
+        let mut kept = self.0.lock().expect("never poisoned");
+        // Hardly ever full; then all are fetched once more.
+        if kept.len() >= LOGOS_KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(name, bytes.clone());
+        bytes
+    }
+}

@@ -1,0 +1,43 @@
+// The event itself: its short name, its colour, its logo. Each is saved as soon as it is chosen, and can be taken back.
+
+import { api } from "/assets/shared/api.js";
+import { spoken, t } from "/assets/shared/words.js";
+import { control, setText, slot } from "/assets/admin/dom.js";
+import { asLogo } from "/assets/admin/logo.js";
+
+const OWN_COLOUR = "#0a6b75"; // ours, for the field: it cannot be empty
+
+/** @param {string} id @param {any} element the event's page @param {import("/assets/admin/poll-card.js").Act} act */
+export function eventLook(id, element, act) {
+  const [slug, accent] = [control(element, "slug"), control(element, "accent")];
+  /** @type {any} */
+  let event;
+  const patch = (/** @type {object} */ what) => () => api("PATCH", `events/${id}`, what);
+  const save = (/** @type {"slug"|"accent"} */ what, /** @type {string|null} */ value) => {
+    if (value !== event[what]) act(patch({ [what]: value }), t("saved"), patch({ [what]: event[what] }));
+  };
+
+  slug.addEventListener("change", () => save("slug", slug.value.trim() || null));
+  accent.addEventListener("change", () => save("accent", accent.value));
+  control(element, "no-accent").addEventListener("click", () => save("accent", null));
+  control(element, "logo").addEventListener("change", async (/** @type {Event} */ { target }) => {
+    const field = /** @type {HTMLInputElement} */ (target);
+    const file = field.files?.[0];
+    field.value = "";
+    if (file) act(async () => api("PUT", `events/${id}/logo`, await asLogo(file)), t("saved"));
+  });
+  control(element, "no-logo").addEventListener("click", () => act(() => api("DELETE", `events/${id}/logo`), t("saved")));
+
+  return {
+    /** @param {any} now @param {string} joinUrl */
+    draw(now, joinUrl) {
+      event = now;
+      setText(slot(element, "host"), `${spoken(joinUrl).replace(/\/[^/]*$/, "")}/`);
+      if (document.activeElement !== slug) slug.value = now.slug ?? "";
+      accent.value = now.accent ?? OWN_COLOUR;
+      control(element, "no-accent").hidden = !now.accent;
+      slot(element, "logo").hidden = control(element, "no-logo").hidden = !now.logo;
+      if (now.logo && slot(element, "logo").getAttribute("src") !== now.logo) slot(element, "logo").src = now.logo;
+    },
+  };
+}

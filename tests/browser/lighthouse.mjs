@@ -1,0 +1,85 @@
+// What Lighthouse says of every page, on a slow phone with a slow network.
+//   node lighthouse.mjs --binary target/release/groundswell [--only PART-OF-A-NAME] [--reports DIR]
+// Not part of the tests: it takes a quarter of a minute a page, and its figures mean something on a quiet machine with a release build only.
+
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { chromium } from "playwright-core";
+import lighthouse from "lighthouse";
+import { App } from "./app.mjs";
+import { ARGS, findBrowser } from "./browser.mjs";
+import { assert, check, close } from "./report.mjs";
+
+const PERFORMANCE_LEAST = 0.95; // of pages that the audience opens
+const { values: { binary = "target/release/groundswell", only = "", reports = "" } } = parseArgs({ options: { binary: { type: "string" }, only: { type: "string" }, reports: { type: "string" } } });
+const ACCOUNT = { email: "ada@example.org", password: "correct horse battery" };
+
+const app = new App(binary);
+const profile = mkdtempSync(join(tmpdir(), "groundswell-lighthouse-"));
+process.on("exit", () => {
+  app.remove();
+  rmSync(profile, { recursive: true, force: true });
+});
+await app.up();
+const port = await freePort();
+// Lighthouse opens its own tab: a persistent context is the one it finds itself in, with the cookie of who signed in there.
+const context = await chromium.launchPersistentContext(profile, { executablePath: findBrowser(), args: [...ARGS, `--remote-debugging-port=${port}`], chromiumSandbox: false });
+try {
+  const { id, code } = await prepare();
+  /** @type {[string, string, boolean][]} name, path, whether an audience opens it */
+  const pages = [
+    ["join", "/", true], ["a question", `/${code}`, true], ["results without JavaScript", `/results/${code}`, true], ["poster", `/poster/${code}`, true],
+    ["embed", `/embed/${code}`, true], ["status", "/status", false], ["events", "/admin", false], ["an event", `/admin/events/${id}`, false], ["presenter", `/present/${id}`, false],
+  ];
+  for (const [name, path, isAudience] of pages.filter(([name]) => name.includes(only))) {
+    await check(`${name}: ${isAudience ? `performance >= ${PERFORMANCE_LEAST}, ` : ""}accessibility and best practices 1`, async () => {
+      const ran = await lighthouse(new URL(path, app.join).href, { port, output: "html", logLevel: "error", disableStorageReset: true, onlyCategories: ["performance", "accessibility", "best-practices"] });
+      assert(ran, "Lighthouse says nothing");
+      const { categories, audits, finalDisplayedUrl, runtimeError } = ran.lhr;
+      if (reports) {
+        mkdirSync(reports, { recursive: true });
+        writeFileSync(join(reports, `${name.replaceAll(" ", "-")}.html`), String(ran.report));
+      }
+      assert(!runtimeError, `${runtimeError?.message}`);
+      assert(new URL(finalDisplayedUrl).pathname === path, `it looked at ${finalDisplayedUrl}`);
+      const score = (/** @type {string} */ of) => categories[of].score ?? 0;
+      const why = (/** @type {string} */ of) => categories[of].auditRefs.filter(({ id, weight }) => weight > 0 && (audits[id].score ?? 1) < 1).map(({ id }) => `${id} ${audits[id].displayValue ?? audits[id].score}`).join(", ");
+      if (isAudience) assert(score("performance") >= PERFORMANCE_LEAST, `performance ${score("performance")}: ${why("performance")}`);
+      for (const of of ["accessibility", "best-practices"]) assert(score(of) === 1, `${of} ${score(of)}: ${why(of)}`);
+      return `performance ${score("performance")}`;
+    });
+  }
+} finally {
+  await context.close();
+}
+process.exitCode = close();
+
+/** An account, and an event with an open poll. */
+async function prepare() {
+  const page = context.pages()[0] ?? await context.newPage();
+  await page.goto(app.admin);
+  await page.getByTestId("email").fill(ACCOUNT.email);
+  await page.getByTestId("password").fill(ACCOUNT.password);
+  await page.getByTestId("submit").click();
+  await page.getByTestId("new-event").waitFor();
+  const origin = new URL(app.join).origin;
+  const ask = async (/** @type {"post"|"put"} */ method, /** @type {string} */ path, /** @type {object} */ data) => (await page.request[method](`${origin}/api/v1/${path}`, { data, headers: { origin } })).json();
+  const event = await ask("post", "events", { title: "Friday all-hands" });
+  const poll = await ask("post", `events/${event.id}/polls`, { kind: "single", question: "Which ending?", choices: ["Cowboys", "Pirates", "Robots"] });
+  await ask("put", `polls/${poll.id}/state`, { state: "open" });
+  await page.goto("about:blank");
+  return event;
+}
+
+/** @returns {Promise<number>} */
+function freePort() {
+  return new Promise((give) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port: free } = /** @type {import("node:net").AddressInfo} */ (server.address());
+      server.close(() => give(free));
+    });
+  });
+}

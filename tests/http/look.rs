@@ -1,0 +1,206 @@
+//! How an event looks: its colour, its logo, the card of its link, and the mark on a rehearsal.
+
+use std::io::Read;
+
+use serde_json::{Value, json};
+
+use crate::client::Line;
+use crate::hall::{Event, Hall, drained, text};
+use crate::on_both;
+use crate::support::{Answer, Backend, TOKEN, until};
+
+on_both![
+    an_event_has_a_colour_that_everybody_gets_in_two_shades,
+    a_logo_is_taken_in_given_out_for_ever_and_taken_away,
+    what_is_no_small_picture_is_no_logo,
+    a_rehearsal_says_that_it_is_one,
+    a_pasted_link_shows_the_title_and_people_get_the_page_of_all,
+    a_workbook_has_numbers_and_no_formula,
+];
+
+fn png(side: u32, more: &[u8]) -> Vec<u8> {
+    [b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".as_slice(), &side.to_be_bytes(), &side.to_be_bytes(), b"\x08\x06\0\0\0crc-", more].concat()
+}
+
+fn send(hall: &Hall, event: &Event, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    let mut line = Line::to(hall);
+    let length = body.len().to_string();
+    let headers: Vec<(&str, &str)> = headers.iter().copied().chain([("content-length", length.as_str())]).collect();
+    let head = line.request("PUT", &format!("/api/v1/events/{}/logo", event.id), &headers, None);
+    line.send(&[head, body.to_vec()].concat());
+    line.read(false).expect("an answer").0
+}
+
+fn set_logo(hall: &Hall, event: &Event, body: &[u8]) -> Answer {
+    send(hall, event, &[("authorization", &format!("Bearer {TOKEN}")), ("content-type", "image/png")], body)
+}
+
+fn an_event_has_a_colour_that_everybody_gets_in_two_shades(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let path = format!("/api/v1/events/{}", event.id);
+    assert_eq!(event.live(&hall)["event"]["accent"], Value::Null);
+    let changed = hall.office("PATCH", &path, json!({"accent": "#FFD400"})).expect(200).json();
+    assert_eq!(changed["accent"], "#ffd400");
+    for document in [event.live(&hall), event.presenter(&hall)] {
+        let accent = &document["event"]["accent"];
+        assert_eq!(accent["dark"], "#ffd400", "readable on dark as it is");
+        assert!(accent["light"].as_str().is_some_and(|light| light.len() == 7 && light != "#ffd400"), "{accent}");
+    }
+    for bad in ["red", "#fff", "url(x)", ""] {
+        assert_eq!(hall.office("PATCH", &path, json!({"accent": bad})).expect(422).code(), "accent_invalid", "{bad}");
+    }
+    assert_eq!(hall.office("PATCH", &path, json!({"title": "Other"})).expect(200).json()["accent"], "#ffd400", "what is left out stays");
+    let hall = hall.restart();
+    assert_eq!(event.live(&hall)["event"]["accent"]["dark"], "#ffd400");
+    hall.office("PATCH", &path, json!({"accent": null})).expect(200);
+    assert_eq!(event.live(&hall)["event"]["accent"], Value::Null);
+}
+
+fn a_logo_is_taken_in_given_out_for_ever_and_taken_away(backend: Backend) {
+    let hall = Hall::open(backend);
+    let (event, other) = (hall.event(), hall.event());
+    let picture = png(64, &[0, 159, 146, 150]);
+    let url = text(&set_logo(&hall, &event, &picture).expect(200).json()["logo"]);
+    assert_eq!(event.live(&hall)["event"]["logo"], json!(url));
+    assert_eq!(set_logo(&hall, &other, &picture).expect(200).json()["logo"], json!(url), "the same picture has the same name");
+    let fetched = Line::to(&hall).ask_bytes("GET", &url, &[], None);
+    assert_eq!(fetched.1, picture);
+    for (name, value) in [
+        ("content-type", "image/png"),
+        ("cache-control", "public, max-age=31536000, immutable"),
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "default-src 'none'; sandbox; frame-ancestors 'none'"),
+    ] {
+        assert_eq!(fetched.0.header(name), Some(value));
+    }
+    assert!(hall.get(&format!("/poster/{}", event.code)).expect(200).body.contains(&url));
+    // A second server, and one that has forgotten: the picture is in the database.
+    let hall = hall.restart();
+    hall.get(&url).expect(200);
+    hall.office("DELETE", &format!("/api/v1/events/{}/logo", event.id), Value::Null).expect(200);
+    assert_eq!(event.live(&hall)["event"]["logo"], Value::Null);
+    assert_eq!(other.live(&hall)["event"]["logo"], json!(url), "the other event keeps its own");
+    assert_eq!(hall.place.number("select count(*) from logo"), 1);
+    hall.office("DELETE", &format!("/api/v1/events/{}", other.id), Value::Null).expect(204);
+    assert_eq!(hall.place.number("select count(*) from logo"), 0, "nobody uses it any more");
+}
+
+fn what_is_no_small_picture_is_no_logo(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    for (body, code) in [
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>".to_vec(), "logo_invalid"),
+        (b"<!doctype html><script>alert(1)</script>".to_vec(), "logo_invalid"),
+        (Vec::new(), "logo_invalid"),
+        (png(20_000, &[]), "logo_large"),
+    ] {
+        assert_eq!(set_logo(&hall, &event, &body).expect(422).code(), code);
+    }
+    assert_eq!(set_logo(&hall, &event, &png(64, &vec![0; 70_000])).expect(413).code(), "too_large");
+    let token = format!("Bearer {TOKEN}");
+    assert_eq!(send(&hall, &event, &[("authorization", &token), ("content-type", "text/plain")], &png(64, &[])).expect(415).code(), "not_picture");
+    assert_eq!(send(&hall, &event, &[("content-type", "image/png")], &png(64, &[])).expect(401).code(), "not_signed_in");
+    assert_eq!(event.live(&hall)["event"]["logo"], Value::Null);
+    for path in ["/assets/logos/x.png", "/assets/logos/abababababababababababababababab.svg", "/assets/logos/abababababababababababababababab.png"] {
+        hall.get(path).expect(404);
+    }
+    let guesses = (0..100).filter(|n| hall.get(&format!("/assets/logos/{n:032x}.png")).status == 429).count();
+    assert!(guesses > 0, "guesses are limited");
+}
+
+fn a_rehearsal_says_that_it_is_one(backend: Backend) {
+    let hall = Hall::open(backend);
+    assert_eq!(hall.event().live(&hall)["event"]["rehearsal"], Value::Null, "other events do not mention it");
+    let made = hall.office("POST", "/api/v1/events", json!({"title": "Dry run", "rehearsal": true})).expect(201).json();
+    let event = Event { id: text(&made["id"]), code: text(&made["code"]) };
+    assert_eq!((&event.live(&hall)["event"]["rehearsal"], &event.presenter(&hall)["event"]["rehearsal"]), (&json!(true), &json!(true)));
+    for page in ["results", "poster"] {
+        assert!(hall.get(&format!("/{page}/{}", event.code)).expect(200).body.contains("nothing here is a real vote"), "{page}");
+    }
+}
+
+fn a_pasted_link_shows_the_title_and_people_get_the_page_of_all(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    hall.office("PATCH", &format!("/api/v1/events/{}", event.id), json!({"title": "\"Final\" <b>"})).expect(200);
+    let path = format!("/{}", event.code);
+    let page = hall.get(&path).expect(200);
+    for name in
+        ["facebookexternalhit/1.1", "Mozilla/5.0 (compatible; Twitterbot/1.0)", "Slackbot-LinkExpanding 1.0", "WhatsApp/2.23", "TelegramBot (like TwitterBot)"]
+    {
+        let card = hall.call("GET", &path, &[("user-agent", name)], None).expect(200);
+        assert!(card.body.contains("<meta property=\"og:title\" content=\"&#34;Final&#34; &#60;b&#62;\">"), "{name}: {}", card.body);
+        assert!(card.body.contains("og:image\" content=\"http") && card.body.contains("/assets/shared/card."), "{name}");
+        // No cache may give it to people.
+        assert_eq!(card.header("cache-control"), Some("no-store"), "{name}");
+    }
+    let picture = text_between(&hall.call("GET", &path, &[("user-agent", "WhatsApp/2")], None).body, "og:image\" content=\"", "\"");
+    let file = picture.find("/assets/").map(|at| picture[at..].to_owned()).expect("an address of ours");
+    assert_eq!(hall.get(&file).expect(200).header("content-type"), Some("image/png"));
+    for name in ["Mozilla/5.0 (iPhone) Safari", "Mozilla/5.0 [FBAN/FBIOS]", "Mozilla/5.0 WhatsApp/2", ""] {
+        assert_eq!(hall.call("GET", &path, &[("user-agent", name)], None).expect(200).body, page.body, "{name}");
+    }
+    assert_eq!(hall.call("GET", "/999999", &[("user-agent", "WhatsApp/2")], None).expect(200).body, page.body, "a code nobody has");
+}
+
+fn text_between(text: &str, before: &str, after: &str) -> String {
+    let rest = text.split_once(before).expect("it is there").1;
+    rest.split_once(after).expect("it ends").0.to_owned()
+}
+
+fn a_workbook_has_numbers_and_no_formula(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({"question": "=1+1 [really]?", "choices": ["=HYPERLINK(\"http://x\")", "Plain & simple", "-1"]}));
+    event.draft(&hall, json!({"question": "A secret plan?"}));
+    for voter in 1..=3 {
+        event.voter(&hall).vote(&hall, &poll, voter, 1, &[2]).expect(202);
+    }
+    drained(&hall, &poll, 3);
+    for path in [format!("/api/v1/polls/{poll}/results.xlsx?round=1&lang=de"), format!("/api/v1/events/{}/results.xlsx", event.id)] {
+        let answer = hall.call("GET", &path, &[], None).expect(401);
+        assert_eq!(answer.code(), "not_signed_in");
+        let (head, bytes) = Line::to(&hall).ask_bytes("GET", &path, &[("authorization", &format!("Bearer {TOKEN}"))], None);
+        let head = head.expect(200);
+        assert_eq!(head.header("content-type"), Some("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"));
+        assert_eq!(head.header("cache-control"), Some("no-store"));
+        assert!(head.header("content-disposition").is_some_and(|d| d.starts_with("attachment; filename=\"") && d.ends_with(".xlsx\"")));
+        let (sheet, texts, book) = (part(&bytes, "xl/worksheets/sheet1.xml"), part(&bytes, "xl/sharedStrings.xml"), part(&bytes, "xl/workbook.xml"));
+        assert!(!sheet.contains("<f>") && !sheet.contains("<hyperlink"), "{sheet}");
+        assert!(texts.contains("=1+1 [really]?") && texts.contains("=HYPERLINK") && texts.contains("Plain &amp; simple"), "{texts}");
+        assert!(sheet.contains("<c r=\"B6\"><v>3</v></c>"), "three votes, as a number: {sheet}");
+        assert_eq!(book.matches("<sheet ").count(), 1, "drafts are left out: {book}");
+        assert!(path.contains("lang=de") == texts.contains("Stimmen"), "in the language that was asked for: {texts}");
+    }
+    let empty = hall.event();
+    let path = format!("/api/v1/events/{}/results.xlsx", empty.id);
+    let (head, bytes) = Line::to(&hall).ask_bytes("GET", &path, &[("authorization", &format!("Bearer {TOKEN}"))], None);
+    assert_eq!((head.status, &bytes[..2]), (200, b"PK".as_slice()));
+    assert_eq!(hall.office("GET", &format!("/api/v1/polls/{poll}/results.xlsx?round=9"), Value::Null).expect(404).code(), "round_unknown");
+    until("the server still answers", || hall.get("/livez").status == 200);
+}
+
+/// One file of a zip archive, by what stands in its local headers.
+fn part(archive: &[u8], name: &str) -> String {
+    let number = |at: usize, bytes: usize| archive[at..at + bytes].iter().rev().fold(0usize, |n, b| (n << 8) | usize::from(*b));
+    // From the directory at the end: sizes in local headers may come behind the data.
+    let end = archive.windows(4).rposition(|w| w == b"PK\x05\x06").expect("a directory");
+    let mut at = number(end + 16, 4);
+    while archive[at..at + 4] == *b"PK\x01\x02" {
+        let (method, size, name_length, extra, comment, local) =
+            (number(at + 10, 2), number(at + 20, 4), number(at + 28, 2), number(at + 30, 2), number(at + 32, 2), number(at + 42, 4));
+        if &archive[at + 46..at + 46 + name_length] == name.as_bytes() {
+            let data = local + 30 + number(local + 26, 2) + number(local + 28, 2);
+            let packed = &archive[data..data + size];
+            let mut text = String::new();
+            match method {
+                0 => text = String::from_utf8(packed.to_vec()).expect("UTF-8"),
+                _ => drop(flate2::read::DeflateDecoder::new(packed).read_to_string(&mut text).expect("deflated")),
+            }
+            return text;
+        }
+        at += 46 + name_length + extra + comment;
+    }
+    panic!("{name} is not in the archive");
+}
