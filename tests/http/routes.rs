@@ -152,7 +152,7 @@ impl Place {
     }
 
     fn fill(&self, text: &str) -> String {
-        let asset = groundswell::http::assets().iter().find(|a| !a.page).expect("there are assets").url;
+        let asset = groundswell::http::assets().iter().find(|a| !a.named).expect("there are assets").url;
         let text = text.replace("/assets/{path:.*}", asset).replace("{rest:.*}", "new").replace("{code:[0-9A-Za-z][0-9A-Za-z -]{2,39}}", &self.event.code);
         text.replace("{event}", &self.event.id).replace("{poll}", &self.poll).replace("{code}", &self.event.code)
     }
