@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { App } from "./app.mjs";
 import { enduring, launch } from "./browser.mjs";
 import { mine, phone } from "./hands.mjs";
-import { assert, check, equal, eventually, need } from "./report.mjs";
+import { assert, check as checkAlone, equal, eventually, need } from "./report.mjs";
 import { Wire } from "./wire.mjs";
 
 const TOKEN = "the outbox test asks with a token of 40 ch";
@@ -27,7 +27,9 @@ export async function outbox(binary) {
   try {
     await need("a server for the phones starts", () => app.up());
     browser = await launch();
-    await evening(new Hall(app, wire, browser, profiles));
+    const hall = new Hall(app, wire, browser, profiles);
+    await evening(hall);
+    await hall.leave();
   } finally {
     await browser?.close();
     wire.down();
@@ -38,6 +40,9 @@ export async function outbox(binary) {
 }
 
 class Hall {
+  /** @type {Context[]} */
+  people = [];
+
   /** @param {App} app @param {Wire} wire @param {import("playwright-core").Browser} browser @param {string} profiles */
   constructor(app, wire, browser, profiles) {
     this.app = app;
@@ -75,8 +80,15 @@ class Hall {
   }
 
   /** @param {import("playwright-core").BrowserContextOptions} [about] */
-  person(about = {}) {
-    return this.browser.newContext({ viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, locale: "en-GB", ...about });
+  async person(about = {}) {
+    const person = await this.browser.newContext({ viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, locale: "en-GB", ...about });
+    this.people.push(person);
+    return person;
+  }
+
+  /** Everybody goes home. */
+  async leave() {
+    await Promise.all(this.people.splice(0).map((person) => person.close().catch(() => {})));
   }
 
   /** @param {Context} context @param {string} code */
@@ -95,7 +107,9 @@ class Hall {
       mkdirSync(join(directory, "Default"), { recursive: true });
       writeFileSync(join(directory, "Default", "Preferences"), JSON.stringify(preferences));
     }
-    return enduring(directory, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, locale: "en-GB" });
+    const person = await enduring(directory, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, locale: "en-GB" });
+    this.people.push(person);
+    return person;
   }
 }
 
@@ -114,6 +128,13 @@ const settled = (wire, code, since = wire.asked.length) => eventually("the page 
 /** @param {Hall} hall */
 async function evening(hall) {
   const { app, wire } = hall;
+  /** Each begins with a server and a whole wire, whatever became of the one before. @param {string} name @param {() => Promise<string|void>} body */
+  const check = async (name, body) => {
+    if (app.down) await app.up();
+    wire.mend();
+    await hall.leave();
+    await checkAlone(name, body);
+  };
 
   await check("the audience app is at most 4 requests and 15 KB, in German too, and a reload asks for none of them again", async () => {
     const { code } = await hall.question();
@@ -133,7 +154,6 @@ async function evening(hall) {
       await settled(wire, code, reloaded);
       equal(wire.files(reloaded).map((one) => one.path), [], `asked for after a reload, ${locale}`);
       equal(wire.count(/passes/, reloaded), 0, "passes");
-      await person.close();
     }
     return told.join("; ");
   });
@@ -157,7 +177,7 @@ async function evening(hall) {
     await undecided.getByTestId("choice").first().waitFor();
     await phone.vote(undecided, "Robots");
     await phone.reached(undecided, "saved");
-    await says(undecided, "steps", "Saved on this phone");
+    await says(undecided, "receipt", "Saved on this phone");
     await says(undecided, "receipt-note", "Saved. Sending … no need to refresh.");
     await says(undecided, "connection", "No answer from the server. Your vote is saved and will be sent.");
     await app.up();
@@ -165,7 +185,6 @@ async function evening(hall) {
     await phone.reached(undecided, "counted");
     await hall.onlyOne(poll, 1);
     await hall.onlyOne(other, 2);
-    await person.close();
   });
 
   await check("offline, voted, tab killed, browser ended and started again without a server: the vote is still there; online, exactly one is counted", async () => {
@@ -197,7 +216,6 @@ async function evening(hall) {
     await page.goBack();
     await phone.reached(page, "counted");
     await hall.onlyOne(poll, 2);
-    await person.close();
   });
 
   for (const locks of [true, false]) {
@@ -232,7 +250,6 @@ async function evening(hall) {
         const counts = ["Cowboys", "Pirates", "Robots"][votes.indexOf(1)];
         return voters === 1 && received === known && a[0] === counts && b[0] === counts && await phone.step(left) === "counted" && await phone.step(right) === "counted";
       });
-      await person.close();
     });
   }
 
@@ -245,7 +262,6 @@ async function evening(hall) {
     await page.evaluate(() => { for (const input of document.querySelectorAll("#choices input")) /** @type {HTMLElement} */ (input).click(); });
     await phone.reached(page, "counted");
     await hall.onlyOne(poll, 0);
-    await person.close();
   });
 
   await check("a server that is full is not asked before it wants to be, not even after a reload, and the phone says that nothing is to be done", async () => {
@@ -267,7 +283,6 @@ async function evening(hall) {
     const [first, next, ...more] = wire.asked.slice(from).filter((one) => one.path.endsWith("/ballots"));
     assert(next.at - first.at >= 3_000 && !more.length, `asked again after ${Math.round(next.at - first.at)} ms, and ${more.length} times more`);
     await hall.onlyOne(poll, 1);
-    await person.close();
     return `again after ${Math.round(next.at - first.at)} ms`;
   });
 
@@ -290,7 +305,6 @@ async function evening(hall) {
     await page.getByTestId("refusal").getByRole("button").tap();
     await page.getByTestId("refusal").waitFor({ state: "hidden" });
     await hall.onlyOne(poll, 0);
-    await person.close();
   });
 
   await check("a vote that was received too late, by a process that had not heard of the close, is told so", async () => {
@@ -314,7 +328,6 @@ async function evening(hall) {
     await settled(wire, code, from);
     assert(await page.getByTestId("refusal").isHidden(), "it is told twice");
     equal((await hall.tally(poll)).voters, 0, "voters");
-    await person.close();
   });
 
   await check("a browser that may keep nothing still votes, once, and says what it cannot do", async () => {
@@ -325,9 +338,8 @@ async function evening(hall) {
     await says(page, "forgetful", "This browser keeps nothing");
     await phone.vote(page, "Robots");
     await phone.reached(page, "counted");
-    await says(page, "steps", "Held in this page");
+    await says(page, "receipt", "Held in this page");
     await hall.onlyOne(poll, 2);
-    await person.close();
   });
 
   await check("nobody is asked while nobody looks, nor when the event is over", async () => {
@@ -353,7 +365,6 @@ async function evening(hall) {
     await settled(wire, meanwhile, from);
     equal(wire.count(asks, from), 0, "asked after the end");
     await other.close();
-    await person.close();
   });
 
   await check("a question opens by the server's clock with no request, on a phone whose own clock is an hour wrong", async () => {
@@ -376,7 +387,6 @@ async function evening(hall) {
     await phone.reached(page, "saved");
     wire.isCut = false;
     await phone.reached(page, "counted");
-    await person.close();
     return `${late} ms after its time`;
   });
 
@@ -404,7 +414,6 @@ async function evening(hall) {
       return all.flat();
     });
     assert(names.length === 2 && names.includes("/"), `kept: ${names}`);
-    await person.close();
   });
 
   await check("after an upgrade the new page comes, the new worker keeps it with its files, and what the old one kept is gone", async () => {
@@ -440,6 +449,5 @@ async function evening(hall) {
     wire.isCut = false;
     wire.instead = () => undefined;
     wire.changes = null;
-    await person.close();
   });
 }

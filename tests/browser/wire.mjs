@@ -27,6 +27,12 @@ export class Wire {
     return this;
   }
 
+  mend() {
+    this.isCut = false;
+    this.loses = this.changes = null;
+    this.instead = () => undefined;
+  }
+
   down() {
     this.server?.closeAllConnections();
     this.server?.close();
