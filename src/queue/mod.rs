@@ -179,7 +179,7 @@ impl Taken {
                 Taken::Memory(taken) => {
                     taken.ack_all();
                     // A commit on a quick disk is over before anybody can kill anything.
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 Taken::Rabbit(taken) => taken.ack_all().await,
             }

@@ -87,7 +87,7 @@ fn until_taken(cluster: &Cluster) {
 }
 
 #[test]
-fn planted_an_embedded_202_before_the_commit_is_caught() {
+fn planted_a_batch_struck_off_the_journal_before_its_commit_is_caught() {
     let (_turn, Some(binary)) = (one_at_a_time(), binary()) else { return };
     caught("ack-before-commit, embedded", &kill_in_a_loop(&binary, Some("ack-before-commit"), 12, 1), |report| report.verdict.lost as i64);
 }
