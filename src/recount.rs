@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::domain::EventId;
-use crate::rehearsal::served::{Office, Shown, What};
+use crate::rehearsal::served::{Office, RESULTS, Shown, What};
 use crate::store::{Discrepancy, Recount, Store};
 
 /// How often an event is looked at again that changed meanwhile.
@@ -34,7 +34,7 @@ pub async fn recount(store: &Store, server: Option<&Office>) -> anyhow::Result<O
         for id in left {
             let Some(event) = counted.events.get(&id) else { continue };
             match server.shown(&id.to_string(), &event.code).await? {
-                Some((version, shown)) if version == event.version => {
+                Some((version, shown)) if version == event.version && is_of_these_rows(&counted, &shown) => {
                     outcome.shown += shown.len();
                     outcome.differences.extend(differences(&counted, shown));
                 }
@@ -50,6 +50,12 @@ pub async fn recount(store: &Store, server: Option<&Office>) -> anyhow::Result<O
     }
     outcome.moving = left;
     Ok(outcome)
+}
+
+/// What is read from the rows may be newer than the documents: then it has received more.
+fn is_of_these_rows(counted: &Recount, shown: &[Shown]) -> bool {
+    let received = |of: &Shown| counted.published.get(&(of.poll, of.round)).map_or(0, |round| round.books.received);
+    shown.iter().filter(|one| one.place == RESULTS && one.what == What::Received).all(|one| one.value == received(one))
 }
 
 fn differences(counted: &Recount, shown: Vec<Shown>) -> Vec<Discrepancy> {

@@ -28,6 +28,9 @@ pub enum What {
     Imbalance,
 }
 
+/// Read when they are asked for, not drawn before.
+pub const RESULTS: &str = "results";
+
 /// A server to be asked with an owner's token.
 pub struct Office(Client);
 
@@ -50,7 +53,9 @@ impl Office {
         for poll in document["polls"].as_array().into_iter().flatten() {
             let id = poll["id"].as_str().context("a poll without an id")?;
             for round in 1..=number(&poll["round"])? {
-                self.of_round(id, round as u32, &mut shown).await?;
+                if !self.of_round(id, round as u32, &mut shown).await? {
+                    return Ok(None);
+                }
             }
         }
         let after = self.0.call("GET", &presenter, None).await?;
@@ -59,10 +64,12 @@ impl Office {
         Ok((versions[0] == versions[1] && versions[1] == versions[2]).then_some((versions[0], shown)))
     }
 
-    async fn of_round(&self, id: &str, round: u32, shown: &mut Vec<Shown>) -> anyhow::Result<()> {
-        let results = self.0.call("GET", &format!("/api/v1/polls/{id}/results?round={round}"), None).await?;
+    /// False when it changed meanwhile. A document may be a moment older than these, which are read when they are asked for.
+    async fn of_round(&self, id: &str, round: u32, shown: &mut Vec<Shown>) -> anyhow::Result<bool> {
+        let path = format!("/api/v1/polls/{id}/results?round={round}");
+        let results = self.0.call("GET", &path, None).await?;
         let poll: PollId = results["poll"].as_str().and_then(|id| id.parse().ok()).context("results without a poll")?;
-        of_results("results", &results, &results["results"], &results["books"], shown)?;
+        of_results(RESULTS, &results, &results["results"], &results["books"], shown)?;
         let mut push = |place, what, value| shown.push(Shown { poll, round, place, what, value });
 
         let (status, table) = self.0.text("GET", &format!("/api/v1/polls/{id}/results.csv?round={round}"), None).await?;
@@ -84,7 +91,8 @@ impl Office {
             let votes = rows.iter().filter(|row| row.picks.iter().any(|pick| pick.choice == choice)).count();
             push("ballots.csv", What::Votes(choice), votes as i64);
         }
-        Ok(())
+        let after = self.0.call("GET", &path, None).await?;
+        Ok(after["books"]["received"] == results["books"]["received"])
     }
 }
 
