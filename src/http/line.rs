@@ -26,7 +26,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// the first head of a connection. Who says nothing at all after connecting gets no longer.
 const UNANSWERED_MAX: Duration = Duration::from_secs(10);
 /// A connection is kept this long for the next request.
-const KEPT_MAX: Duration = Duration::from_secs(75);
+pub const KEPT_MAX: Duration = Duration::from_secs(75);
 /// Read at once. A vote fits in with all that browsers and proxies add; what does not fit is left to HTTP.
 const READ_BYTES: usize = 16 * 1_024;
 

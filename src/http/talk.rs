@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use uuid::Uuid;
 
 use super::limits::Connection;
-use super::line::{Line, Patience, Seat, Turn};
+use super::line::{KEPT_MAX, Line, Patience, Seat, Turn};
 use super::plain::{Look, look};
 use super::site::Site;
 use super::traffic::{Route, answered};
@@ -43,6 +43,8 @@ pub struct Talk<S: Service<(Line, Option<SocketAddr>)>> {
     http: Option<Pin<Box<S::Future>>>,
     /// Ready when the server stops.
     stop: Pin<Box<dyn Future<Output = ()>>>,
+    /// It knows whom to wake.
+    hears_stop: bool,
     patience: Patience,
     /// Rings when the client's time is over. Seldom set: votes leave it as it is, and if there is time left when it rings, it is set for that.
     watch: Option<Pin<Box<Sleep>>>,
@@ -87,7 +89,7 @@ impl<S: Service<(Line, Option<SocketAddr>)>> Talk<S> {
             over: Cell::new(false),
             task: RefCell::default(),
         };
-        Talk { voter: Rc::new(voter), peer, service, http: None, stop, patience: Patience::default(), watch: None }
+        Talk { voter: Rc::new(voter), peer, service, http: None, stop, hears_stop: false, patience: Patience::default(), watch: None }
     }
 
     /// False when the client has hung up.
@@ -101,6 +103,7 @@ impl<S: Service<(Line, Option<SocketAddr>)>> Talk<S> {
     }
 
     fn is_leaving(&mut self, cx: &mut Context<'_>) -> bool {
+        self.hears_stop = true;
         // Once it was ready it must not be asked again.
         if !self.voter.house.leaving.get() && self.stop.as_mut().poll(cx).is_ready() {
             self.voter.house.leaving.set(true);
@@ -126,6 +129,18 @@ impl<S: Service<(Line, Option<SocketAddr>)>> Talk<S> {
                 return Poll::Ready(Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
             }
         }
+    }
+
+    /// While a vote waits, time is ours. But whoever tells it its fate does not wake this task, so the bell must be set before: when it rings, the
+    /// client's time is looked at.
+    fn set_the_bell(&mut self, cx: &mut Context<'_>) {
+        if self.watch.as_ref().is_some_and(|watch| !watch.is_elapsed()) {
+            return;
+        }
+        let later = Instant::now() + KEPT_MAX;
+        let watch = self.watch.get_or_insert_with(|| Box::pin(sleep_until(later)));
+        watch.as_mut().reset(later);
+        let _ = watch.as_mut().poll(cx);
     }
 
     fn poll_vote(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -158,6 +173,7 @@ impl<S: Service<(Line, Option<SocketAddr>), Response = (), Error = DispatchError
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        let woken_while_waiting = this.voter.seat.turn() == Turn::Vote;
         loop {
             match this.voter.seat.turn() {
                 Turn::Client if this.voter.over.get() => return this.voter.seat.poll_shutdown(cx).map_err(Into::into),
@@ -172,7 +188,11 @@ impl<S: Service<(Line, Option<SocketAddr>), Response = (), Error = DispatchError
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(why)) => return Poll::Ready(Err(why.into())),
                     Poll::Pending => {
-                        this.is_leaving(cx);
+                        this.set_the_bell(cx);
+                        // Asked once, and then only if it may be what woke us: each asking takes a lock.
+                        if woken_while_waiting || !this.hears_stop {
+                            this.is_leaving(cx);
+                        }
                         return Poll::Pending;
                     }
                 },

@@ -65,6 +65,12 @@ impl Line {
         let _ = self.stream.get_mut().shutdown(std::net::Shutdown::Write);
     }
 
+    /// Waits until the server hangs up, at most for so long.
+    pub fn wait_for_the_end(&mut self, patience: Duration) {
+        self.stream.get_mut().set_read_timeout(Some(patience)).expect("a timeout can be set");
+        let _ = self.stream.read(&mut [0]);
+    }
+
     pub fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
         self.ask_bytes(method, path, headers, body).0
     }

@@ -154,6 +154,25 @@ fn a_connection_that_was_answered_once_has_no_more_patience() {
     line.ask("GET", "/livez", &[], None).expect(200);
 }
 
+/// Nobody wakes the connection when its vote is answered; its time runs all the same.
+#[test]
+fn a_connection_that_has_voted_and_says_nothing_more_is_kept_for_a_while_and_not_for_ever() {
+    let hall = Hall::open(Backend::Embedded);
+    let event = hall.event();
+    let poll = event.poll(&hall, serde_json::json!({}));
+    let voter = event.voter(&hall);
+    let mut line = Line::to(&hall);
+    let body = ballot_of(&poll, 1, 1, &[1]).to_string();
+    for _ in 0..8 {
+        // The first one on each thread goes another way.
+        voter.send(&hall, &poll, &body).expect(202);
+    }
+    line.ask("POST", &format!("/api/v1/polls/{poll}/ballots"), &voter.headers(), Some(&body)).expect(202);
+    let answered = Instant::now();
+    line.wait_for_the_end(Duration::from_secs(100));
+    assert!(answered.elapsed() > Duration::from_secs(60) && answered.elapsed() < Duration::from_secs(95), "{:?}", answered.elapsed());
+}
+
 #[test]
 fn when_places_become_few_a_connection_is_not_kept_after_its_answer() {
     let hall = Hall::open_with(Backend::Embedded, &["--connections-max", "40"]);
