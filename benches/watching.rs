@@ -1,7 +1,7 @@
 //! What viewers cost and how fresh they are, side by side with a plain actix-web stream and a plain actix-web GET.
 //!
 //! `cargo bench --bench watching`. Server, viewers and voters are processes of their own on the same cores. Settings: `BENCH_ONLY`
-//! (crowd,votes,snapshot,fresh,many), `BENCH_VIEWERS` (19500, or what the limit of open files allows), `BENCH_SECONDS` (5), `BENCH_ROUNDS` (3).
+//! (crowd,votes,snapshot,files,fresh,many), `BENCH_VIEWERS` (19500, or what the limit of open files allows), `BENCH_SECONDS` (5), `BENCH_ROUNDS` (3).
 //! `fresh` also runs distributed where `GROUNDSWELL_TEST_DATABASE_URL` and `GROUNDSWELL_TEST_AMQP_URL` are set.
 
 mod common;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use actix_web::web::{Bytes, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use groundswell::clock::now_ms;
-use groundswell::http::PassKey;
+use groundswell::http::{Asset, PassKey, assets};
 use groundswell::rehearsal::load::{Request, exchange, fire, vote_request};
 use groundswell::store::Store;
 use tokio::io::AsyncWriteExt;
@@ -41,8 +41,8 @@ fn main() {
         Some("--viewers") => return viewers(args[2].parse().expect("an address"), &args[3], args[4].parse().expect("a number")),
         _ => {}
     }
-    let only = std::env::var("BENCH_ONLY").unwrap_or_else(|_| "crowd,votes,snapshot,fresh,many".into());
-    for (name, part) in [("crowd", crowd as fn()), ("votes", votes), ("snapshot", snapshot), ("fresh", fresh), ("many", many)] {
+    let only = std::env::var("BENCH_ONLY").unwrap_or_else(|_| "crowd,votes,snapshot,files,fresh,many".into());
+    for (name, part) in [("crowd", crowd as fn()), ("votes", votes), ("snapshot", snapshot), ("files", files), ("fresh", fresh), ("many", many)] {
         if only.contains(name) {
             part();
         }
@@ -150,6 +150,31 @@ fn snapshot() {
         let (plain, ours) = (median(plains), median(ours));
         println!("{what:<14} {plain:>10.0} {ours:>10.0} {:>7.3}", ours / plain);
     }
+}
+
+/// The app's script, as a phone asks for it, and a bare answer of the same bytes.
+fn files() {
+    const CONNECTIONS: usize = 64;
+    let (seconds, rounds) = (setting("BENCH_SECONDS", 5), setting("BENCH_ROUNDS", 3));
+    let (plain, place) = (Place::start(Side::Plain), Place::start(Side::Embedded));
+    let file = script();
+    println!("\na file of {} bytes, {CONNECTIONS} connections\n{:<14} {:>10} {:>10} {:>7}", file.brotli.len(), "answer", "plain/s", "ours/s", "ratio");
+    let coded = "accept-encoding: gzip, deflate, br\r\n";
+    for (what, more, status) in [("200", coded.to_owned(), 200), ("304", format!("{coded}if-none-match: {}\r\n", file.etag), 304)] {
+        let (mut plains, mut ours) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            for (address, path, rates) in [(plain.address, "/file", &mut plains), (place.address, file.url, &mut ours)] {
+                rates.push(read_rate(address, format!("GET {path} HTTP/1.1\r\nhost: bench\r\n{more}\r\n"), status, CONNECTIONS, seconds));
+            }
+        }
+        let (plain, ours) = (median(plains), median(ours));
+        println!("{what:<14} {plain:>10.0} {ours:>10.0} {:>7.3}", ours / plain);
+    }
+}
+
+fn script() -> &'static Asset {
+    let is_it = |asset: &&Asset| asset.url.starts_with("/assets/vote/vote.") && asset.url.ends_with(".js");
+    assets().iter().find(is_it).expect("the audience app has a script")
 }
 
 /// From a vote's sending to the frame that counts it, at 10,000 votes a second.
@@ -680,6 +705,12 @@ fn plain_server() {
         }
         HttpResponse::Ok().insert_header(("content-type", "application/json")).body(plain.same.borrow().clone())
     }
+    async fn file(request: HttpRequest) -> HttpResponse {
+        if request.headers().contains_key("if-none-match") {
+            return HttpResponse::NotModified().finish();
+        }
+        HttpResponse::Ok().insert_header(("content-type", "text/javascript")).body(Bytes::from_static(script().brotli))
+    }
     actix_web::rt::System::new().block_on(async {
         use actix_web::web::{get, post};
         let plain = Data::new(Plain { frames: watch::Sender::new(frame(1)), same: watch::Sender::new(Bytes::new()) });
@@ -688,6 +719,7 @@ fn plain_server() {
                 .app_data(plain.clone())
                 .route("/same", get().to(same))
                 .route("/same", post().to(set_same))
+                .route("/file", get().to(file))
                 .route("/stream", get().to(stream))
                 .route("/change", post().to(change))
         })

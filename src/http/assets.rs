@@ -1,10 +1,13 @@
 //! The apps and their files, embedded when the binary is built: hashed names, compressed once.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, VARY,
 };
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Route, guard, route, web};
 
@@ -43,12 +46,65 @@ pub const PAGE_CACHE: &str = "public, max-age=60, s-maxage=60, stale-while-reval
 pub const WORKER_CACHE: &str = "public, max-age=60, s-maxage=60, stale-if-error=86400";
 pub const WORKER: &str = "/sw.js";
 
+/// Files named by their content, by their address, with what their answers say: written once, and cloned without a copy.
+static FILES: LazyLock<HashMap<&str, NamedFile>> = LazyLock::new(|| {
+    let named = |asset: &'static Asset| {
+        let [content_type, etag, cache] = [asset.content_type, asset.etag, ASSET_CACHE].map(HeaderValue::from_static);
+        (asset.url, NamedFile { asset, content_type, etag, cache })
+    };
+    ASSETS.iter().filter(|a| a.url.starts_with("/assets/")).map(named).collect()
+});
+
+struct NamedFile {
+    asset: &'static Asset,
+    content_type: HeaderValue,
+    etag: HeaderValue,
+    cache: HeaderValue,
+}
+
+/// What spells the address in another way finds it here.
 #[route("/assets/{path:.*}", method = "GET", method = "HEAD")]
 pub async fn embedded_file(request: HttpRequest, path: Path<String>) -> HttpResponse {
-    let wanted = ASSETS.iter().find(|a| !a.named && a.url.strip_prefix("/assets/") == Some(path.as_str()));
-    match wanted {
-        Some(asset) => answer(&request, asset, ASSET_CACHE),
-        None => nothing_here(),
+    FILES.get(format!("/assets/{path}").as_str()).map_or_else(nothing_here, |file| file.answer(request.headers()))
+}
+
+/// The same ahead of the router: without a CDN, a crowd that joins asks for little else.
+pub fn file_at_hand(request: &ServiceRequest) -> Option<HttpResponse> {
+    if request.method() != Method::GET || !request.path().starts_with("/assets/") {
+        return None;
+    }
+    Some(FILES.get(request.path())?.answer(request.headers()))
+}
+
+impl NamedFile {
+    fn answer(&self, headers: &HeaderMap) -> HttpResponse {
+        static CODINGS: HeaderValue = HeaderValue::from_static("Accept-Encoding");
+        let known = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()).is_some_and(|tags| matches_etag(tags, self.asset.etag));
+        let (coding, body) = if known { (None, &[][..]) } else { self.asset.coded(headers) };
+        let status = if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+        let mut answer = HttpResponse::with_body(status, Bytes::from_static(body)).map_into_boxed_body();
+        let said = answer.headers_mut();
+        for (name, value) in [(ETAG, &self.etag), (CACHE_CONTROL, &self.cache), (VARY, &CODINGS)] {
+            said.insert(name, value.clone());
+        }
+        if !known {
+            said.insert(CONTENT_TYPE, self.content_type.clone());
+        }
+        if let Some(coding) = coding {
+            said.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+        }
+        answer
+    }
+}
+
+impl Asset {
+    /// In the best form that the client takes.
+    fn coded(&self, headers: &HeaderMap) -> (Option<&'static str>, &'static [u8]) {
+        match encoding(headers) {
+            Some("br") => (Some("br"), self.brotli),
+            Some("gzip") => (Some("gzip"), self.gzip),
+            _ => (None, self.plain),
+        }
     }
 }
 
@@ -125,17 +181,10 @@ fn answer(request: &HttpRequest, asset: &'static Asset, cache: &'static str) -> 
         return response.finish();
     }
     response.insert_header((CONTENT_TYPE, asset.content_type));
-    let body = match encoding(headers) {
-        Some("br") => {
-            response.insert_header((CONTENT_ENCODING, "br"));
-            asset.brotli
-        }
-        Some("gzip") => {
-            response.insert_header((CONTENT_ENCODING, "gzip"));
-            asset.gzip
-        }
-        _ => asset.plain,
-    };
+    let (coding, body) = asset.coded(headers);
+    if let Some(coding) = coding {
+        response.insert_header((CONTENT_ENCODING, coding));
+    }
     response.body(Bytes::from_static(body))
 }
 

@@ -12,6 +12,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, post, web};
 
+use super::assets::file_at_hand;
 use super::audience::{document_at_hand, find_poll, pass_of};
 use super::body::{parse, read_ballot};
 use super::noted::{is_noted, under_a_number};
@@ -30,7 +31,7 @@ use crate::wire::vote::BallotBody;
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
 static NO_STORE: HeaderValue = HeaderValue::from_static(super::audience::NO_STORE);
 
-/// Answers votes itself, and snapshots that are at hand; lets everything else pass.
+/// Answers votes itself, and snapshots and files that are at hand; lets everything else pass.
 pub async fn votes_first<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
     let (began, route) = (Instant::now(), Route::of(request.method(), request.path()));
     // Here, because whatever answers must say the same about who may read it.
@@ -62,7 +63,7 @@ async fn others<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
     let site: &Site = request.app_data::<Data<Site>>().expect("every worker has one");
     let at_hand = match site.pressure.check(route) {
-        Ok(()) => document_at_hand(&request).or_else(|| sharing.preflight(&request)),
+        Ok(()) => document_at_hand(&request).or_else(|| file_at_hand(&request)).or_else(|| sharing.preflight(&request)),
         Err(shed) if route == Route::Stream => Some(stream::refused(&shed)),
         Err(shed) => Some(shed.error_response()),
     };
