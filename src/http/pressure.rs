@@ -6,11 +6,12 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
 
+use super::site::Shared;
 use super::traffic::Route;
 use crate::error::{Error, Result};
 use crate::intake::Desk;
@@ -44,11 +45,11 @@ pub struct Pressure {
 
 impl Pressure {
     /// Looks until told to stop. `thread` is its number.
-    pub fn watch(desk: Desk, thread: usize, stop: CancellationToken) -> Pressure {
+    pub fn watch(desk: Desk, thread: usize, shared: Arc<Shared>) -> Pressure {
         // Known to the metrics from the start.
         STEPS.iter().for_each(|step| metrics::counter!(SHED, "what" => step.what).increment(0));
         let pressure = Pressure { level: Rc::default() };
-        actix_web::rt::spawn(pressure.clone().look(desk, thread, stop));
+        actix_web::rt::spawn(pressure.clone().look(desk, thread, shared));
         pressure
     }
 
@@ -68,19 +69,22 @@ impl Pressure {
         self.level.get()
     }
 
-    async fn look(self, desk: Desk, thread: usize, stop: CancellationToken) {
+    async fn look(self, desk: Desk, thread: usize, shared: Arc<Shared>) {
         let lags = metrics::histogram!("groundswell_event_loop_lag_seconds", "thread" => thread.to_string());
         let level = metrics::gauge!("groundswell_shedding", "thread" => thread.to_string());
         let mut shedding = Shedding::default();
         loop {
             let due = Instant::now() + LOOK_EVERY;
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = shared.stop.cancelled() => return,
                 () = sleep_until(due) => {}
             }
             let lag = due.elapsed();
             lags.record(lag.as_secs_f64());
-            self.level.set(shedding.look(Instant::now(), lag, desk.look()));
+            let before = self.level.replace(shedding.look(Instant::now(), lag, desk.look()));
+            if before != self.level.get() {
+                shared.pressed(thread, self.level.get());
+            }
             level.set(self.level.get() as f64);
         }
     }

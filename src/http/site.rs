@@ -1,7 +1,7 @@
 //! What handlers need, one per web worker: the shared rooms, and what is this thread's own.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
 
@@ -50,6 +50,8 @@ pub struct Shared {
     pub health: Health,
     /// Web threads that have a site.
     threads: AtomicUsize,
+    /// How much each of them refuses.
+    pressed: Mutex<Vec<usize>>,
     /// The process is about to end: it goes on serving, and says that it is not ready.
     pub leaving: tokio_util::sync::CancellationToken,
     pub stop: tokio_util::sync::CancellationToken,
@@ -76,9 +78,22 @@ impl Shared {
             limits,
             health: Health::default(),
             threads: AtomicUsize::new(0),
+            pressed: Mutex::default(),
             leaving,
             stop,
         })
+    }
+}
+
+impl Shared {
+    /// A thread refuses more, or less, than before. Phones are told to ask as seldom as the one that is pressed most would have it: which
+    /// thread they will ask, nobody knows.
+    pub fn pressed(&self, thread: usize, level: usize) {
+        let mut levels = self.pressed.lock().expect("never poisoned");
+        let threads = levels.len().max(thread + 1);
+        levels.resize(threads, 0);
+        levels[thread] = level;
+        self.live.ask_less(levels.iter().max().map_or(0, |most| *most as u32));
     }
 }
 
@@ -95,7 +110,7 @@ impl Site {
     pub fn new(shared: Arc<Shared>, desk: Desk) -> Site {
         let (glance, stands) = (Glance::new(shared.live.clone()), Stands::new(shared.stop.clone()));
         let thread = shared.threads.fetch_add(1, Ordering::Relaxed);
-        let pressure = Pressure::watch(desk.clone(), thread, shared.stop.clone());
+        let pressure = Pressure::watch(desk.clone(), thread, shared.clone());
         Site { shared, desk, glance, stands, pressure }
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn draw(event: &Event, tallies: &HashMap<PollId, PollTally>, now: Mil
     let all = event.polls.len();
     // Becoming final is a change that neither version nor time need tell.
     let finals = event.polls.iter().filter(|p| ResultStatus::of(p.closed_at, through.settled) == ResultStatus::Final).count();
-    Drawn { public: Frame::new(version, through.counted, seen + finals, public), presenter: Frame::new(version, through.counted, all + finals, presenter) }
+    Drawn { public: Frame::new(moment, seen + finals, public), presenter: Frame::new(moment, all + finals, presenter) }
 }
 
 /// The numbers of one round of a poll.

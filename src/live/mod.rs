@@ -13,7 +13,7 @@ pub use frame::Frame;
 pub use glance::{Found, Glance};
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -37,8 +37,10 @@ const TICK_MIN: Duration = Duration::from_millis(100);
 const FORGET_AFTER_MS: Millis = 300_000;
 /// Events held in memory; each is a few kilobytes. Beyond, new ones are refused until others are forgotten.
 const EVENTS_MAX: usize = 20_000;
-/// What phones are told to wait between two looks.
+/// What phones are told to wait between two looks, while there is no hurry.
 const REFRESH_MS: u32 = 1_000;
+/// How often that is doubled at most: 8 s, or a question would open for half the hall only.
+const DOUBLED_MAX: u32 = 3;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +58,7 @@ struct Shared {
     changes: AtomicU64,
     counted_through: AtomicI64,
     settled_through: AtomicI64,
+    refresh_ms: AtomicU32,
     /// When the last pulse came back: how old everything here may be.
     pulse_at: AtomicI64,
 }
@@ -76,6 +79,8 @@ struct Loaded {
     drawn_to: AtomicI64,
     /// Up to where the last document knew everything to be settled.
     settled_to: AtomicI64,
+    /// What the last document told phones to wait.
+    refresh_ms: AtomicU32,
     /// A poll closed; its result shows when this time has come.
     next_flip: AtomicI64,
     public: watch::Sender<Arc<Frame>>,
@@ -96,6 +101,7 @@ impl Live {
             changes: AtomicU64::new(1),
             counted_through: AtomicI64::new(0),
             settled_through: AtomicI64::new(0),
+            refresh_ms: AtomicU32::new(REFRESH_MS),
             pulse_at: AtomicI64::new(0),
         };
         let live = Live { shared: Arc::new(shared) };
@@ -171,6 +177,19 @@ impl Live {
     /// How long ago the database last answered.
     pub fn age_ms(&self) -> Millis {
         now_ms() - self.shared.pulse_at.load(Ordering::Relaxed)
+    }
+
+    /// This process is under pressure, so phones are told to ask less often: twice as long for each `degree`. Each process says so for itself, as
+    /// it draws for itself; it is no part of which document is newer, and who asks another process next time does as that one says.
+    pub fn ask_less(&self, degree: u32) {
+        let wanted = REFRESH_MS << degree.min(DOUBLED_MAX);
+        if self.shared.refresh_ms.swap(wanted, Ordering::Relaxed) != wanted {
+            self.nudge();
+        }
+    }
+
+    fn refresh_ms(&self) -> u32 {
+        self.shared.refresh_ms.load(Ordering::Relaxed)
     }
 
     /// Something was just edited or counted in this process: look now.
@@ -278,7 +297,9 @@ impl Live {
                 let flip = loaded.next_flip.load(Ordering::Relaxed);
                 let counts = drawn_to < until && pulse.counted_through > drawn_to;
                 let settles = settled_to < until && pulse.settled_through > settled_to;
-                drawn_to == 0 || counts || settles || (flip > 0 && flip <= now)
+                // Longer waits are told with the next change, of which there are many under pressure; shorter ones at once, or phones would wait on.
+                let calmer = loaded.refresh_ms.load(Ordering::Relaxed) > self.refresh_ms();
+                calmer || drawn_to == 0 || counts || settles || (flip > 0 && flip <= now)
             })
             .collect()
     }
@@ -286,7 +307,9 @@ impl Live {
     fn draw(&self, loaded: &Loaded, tallies: &HashMap<PollId, PollTally>, through: Through) {
         let event = loaded.event();
         let now = now_ms();
-        let drawn = draw::draw(&event, tallies, now, through, REFRESH_MS, join_url(&self.shared.public_url, &event));
+        let refresh_ms = self.refresh_ms();
+        let drawn = draw::draw(&event, tallies, now, through, refresh_ms, join_url(&self.shared.public_url, &event));
+        loaded.refresh_ms.store(refresh_ms, Ordering::Relaxed);
         loaded.drawn_to.store(through.counted.max(1), Ordering::Relaxed);
         loaded.settled_to.store(through.settled, Ordering::Relaxed);
         loaded.next_flip.store(next_flip(&event, now), Ordering::Relaxed);
@@ -317,12 +340,14 @@ impl Live {
             let polls: Vec<PollId> = event.all_polls().collect();
             let tallies = self.shared.store.tallies(polls).await?;
             let now = now_ms();
-            let drawn = draw::draw(&event, &tallies, now, through, REFRESH_MS, join_url(&self.shared.public_url, &event));
+            let refresh_ms = self.refresh_ms();
+            let drawn = draw::draw(&event, &tallies, now, through, refresh_ms, join_url(&self.shared.public_url, &event));
             Ok::<_, Error>(Loaded {
                 fingerprint: AtomicU64::new(0),
                 dirty_at: AtomicI64::new(settles_after(&event, now)),
                 drawn_to: AtomicI64::new(through.counted),
                 settled_to: AtomicI64::new(through.settled),
+                refresh_ms: AtomicU32::new(refresh_ms),
                 next_flip: AtomicI64::new(next_flip(&event, now)),
                 public: watch::Sender::new(Arc::new(drawn.public)),
                 presenter: watch::Sender::new(Arc::new(drawn.presenter)),

@@ -26,6 +26,7 @@ mod places;
 mod property;
 mod queue;
 mod recount;
+mod refresh;
 mod simulation;
 mod spill;
 mod store;
