@@ -111,13 +111,15 @@ pub async fn unknown_address(request: HttpRequest) -> HttpResponse {
 }
 
 /// What an address takes, for those who asked it otherwise. actix keeps that to itself; a test compares this with all routes.
-const METHODS: [(&str, &str); 37] = [
+const METHODS: [(&str, &str); 42] = [
     ("/", READ),
     ("/admin", READ),
     ("/admin/{rest:.*}", READ),
     ("/present/{event}", READ),
     ("/{code:[0-9A-Za-z][0-9A-Za-z -]{2,39}}", READ),
     ("/assets/{path:.*}", READ),
+    ("/assets/logos/{name}", READ),
+    ("/sw.js", READ),
     ("/results/{code}", READ),
     ("/results/{code}/{poll}.svg", READ),
     ("/poster/{code}", READ),
@@ -139,6 +141,8 @@ const METHODS: [(&str, &str); 37] = [
     ("/api/v1/events/{event}", "GET, PATCH, DELETE"),
     ("/api/v1/events/{event}/polls", "POST"),
     ("/api/v1/events/{event}/current", "PUT"),
+    ("/api/v1/events/{event}/logo", "PUT, DELETE"),
+    ("/api/v1/events/{event}/results.xlsx", "GET"),
     ("/api/v1/events/{event}/live", "GET"),
     ("/api/v1/events/{event}/stream", "GET"),
     ("/api/v1/polls/{poll}", "GET, PATCH, DELETE"),
@@ -147,6 +151,7 @@ const METHODS: [(&str, &str); 37] = [
     ("/api/v1/polls/{poll}/rounds", "POST"),
     ("/api/v1/polls/{poll}/results", "GET"),
     ("/api/v1/polls/{poll}/results.csv", "GET"),
+    ("/api/v1/polls/{poll}/results.xlsx", "GET"),
     ("/api/v1/polls/{poll}/ballots.csv", "GET"),
     ("/api/v1/polls/{poll}/books", "GET"),
 ];
