@@ -273,6 +273,10 @@ impl Application {
                 _ => End::WorkerLost,
             },
         };
+        if matches!(end, End::CountingFailed(_)) {
+            // Nobody else may go on writing to a file of which it is not known what is on the disk.
+            self.tally_stop.cancel();
+        }
         self.leaving.cancel();
         self.stop.cancel();
         tracing::info!("stopping");

@@ -106,10 +106,10 @@ struct Settings {
     /// Directory for the embedded database, or for votes that the broker cannot take at the moment; up to 64 web processes share it, each in a place of its own
     #[arg(long, env = "DATA_DIR", global = true, default_value = "./data")]
     data_dir: PathBuf,
-    /// Most bytes of votes kept in DATA_DIR while the broker is away; beyond, votes are refused
+    /// Most bytes of votes kept on the disk while the broker is away, or until they are counted into SQLite; beyond, votes are refused
     #[arg(long, env = "SPILL_BYTES_MAX", global = true, default_value_t = 4 << 30, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1 << 16..))]
     spill_bytes_max: u64,
-    /// Nothing is kept that would leave less than this free on the disk of DATA_DIR
+    /// Nothing is kept for a broker that would leave less than this free on the disk of DATA_DIR
     #[arg(long, env = "SPILL_FREE_BYTES_MIN", global = true, default_value_t = 512 << 20, value_name = "BYTES")]
     spill_free_bytes_min: u64,
     /// Seconds to go on serving after SIGTERM while /readyz says no; about 10 behind a load balancer

@@ -12,9 +12,10 @@ use super::spill::Kept;
 use super::{Content, Delivery, NotSafe, Safe, Spill};
 use crate::domain::Batch;
 
-/// Batches waiting in one lane. With batches that grow under load this is seconds of votes, not a hope.
-const BATCHES_PER_LANE_MAX: usize = 1_024;
-/// Ballots accepted and not counted, in memory: about 60 MB. A database that is away that long has votes refused, not the process killed.
+/// Batches waiting in one lane, where each has somebody waiting for it. With batches that grow under load this is seconds of votes, not a hope.
+const BATCHES_PER_LANE_MAX: usize = 256;
+/// Ballots accepted and not counted, in memory: about 60 MB. A database that is away that long has votes refused, not the process killed. With a
+/// journal this is the only bound: batches may be as small as one ballot.
 const BALLOTS_MAX: usize = 250_000;
 
 #[derive(Clone)]
@@ -28,7 +29,7 @@ struct Shared {
     journal: Option<Spill>,
     /// Wakes the consumers; each looks into its own lanes.
     arrived: Notify,
-    /// The consumer cannot get rid of what it took (the database is away, or its disk is full), or all is closed. Read for every vote, so
+    /// The consumer cannot get rid of what it took (the database is away, or its disk is full), or all is closed. Without a journal it is read for every vote, so
     /// not behind the lock.
     stuck: AtomicBool,
     /// Ballots in the lanes, or taken and not acknowledged. Whoever published them may have stopped waiting.
@@ -122,7 +123,8 @@ impl Memory {
         if lanes.closed {
             return Err(NotSafe::Refused("the server is stopping"));
         }
-        if lanes.waiting[usize::from(batch.lane)].len() >= BATCHES_PER_LANE_MAX {
+        let batches_max = if self.shared.journal.is_some() { BALLOTS_MAX } else { BATCHES_PER_LANE_MAX };
+        if lanes.waiting[usize::from(batch.lane)].len() >= batches_max {
             return Err(NotSafe::Refused("the lane is full"));
         }
         if self.shared.held.load(Ordering::Acquire) >= BALLOTS_MAX && !batch.ballots.is_empty() {
@@ -163,7 +165,7 @@ impl Memory {
         self.shared.held.load(Ordering::Acquire) > 0
     }
 
-    /// Takes no more. What is there is still consumed: somebody waits for each of them.
+    /// Takes no more. What is there is still consumed: somebody waits for it, or was told that it is safe.
     pub(super) fn close(&self) {
         self.shared.lock().closed = true;
         self.shared.stuck.store(true, Ordering::Relaxed);

@@ -33,6 +33,10 @@ const READ_BYTES_MAX: usize = 4 << 20;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Pages given back to the disk in one turn (16 MiB): votes that come meanwhile wait no longer than that.
 const PAGES_PER_TURN: u32 = 4_096;
+/// What counting takes of the disk for each byte in the journal: a row is larger than its line in a message, and goes through a log.
+const COUNTING_BYTES: u64 = 8;
+/// An idle journal with as much room in it gives it back (16 MiB).
+const IDLE_BYTES_MAX: u64 = 16 << 20;
 /// What a row costs beside its message.
 const ROW_BYTES: u64 = 64;
 const FILE: &str = "spill.db";
@@ -124,7 +128,10 @@ impl SpillSettings {
     /// Beside the database that its batches are counted into, and named after it: another one's votes must not be counted here.
     pub fn journal(database: &Path, bytes_max: u64, free_bytes_min: u64) -> SpillSettings {
         let directory = database.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-        SpillSettings { keeps: Keeps::Journal, file: database.with_extension("journal.db"), directory, bytes_max, free_bytes_min }
+        // Of the whole name, unless it ends as usual: `show.db` and `show.sqlite` are two.
+        let name = database.file_name().unwrap_or_default().to_string_lossy();
+        let file = directory.join(format!("{}.journal.db", name.strip_suffix(".db").unwrap_or(&name)));
+        SpillSettings { keeps: Keeps::Journal, file, directory, bytes_max, free_bytes_min }
     }
 }
 
@@ -252,7 +259,11 @@ impl Spill {
         let shrinks = state.lock().batches == 0;
         let mut writer = Writer { db, names: settings.keeps.metrics(), state: state.clone(), settings, keeps: instance.is_some(), full: false, shrinks };
         writer.look();
-        std::thread::Builder::new().name("spill".into()).spawn(move || writer.run(&receiver))?;
+        let alive = Alive(state.clone());
+        std::thread::Builder::new().name("spill".into()).spawn(move || {
+            writer.run(&receiver);
+            drop(alive);
+        })?;
         Ok(Spill { requests, state })
     }
 
@@ -358,12 +369,28 @@ impl Spill {
 }
 
 impl State {
+    fn holds_anything(&self) -> bool {
+        self.lock().batches > 0
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Holding> {
         self.holding.lock().expect("nothing panics while holding the sums")
     }
 
     fn gone(&self) -> std::sync::MutexGuard<'_, Vec<Kept>> {
         self.gone.lock().expect("nothing panics while holding the list")
+    }
+}
+
+/// A writer that panics is as good as a disk that failed: nobody would write any more.
+struct Alive(Arc<State>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.writable.store(false, Ordering::Relaxed);
+            self.0.failed.cancel();
+        }
     }
 }
 
@@ -394,7 +421,10 @@ impl Writer {
                     }
                     continue;
                 }
-                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.shrinks = !self.state.holds_anything() && self.reusable_bytes() > IDLE_BYTES_MAX;
+                    None
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             if looked.elapsed() >= LOOK_EVERY || first.is_none() {
@@ -584,13 +614,16 @@ impl Writer {
             }
         }
         tx.commit()?;
-        let oldest = self.oldest_accepted_at()?;
+        // They are gone whatever this says; who hears of a failure now would release them again, and others may have their ids by then.
+        let oldest = self.oldest_accepted_at().ok();
         let is_empty = {
             let mut holding = self.state.lock();
             for one in held {
                 holding.take_off(&one.kept());
             }
-            holding.oldest = oldest;
+            if let Some(oldest) = oldest {
+                holding.oldest = oldest;
+            }
             holding.batches == 0
         };
         self.shrinks = is_empty;
@@ -668,7 +701,13 @@ impl Writer {
             tracing::warn!(%why, "the free space of the disk cannot be read");
             DISK_FULL
         })?;
-        if free.saturating_add(self.reusable_bytes()) < self.settings.free_bytes_min.saturating_add(bytes) { Err(DISK_FULL) } else { Ok(()) }
+        let wanted = match self.settings.keeps {
+            Keeps::Spill => self.settings.free_bytes_min.saturating_add(bytes),
+            // Pages that are free in this file are no room for the database, which has to take what is held.
+            Keeps::Journal if free < self.settings.free_bytes_min.saturating_add(COUNTING_BYTES * self.state.lock().bytes) => return Err(DISK_FULL),
+            Keeps::Journal => bytes,
+        };
+        if free.saturating_add(self.reusable_bytes()) < wanted { Err(DISK_FULL) } else { Ok(()) }
     }
 
     /// What an error of SQLite means for whoever waits.
@@ -677,6 +716,10 @@ impl Writer {
             Trouble::Full => {
                 self.full = true;
                 DISK_FULL
+            }
+            Trouble::FullInDoubt => {
+                self.full = true;
+                NotSafe::Unknown("the disk of this server is full")
             }
             Trouble::Failed(why) => {
                 tracing::error!(%why, "the spill failed");
@@ -709,6 +752,8 @@ impl Writer {
 enum Trouble {
     /// Rolled back, so certainly not written.
     Full,
+    /// The commit may be in the log already: its index in memory, which comes after, found no room.
+    FullInDoubt,
     /// After a failed sync nobody knows what of the file is on the disk and what only in memory.
     Failed(Error),
     /// Locked by another program, or read-only: nothing was written, and it may pass.
@@ -720,8 +765,9 @@ fn meaning_of(why: rusqlite::Error) -> Trouble {
     let code = why.sqlite_error_code();
     match (code, Error::from(why)) {
         (_, why @ Error::Disk(_)) | (Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase), why) => Trouble::Failed(why),
+        (Some(ErrorCode::DiskFull), _) => Trouble::Full,
         // Of the failures of a file, the one that is none: its index in memory could not grow.
-        (Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure), _) => Trouble::Full,
+        (Some(ErrorCode::SystemIoFailure), _) => Trouble::FullInDoubt,
         (_, why) => Trouble::Passing(why),
     }
 }
@@ -821,9 +867,8 @@ mod tests {
     #[test]
     fn a_disk_without_room_is_not_taken_for_one_that_fails() {
         let of = |code| meaning_of(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
-        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
-            assert!(matches!(of(code), Trouble::Full), "{code}");
-        }
+        assert!(matches!(of(ffi::SQLITE_FULL), Trouble::Full));
+        assert!(matches!(of(ffi::SQLITE_IOERR_SHMSIZE), Trouble::FullInDoubt), "the commit comes before its index");
         for code in [ffi::SQLITE_IOERR, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_SHORT_READ, ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB] {
             assert!(matches!(of(code), Trouble::Failed(_)), "{code}");
         }

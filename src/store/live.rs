@@ -230,11 +230,12 @@ impl Store {
         .await
     }
 
-    /// With in-process lanes there is one process: whoever came before is gone, and nothing of theirs is on its way.
+    /// With in-process lanes there is one process: whoever came before is gone, and nothing of theirs is on its way. Numbers still missing were
+    /// never called safe: a batch that was on its way to the disk, or refused with nobody left to say so.
     pub async fn end_other_instances(&self, except: InstanceId) -> Result<()> {
         let pool = self.count.clone();
         self.owned(async move {
-            writing!(&pool, db => { sqlx::query("update lane_mark set ended = true where instance <> $1 and not ended").bind(except.0).execute(db).await?; });
+            writing!(&pool, db => { sqlx::query("update lane_mark set ended = true, through = case when through < last then last else through end, ahead = '' where instance <> $1 and not ended").bind(except.0).execute(db).await?; });
             Ok(())
         })
         .await

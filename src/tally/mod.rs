@@ -19,7 +19,7 @@ use crate::store::{Applied, Store};
 
 /// Ballots in one transaction: a backlog is written in large statements, a trickle at once.
 const BALLOTS_PER_COMMIT_MAX: usize = 20_000;
-/// After a small commit on a broker's lanes, the next one begins no sooner than this after it began: ballots gather meanwhile, and a commit costs the
+/// After a small commit on durable lanes, the next one begins no sooner than this after it began: ballots gather meanwhile, and a commit costs the
 /// same for eight as for eighty. What comes after a pause is counted at once; screens are redrawn less often than this.
 const GATHER: Duration = Duration::from_millis(20);
 /// A commit of so many is large enough: a backlog does not wait.
@@ -81,7 +81,7 @@ impl Worker {
             waiting.set(self.consumer.waiting() as f64);
             metrics::histogram!("groundswell_tally_commit_seconds").record(begun.elapsed().as_secs_f64());
             metrics::histogram!("groundswell_tally_commit_ballots").record(ballots as f64);
-            // In this process somebody waits for each commit.
+            // Where lanes are not durable, somebody waits for each commit.
             gathered = if self.consumer.is_durable() && ballots < GATHERED { begun + GATHER } else { begun };
             applied();
         }

@@ -154,6 +154,36 @@ fn who_stops_waiting_for_the_disk_does_not_keep_a_batch_out_of_its_lane() {
     });
 }
 
+/// A lane once held 1,024 batches at most, which a quick disk fills within a second of a stall.
+#[test]
+fn small_batches_do_not_fill_a_lane_before_their_ballots_do() {
+    with_lanes(async |open| {
+        let id = instance();
+        let queue = Queue::Memory(Memory::with_journal(1, open(id)));
+        let poll = poll_id();
+        let publishes = (1..=2_000).map(|number| queue.publish(Arc::new(batch(id, 0, number, vec![ballot(poll, number as u32, 1, "1")]))));
+        let outcomes = futures_util::future::join_all(publishes).await;
+        assert!(outcomes.iter().all(|outcome| *outcome == Ok(Safe::Queued)), "nobody counts, and there is room");
+        assert!(queue.is_ready());
+    });
+}
+
+#[test]
+fn databases_have_journals_of_their_own() {
+    let directory = TempDir::new().unwrap();
+    runtime().block_on(async {
+        let id = instance();
+        for (name, held) in [("show.db", 0), ("show.sqlite", 0), ("show.db", 1)] {
+            let journal = Spill::open(SpillSettings::journal(&directory.path().join(name), 1 << 30, 0), id).unwrap();
+            assert_eq!(journal.holding().batches, held, "{name}");
+            if name == "show.db" {
+                journal.keep(Arc::new(batch(id, 0, held + 1, vec![ballot(poll_id(), 1, 1, "1")]))).await.unwrap();
+            }
+            journal.close().await;
+        }
+    });
+}
+
 #[test]
 fn a_database_that_is_away_for_long_has_votes_refused_and_not_the_memory_filled() {
     with_lanes(async |open| {
