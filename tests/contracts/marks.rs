@@ -17,6 +17,7 @@ const SILENT_AFTER_MS: i64 = 30_000;
 on_both![
     a_number_that_never_came_is_missing_until_it_comes,
     numbers_beyond_the_last_applied_are_in_flight,
+    what_a_process_that_is_gone_never_made_safe_is_not_missing,
     counted_through_waits_for_the_slowest_lane,
     counted_through_waits_for_an_instance_that_has_only_registered,
     counted_through_waits_for_a_missing_batch,
@@ -55,6 +56,20 @@ fn numbers_beyond_the_last_applied_are_in_flight(backend: Backend) {
         store.register_instance(from, 1, NOON).await.unwrap();
         store.apply(0, &[beat(from, 0, NOON + 1, 7)], NOON).await.unwrap();
         assert_eq!(store.standing().await.unwrap().missing, [(from, 0, 1, 7)]);
+    });
+}
+
+/// A batch that had its number and not yet its sync when its process was killed was never called safe, and is no loss for ever.
+fn what_a_process_that_is_gone_never_made_safe_is_not_missing(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (poll, gone, next) = (poll_id(), instance(), instance());
+        store.register_instance(gone, 1, NOON).await.unwrap();
+        let numbered = |n: u64| batch(gone, 0, n, vec![ballot(poll, n as u32, 1, "1")]);
+        store.apply(0, &[numbered(1), numbered(3), beat(gone, 0, NOON + 1, 5)], NOON).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().in_flight(), 3);
+        store.end_other_instances(next).await.unwrap();
+        let standing = store.standing().await.unwrap();
+        assert_eq!((standing.in_flight(), standing.missing), (0, vec![]));
     });
 }
 
