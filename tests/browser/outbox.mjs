@@ -253,6 +253,32 @@ async function evening(hall) {
     });
   }
 
+  await check("a tab that fell asleep while it was sending keeps no other from sending: not for long the first time, and not at all then", async () => {
+    const { code, poll } = await hall.question();
+    const person = await hall.person();
+    const asleep = await person.newPage();
+    await asleep.goto(`${wire.home}status`);
+    await person.clock.install();
+    const page = await hall.join(person, code);
+    await eventually("the page has its pass", () => page.evaluate((key) => localStorage.getItem(key), `gs:pass:${code}`));
+    // Granted once the page has let go of it, and never given back.
+    await asleep.evaluate((name) => new Promise((held) => { navigator.locks.request(name, () => new Promise(() => held(undefined))); }), `gs:sending:${code}`);
+    const from = wire.asked.length;
+    const ballots = () => wire.count(/\/ballots$/, from);
+    await phone.vote(page, "Pirates");
+    await phone.reached(page, "saved");
+    await settled(wire, code);
+    equal(ballots(), 0, "ballots while the other may still be sending");
+    await page.clock.fastForward(30_000); // longer than any answer takes
+    await phone.reached(page, "counted");
+    await hall.onlyOne(poll, 1);
+    await page.getByTestId("change").tap();
+    await phone.vote(page, "Robots");
+    await phone.reached(page, "counted");
+    await hall.onlyOne(poll, 2);
+    equal(ballots(), 2, "ballots");
+  });
+
   await check("two taps in one moment are one ballot, however the network stutters", async () => {
     const { code, poll } = await hall.question();
     const person = await hall.person();
