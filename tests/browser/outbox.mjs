@@ -416,6 +416,34 @@ async function evening(hall) {
     return `${late} ms after its time`;
   });
 
+  await check("a phone whose clock is set while the page is open counts down by the server's clock again, and goes on asking", async () => {
+    const { code, poll } = await hall.question();
+    const closesAt = Date.now() + 600_000;
+    await hall.office("PATCH", `polls/${poll}`, { closes_at: closesAt });
+    const person = await hall.person();
+    await person.addInitScript(() => { const now = Date.now; Date.now = () => now() + (/** @type {any} */ (globalThis).wrongBy ?? 0); });
+    const page = await hall.join(person, code);
+    const off = async () => {
+      const [, minutes, seconds] = (await page.getByTestId("clock").innerText()).match(/(\d+):(\d\d)/) ?? [];
+      return Math.abs((closesAt - Date.now()) / 1000 - 60 * Number(minutes) - Number(seconds));
+    };
+    let refusals = 0;
+    wire.instead = (_, path) => (path === `/api/v1/live/${code}` && refusals++ < 1
+      ? { status: 503, headers: { "retry-after": "1" }, body: { code: "busy", status: 503, title: "Service Unavailable", detail: "Full." } } : undefined);
+    // Right, three minutes ahead, three behind (as when it is told to wait), right.
+    for (const wrong of [0, 180_000, -180_000, 0]) {
+      if (wrong < 0) refusals = 0;
+      await eventually("the server asks the page to wait", () => refusals > 0);
+      await page.evaluate((ms) => { /** @type {any} */ (globalThis).wrongBy = ms; }, wrong);
+      const from = wire.asked.length;
+      await settled(wire, code, from);
+      await eventually(`the clock is right again, ${wrong} ms off`, async () => await off() < 3);
+    }
+    await phone.vote(page, "Cowboys");
+    await phone.reached(page, "counted");
+    await hall.onlyOne(poll, 0);
+  });
+
   await check("the worker leaves every other page of the product alone", async () => {
     const { code } = await hall.question();
     const person = await hall.person();
