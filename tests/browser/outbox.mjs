@@ -312,6 +312,23 @@ async function evening(hall) {
     return `again after ${Math.round(next.at - first.at)} ms`;
   });
 
+  await check("a vote that did not arrive whole, as on a bad line, is not refused: it stays saved and is sent again", async () => {
+    const { code, poll } = await hall.question();
+    const person = await hall.person();
+    const page = await hall.join(person, code);
+    const broken = [[408, "body_slow"], [400, "body_slow"], [422, "body_broken"]];
+    wire.instead = (method, path) => {
+      const [status, what] = (method === "POST" && path.endsWith("/ballots") && broken.shift()) || [];
+      return status ? { status: Number(status), body: { code: what, status, title: "Not whole", detail: "It did not arrive whole." } } : undefined;
+    };
+    await phone.vote(page, "Robots");
+    await says(page, "receipt-note", "Saved. Sending … no need to refresh.");
+    await phone.reached(page, "counted");
+    equal(broken.length, 0, "answers that were not asked for");
+    equal(await page.getByTestId("refusal").isVisible(), false, "a refusal");
+    await hall.onlyOne(poll, 2);
+  });
+
   await check("a vote that arrives after the close is refused, said so, and still said after a reload; the earlier one stands", async () => {
     const { code, poll } = await hall.question();
     const person = await hall.person();
