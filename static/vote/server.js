@@ -4,7 +4,7 @@ const ANSWER_WITHIN_MS = 10_000; // then the outcome is unknown and the same is 
 const RETRY_AFTER_MOST_MS = 60_000; // who says more is not ours, such as a hotel network's login page
 
 /** The server, where this page comes from another place (`groundswell export static --origin`). */
-const server = document.querySelector('meta[name="api"]')?.getAttribute("content") ?? "";
+export const server = document.querySelector('meta[name="api"]')?.getAttribute("content") ?? "";
 
 /** The outcome is unknown or the server is full: the same again, later. */
 export class Later extends Error {
