@@ -31,6 +31,9 @@ const PAGES: [Page; 5] = [
     Page { asset: "/vote/index.html", file: "index.html", from: &["/", "/*"], framed: false, audience: true },
 ];
 
+/// What no file can answer. A logo is one of them although its address begins as those of files do: it is in the store.
+const OF_SERVERS: [&str; 8] = ["/api/*", "/assets/logos/*", "/results/*", "/poster/*", "/oembed", "/status", "/livez", "/readyz"];
+
 pub const MANIFEST: &str = "headers.json";
 
 /// What was written.
@@ -55,7 +58,9 @@ pub fn write(directory: &Path, origin: Option<&str>) -> io::Result<Bundle> {
         written.add(page.file, &address, &bodies, headers(asset, PAGE_CACHE, &policy(asset, page.framed, origin)))?;
         rewrites.extend(page.from.iter().map(|from| Rewrite { from, to: address.clone() }));
     }
-    let manifest = Manifest { version: env!("CARGO_PKG_VERSION"), origin, files: std::mem::take(&mut written.files), rewrites };
+    // With another origin for the calls, nothing has to be passed on.
+    let servers: &[&str] = if origin.is_none() { &OF_SERVERS } else { &[] };
+    let manifest = Manifest { version: env!("CARGO_PKG_VERSION"), origin, files: std::mem::take(&mut written.files), servers, rewrites };
     let text = serde_json::to_vec_pretty(&manifest).expect("strings can be written");
     written.put(MANIFEST, &text)?;
     Ok(Bundle { files: written.count, bytes: written.bytes })
@@ -92,7 +97,10 @@ impl Bodies {
 fn policy(asset: &Asset, framed: bool, origin: Option<&str>) -> String {
     let policy = policy_of(asset);
     let policy = if framed { policy.replace("frame-ancestors 'none'", "frame-ancestors *") } else { policy };
-    origin.map_or(policy.clone(), |origin| policy.replace("connect-src 'self'", &format!("connect-src 'self' {origin}")))
+    // Calls, and the event's logo.
+    origin.into_iter().fold(policy, |policy, origin| {
+        ["connect-src 'self'", "img-src 'self'"].iter().fold(policy, |policy, own| policy.replace(own, &format!("{own} {origin}")))
+    })
 }
 
 fn headers(asset: &Asset, cache: &str, policy: &str) -> BTreeMap<String, String> {

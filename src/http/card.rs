@@ -1,12 +1,13 @@
 //! What a messenger shows when somebody pastes a join link: the event's title and a picture. The page people get is the same for every
 //! code, so that caches and phones keep one; who only makes previews gets this instead, and nothing keeps it.
 
-use actix_web::http::header::{CACHE_CONTROL, USER_AGENT};
+use actix_web::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, USER_AGENT};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
 use super::audience::NO_STORE;
 use super::pages::{asset, card_of, host_of, shown, spaced};
+use super::phrases::{Phrases, phrases};
 use super::site::Site;
 use crate::error::{Error, Result};
 use crate::wire::shown::Shown;
@@ -14,7 +15,9 @@ use crate::wire::shown::Shown;
 #[derive(Template)]
 #[template(path = "card.html")]
 struct Card<'a> {
+    words: &'static Phrases,
     shown: &'a Shown,
+    /// No words: who pastes a link speaks another language than the robot that fetches it, and few robots say any.
     line: String,
     url: String,
     image: String,
@@ -55,7 +58,8 @@ pub async fn card(request: &HttpRequest, site: &Site, code: &str) -> Result<Http
     let home = &site.settings.public_url;
     let code = shown.event.slug.as_ref().unwrap_or(&shown.event.code);
     let card = Card {
-        line: format!("Vote with one tap: open this link, or go to {} and type {}.", host_of(home), spaced(&shown.event.code)),
+        words: phrases(request.headers().get(ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok())),
+        line: format!("{} · {}", host_of(home), spaced(&shown.event.code)),
         url: format!("{home}/{code}"),
         image: card_of(site),
         style: asset("shared/paper."),

@@ -26,6 +26,12 @@ pub struct Phrases {
     pub again: &'static str,
     pub picture: &'static str,
     pub rehearsal: &'static str,
+    /// Of the books.
+    pub received: &'static str,
+    pub counted: &'static str,
+    pub superseded: &'static str,
+    pub duplicate: &'static str,
+    pub late: &'static str,
 }
 
 /// English for a language we do not have.
@@ -68,6 +74,11 @@ static LANGUAGES: [Phrases; 5] = [
         again: "Load again",
         picture: "As a picture",
         rehearsal: "Rehearsal: nothing here is a real vote",
+        received: "Received",
+        counted: "Counted",
+        superseded: "Superseded",
+        duplicate: "Duplicate",
+        late: "Late",
     },
     Phrases {
         tag: "de",
@@ -92,6 +103,11 @@ static LANGUAGES: [Phrases; 5] = [
         again: "Neu laden",
         picture: "Als Bild",
         rehearsal: "Probe: Hier ist keine Stimme echt",
+        received: "Empfangen",
+        counted: "Gezählt",
+        superseded: "Ersetzt",
+        duplicate: "Doppelt",
+        late: "Zu spät",
     },
     Phrases {
         tag: "fr",
@@ -116,6 +132,11 @@ static LANGUAGES: [Phrases; 5] = [
         again: "Recharger",
         picture: "En image",
         rehearsal: "Répétition : aucun vote n’est réel ici",
+        received: "Reçus",
+        counted: "Comptés",
+        superseded: "Remplacés",
+        duplicate: "En double",
+        late: "Tardifs",
     },
     Phrases {
         tag: "es",
@@ -140,6 +161,11 @@ static LANGUAGES: [Phrases; 5] = [
         again: "Volver a cargar",
         picture: "Como imagen",
         rehearsal: "Ensayo: aquí ningún voto es real",
+        received: "Recibidos",
+        counted: "Contados",
+        superseded: "Sustituidos",
+        duplicate: "Duplicados",
+        late: "Tardíos",
     },
     Phrases {
         tag: "ar",
@@ -164,5 +190,10 @@ static LANGUAGES: [Phrases; 5] = [
         again: "تحديث",
         picture: "كصورة",
         rehearsal: "تجربة: لا أصوات حقيقية هنا",
+        received: "وارد",
+        counted: "محتسب",
+        superseded: "مستبدل",
+        duplicate: "مكرر",
+        late: "متأخر",
     },
 ];

@@ -85,9 +85,14 @@ fn fill(sheet: &mut Worksheet, report: &Report, words: &Phrases) -> Result<(), X
     }
     let last = row - 1;
     let books = &counted.books;
-    for (name, number) in
-        [("received", books.received), ("counted", books.counted), ("superseded", books.superseded), ("duplicate", books.duplicate), ("late", books.late)]
-    {
+    let parts = [
+        (words.received, books.received),
+        (words.counted, books.counted),
+        (words.superseded, books.superseded),
+        (words.duplicate, books.duplicate),
+        (words.late, books.late),
+    ];
+    for (name, number) in parts {
         row += 1;
         sheet.write_string(row, 0, name)?.write_number(row, 1, number as f64)?;
     }

@@ -10,6 +10,8 @@ pub struct Manifest<'a> {
     /// Where the pages ask; `null` is the host they come from.
     pub origin: Option<&'a str>,
     pub files: Vec<File>,
+    /// Which addresses go to the servers, tried before all others; `*` is anything.
+    pub servers: &'a [&'static str],
     /// In this order; `*` is anything.
     pub rewrites: Vec<Rewrite>,
 }

@@ -16,12 +16,13 @@
 export class Latest {
   /** @type {Live|null} */
   live = null;
-  /** Server clock minus ours. The largest seen is the best: a document that took its time is older than its arrival. */
+  /** Server clock minus performance.now(), which nobody can set. The largest seen is the best: a document that took its time is older than its
+   * arrival, and so is one from before this computer slept, where that stops performance.now(). */
   #offset = -Infinity;
 
   /** @param {Live} next @returns {boolean} whether it is newer than what is kept */
-  take(next, receivedAt = Date.now()) {
-    this.#offset = Math.max(this.#offset, next.now - receivedAt);
+  take(next) {
+    this.#offset = Math.max(this.#offset, next.now - performance.now());
     const kept = this.live;
     const newer = !kept || next.version > kept.version || (next.version === kept.version && next.counted_through >= kept.counted_through);
     if (newer) this.live = next;
@@ -29,6 +30,6 @@ export class Latest {
   }
 
   now() {
-    return Date.now() + (this.#offset === -Infinity ? 0 : this.#offset);
+    return this.#offset === -Infinity ? Date.now() : performance.now() + this.#offset;
   }
 }

@@ -18,6 +18,7 @@ import { changed } from "/assets/vote/small.js";
 const KEPT_DOCUMENT_MS = 12 * 3600_000; // a reload without a network may show a document this old
 const REFRESH_MS = 2_000; // before the server has said how often
 const NOTICE_MS = 5_000;
+const CLOCK_SET_MS = 1_000; // less is a clock that is kept right in small steps
 
 /** The code or the vanity name in the address. @type {string} */
 export let address = "";
@@ -27,6 +28,8 @@ export let live = null;
 let confirmed = false;
 /** The server's clock minus ours: the largest seen, because a cached document is older. */
 let clockOffset = -Infinity;
+/** Our clock minus the one that nobody can set, at the last answer. */
+let clockSetting = NaN;
 
 export const currentPoll = () => live?.polls.find((one) => one.id === live?.current);
 
@@ -44,7 +47,7 @@ export function join(where) {
       live = kept.live;
       clockOffset = kept.offset ?? -Infinity;
       // Reloaded before it was time to ask again: so the impatient ask no more often than others.
-      if (age >= 0 && age < kept.live.refresh_ms) quietUntil = Date.now() + kept.live.refresh_ms - age;
+      if (age >= 0 && age < kept.live.refresh_ms) quietUntil = performance.now() + kept.live.refresh_ms - age;
     }
   }
 }
@@ -60,7 +63,7 @@ export function leave() {
 let refreshTimer = 0;
 let refreshing = false;
 let misses = 0;
-let quietUntil = 0;
+let quietUntil = 0; // by performance.now(), or a clock that is set back would silence the page
 
 /** Nothing will change any more: the event has ended, and this phone waits for nothing. @type {() => boolean} */
 let isOver = () => false;
@@ -78,8 +81,9 @@ export function follow(listener) {
 export async function refresh(once) {
   clearTimeout(refreshTimer);
   if (!address || refreshing || document.hidden || (!once && confirmed && isOver())) return;
-  if (quietUntil > Date.now()) {
-    refreshTimer = window.setTimeout(refresh, quietUntil - Date.now());
+  const quiet = quietUntil - performance.now();
+  if (quiet > 0) {
+    refreshTimer = window.setTimeout(refresh, quiet);
     return;
   }
   refreshing = true;
@@ -96,7 +100,7 @@ export async function refresh(once) {
     if (!(error instanceof Later)) throw error;
     misses += 1;
     least = error.afterMs;
-    quietUntil = Date.now() + least;
+    quietUntil = performance.now() + least;
     if (misses > 1 || !confirmed || !navigator.onLine) connected(false);
   } finally {
     refreshing = false;
@@ -108,7 +112,11 @@ export async function refresh(once) {
 /** @param {Live} next */
 function take(next) {
   const ahead = next.now - Date.now();
-  clockOffset = confirmed ? Math.max(clockOffset, ahead) : ahead;
+  const setting = Date.now() - performance.now();
+  // Set meanwhile (or the phone slept, where that stops the other one): what was seen before says nothing about this clock.
+  const isSame = confirmed && Math.abs(setting - clockSetting) < CLOCK_SET_MS;
+  clockOffset = isSame ? Math.max(clockOffset, ahead) : ahead;
+  clockSetting = setting;
   const newer = !live || !confirmed || next.version > live.version
     || (next.version === live.version && next.counted_through >= live.counted_through);
   if (!newer) return;

@@ -4,7 +4,7 @@ const ANSWER_WITHIN_MS = 10_000; // then the outcome is unknown and the same is 
 const RETRY_AFTER_MOST_MS = 60_000; // who says more is not ours, such as a hotel network's login page
 
 /** The server, where this page comes from another place (`groundswell export static --origin`). */
-const server = document.querySelector('meta[name="api"]')?.getAttribute("content") ?? "";
+export const server = document.querySelector('meta[name="api"]')?.getAttribute("content") ?? "";
 
 /** The outcome is unknown or the server is full: the same again, later. */
 export class Later extends Error {
@@ -40,5 +40,9 @@ export async function ask(url, token, body) {
   }
 }
 
+/** Of a question that did not arrive whole, as on a bad line: nothing was decided about what it asks for. */
+const NOT_ARRIVED = ["body_slow", "body_broken"];
+
 /** Only a problem document is the product speaking: a hotel network's login page is not. @param {Answer} answer */
-export const isRefusal = ({ status, body }) => status >= 400 && status < 500 && status !== 429 && Boolean(body?.code);
+export const isRefusal = ({ status, body }) => status >= 400 && status < 500 && status !== 408 && status !== 429
+  && Boolean(body?.code) && !NOT_ARRIVED.includes(body.code);

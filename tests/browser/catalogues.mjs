@@ -55,7 +55,7 @@ export async function refusalsAreComplete() {
   const sources = fileURLToPath(new URL("../../src/", import.meta.url));
   const files = readdirSync(sources, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".rs") && !file.startsWith("rehearsal"));
   const text = files.map((file) => readFileSync(sources + file, "utf8")).join("\n");
-  const said = new Set([...text.matchAll(/(?:reason|invalid|conflict|not_found)\(\s*"([a-z_]+)",/g)].map(([, code]) => code));
+  const said = new Set([...text.matchAll(/(?:(?:reason|invalid|conflict|not_found)\(\s*|answer_to\([^"{]*)"([a-z_]+)",/g)].map(([, code]) => code));
   for (const [, ...codes] of text.matchAll(/bounded_text!\(\w+, \w+, "([a-z_]+)", "[^"]*", "([a-z_]+)"/g)) for (const code of codes) said.add(code);
   assert(said.size > 50, `only ${said.size} codes found`);
   const wanted = [...said, "no_answer", "unexpected"].filter((code) => !NOT_FOR_PEOPLE.test(code));

@@ -77,12 +77,19 @@ export async function ownLook(app, people, ada) {
     equal([answer.status(), (await answer.body()).subarray(0, 2).toString()], [200, "PK"], "the workbook");
   });
 
-  await check("a rehearsal says so, on the phone and on the screen", async () => {
-    const made = await (await ada.request.post(new URL("/api/v1/events", home).href, { data: { title: "Dry run", rehearsal: true }, headers: { origin: new URL(home).origin } })).json();
+  await check("a rehearsal says so, on the phone and on the screen, over a picture and inside another page", async () => {
+    const headers = { origin: new URL(home).origin };
+    const made = await (await ada.request.post(new URL("/api/v1/events", home).href, { data: { title: "Dry run", rehearsal: true }, headers })).json();
+    const { id } = await (await ada.request.post(new URL(`/api/v1/events/${made.id}/polls`, home).href, { data: { kind: "single", question: "Does it work?", choices: ["Yes", "No"] }, headers })).json();
+    await ada.request.put(new URL(`/api/v1/polls/${id}/state`, home).href, { data: { state: "open" }, headers });
     await phone.goto(new URL(`/${made.code}`, home).href);
     await phone.getByTestId("rehearsal").filter({ hasText: "No vote here is real" }).waitFor();
     await screen.goto(new URL(`/present/${made.id}`, home).href);
     await screen.getByTestId("rehearsal").waitFor();
+    for (const place of ["overlay", "embed"]) {
+      await screen.goto(new URL(`/${place}/${made.code}`, home).href);
+      await screen.getByTestId("rehearsal").filter({ hasText: "No vote here is real" }).waitFor();
+    }
     await people.photograph(phone, "rehearsal", "phone");
     await accessible(phone, "a rehearsal on a phone");
   });

@@ -87,6 +87,21 @@ export async function looks(browser) {
       await page.context().close();
     });
 
+    await check("a page that comes from another place takes the event's logo from the server, as all it asks for", async () => {
+      const SERVER = "https://api.example.org";
+      const page = await show("vote-question");
+      const document = /** @type {any} */ (await (await fetch(`${theatre.home}/api/v1/live/482913`)).json());
+      document.event.logo = "/assets/logos/00112233445566778899aabbccddeeff.png";
+      const html = readFileSync(fileURLToPath(new URL("../../static/vote/index.html", import.meta.url)), "utf8");
+      await page.route("**/482913", (route) => (route.request().url().startsWith(SERVER)
+        ? route.fulfill({ json: document, headers: { "access-control-allow-origin": "*" } })
+        : route.fulfill({ contentType: "text/html", body: html.replace("<head>", `<head><meta name="api" content="${SERVER}">`) })));
+      const logo = page.waitForRequest(`${SERVER}${document.event.logo}`);
+      await page.reload();
+      await logo;
+      await page.context().close();
+    });
+
     await check("the phone has the colours of the other screens", async () => {
       const raw = (/** @type {string} */ file) => [...readFileSync(fileURLToPath(new URL(`../../static/${file}`, import.meta.url)), "utf8").matchAll(/(--raw-[\w-]+): (#\w+)/g)].map(([, name, colour]) => `${name} ${colour}`);
       const shared = raw("shared/tokens.css");

@@ -253,6 +253,32 @@ async function evening(hall) {
     });
   }
 
+  await check("a tab that fell asleep while it was sending keeps no other from sending: not for long the first time, and not at all then", async () => {
+    const { code, poll } = await hall.question();
+    const person = await hall.person();
+    const asleep = await person.newPage();
+    await asleep.goto(`${wire.home}status`);
+    await person.clock.install();
+    const page = await hall.join(person, code);
+    await eventually("the page has its pass", () => page.evaluate((key) => localStorage.getItem(key), `gs:pass:${code}`));
+    // Granted once the page has let go of it, and never given back.
+    await asleep.evaluate((name) => new Promise((held) => { navigator.locks.request(name, () => new Promise(() => held(undefined))); }), `gs:sending:${code}`);
+    const from = wire.asked.length;
+    const ballots = () => wire.count(/\/ballots$/, from);
+    await phone.vote(page, "Pirates");
+    await phone.reached(page, "saved");
+    await settled(wire, code);
+    equal(ballots(), 0, "ballots while the other may still be sending");
+    await page.clock.fastForward(30_000); // longer than any answer takes
+    await phone.reached(page, "counted");
+    await hall.onlyOne(poll, 1);
+    await page.getByTestId("change").tap();
+    await phone.vote(page, "Robots");
+    await phone.reached(page, "counted");
+    await hall.onlyOne(poll, 2);
+    equal(ballots(), 2, "ballots");
+  });
+
   await check("two taps in one moment are one ballot, however the network stutters", async () => {
     const { code, poll } = await hall.question();
     const person = await hall.person();
@@ -284,6 +310,23 @@ async function evening(hall) {
     assert(next.at - first.at >= 3_000 && !more.length, `asked again after ${Math.round(next.at - first.at)} ms, and ${more.length} times more`);
     await hall.onlyOne(poll, 1);
     return `again after ${Math.round(next.at - first.at)} ms`;
+  });
+
+  await check("a vote that did not arrive whole, as on a bad line, is not refused: it stays saved and is sent again", async () => {
+    const { code, poll } = await hall.question();
+    const person = await hall.person();
+    const page = await hall.join(person, code);
+    const broken = [[408, "body_slow"], [400, "body_slow"], [422, "body_broken"]];
+    wire.instead = (method, path) => {
+      const [status, what] = (method === "POST" && path.endsWith("/ballots") && broken.shift()) || [];
+      return status ? { status: Number(status), body: { code: what, status, title: "Not whole", detail: "It did not arrive whole." } } : undefined;
+    };
+    await phone.vote(page, "Robots");
+    await says(page, "receipt-note", "Saved. Sending … no need to refresh.");
+    await phone.reached(page, "counted");
+    equal(broken.length, 0, "answers that were not asked for");
+    equal(await page.getByTestId("refusal").isVisible(), false, "a refusal");
+    await hall.onlyOne(poll, 2);
   });
 
   await check("a vote that arrives after the close is refused, said so, and still said after a reload; the earlier one stands", async () => {
@@ -388,6 +431,34 @@ async function evening(hall) {
     wire.isCut = false;
     await phone.reached(page, "counted");
     return `${late} ms after its time`;
+  });
+
+  await check("a phone whose clock is set while the page is open counts down by the server's clock again, and goes on asking", async () => {
+    const { code, poll } = await hall.question();
+    const closesAt = Date.now() + 600_000;
+    await hall.office("PATCH", `polls/${poll}`, { closes_at: closesAt });
+    const person = await hall.person();
+    await person.addInitScript(() => { const now = Date.now; Date.now = () => now() + (/** @type {any} */ (globalThis).wrongBy ?? 0); });
+    const page = await hall.join(person, code);
+    const off = async () => {
+      const [, minutes, seconds] = (await page.getByTestId("clock").innerText()).match(/(\d+):(\d\d)/) ?? [];
+      return Math.abs((closesAt - Date.now()) / 1000 - 60 * Number(minutes) - Number(seconds));
+    };
+    let refusals = 0;
+    wire.instead = (_, path) => (path === `/api/v1/live/${code}` && refusals++ < 1
+      ? { status: 503, headers: { "retry-after": "1" }, body: { code: "busy", status: 503, title: "Service Unavailable", detail: "Full." } } : undefined);
+    // Right, three minutes ahead, three behind (as when it is told to wait), right.
+    for (const wrong of [0, 180_000, -180_000, 0]) {
+      if (wrong < 0) refusals = 0;
+      await eventually("the server asks the page to wait", () => refusals > 0);
+      await page.evaluate((ms) => { /** @type {any} */ (globalThis).wrongBy = ms; }, wrong);
+      const from = wire.asked.length;
+      await settled(wire, code, from);
+      await eventually(`the clock is right again, ${wrong} ms off`, async () => await off() < 3);
+    }
+    await phone.vote(page, "Cowboys");
+    await phone.reached(page, "counted");
+    await hall.onlyOne(poll, 0);
   });
 
   await check("the worker leaves every other page of the product alone", async () => {

@@ -219,12 +219,13 @@ desk("german", "/admin/new", office([]), { lang: "de", sizes: ["laptop"], ready:
 
 /** @type {Scene[]} */
 const frames = [];
-/** @param {string} name @param {string} path @param {any[]} polls @param {Partial<Scene>} [about] */
-const frame = (name, path, polls, about = {}) => frames.push({ name, path, sizes: ["projector"], api: ({ path: asked }) => (asked.endsWith("/stream") ? { stream: live(polls) } : asked === `live/${CODE}` ? { json: live(polls) } : undefined), ready: "#rows li", after_ms: 1000, ...about });
+/** @param {string} name @param {string} path @param {any[]} polls @param {Partial<Scene> & {more?:object}} [about] */
+const frame = (name, path, polls, { more = {}, ...about } = {}) => frames.push({ name, path, sizes: ["projector"], api: ({ path: asked }) => (asked.endsWith("/stream") ? { stream: live(polls, more) } : asked === `live/${CODE}` ? { json: live(polls, more) } : undefined), ready: "#rows li", after_ms: 1000, ...about });
 frame("overlay-lower", `/overlay/${CODE}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])]);
 frame("overlay-versus", `/overlay/${CODE}?layout=versus&colors=8b1e3f,1d3b8b`, [poll(["Home", "Guests"], [412_345, 345_678])]);
 frame("overlay-full", `/overlay/${CODE}?layout=full&safe=8`, [poll(SHORT.slice(0, 6), [612, 88, 340, 15, 0, 149])]);
 frame("overlay-twenty", `/overlay/${CODE}?layout=full`, [poll(SHORT, falling(20, 80))]);
+frame("overlay-rehearsal", `/overlay/${CODE}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { more: { event: dryRun } });
 frame("embed", `/embed/${CODE}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { sizes: ["laptop", "phone"] });
 frame("embed-hidden", `/embed/${CODE}`, [{ ...poll(SHORT.slice(0, 4), null, { visibility: "hidden", revealed: false }), results: null }], { sizes: ["laptop"] });
 frame("embed-arabic", `/embed/${CODE}`, [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })], { lang: "ar", sizes: ["laptop"] });

@@ -132,9 +132,17 @@ fn a_pasted_link_shows_the_title_and_people_get_the_page_of_all(backend: Backend
         let card = hall.call("GET", &path, &[("user-agent", name)], None).expect(200);
         assert!(card.body.contains("<meta property=\"og:title\" content=\"&#34;Final&#34; &#60;b&#62;\">"), "{name}: {}", card.body);
         assert!(card.body.contains("og:image\" content=\"http") && card.body.contains("/assets/shared/card."), "{name}");
+        assert!(
+            card.body.contains(&format!(" · {} {}\">", &event.code[..3], &event.code[3..])),
+            "{name}: where and with which code, in no language: {}",
+            card.body
+        );
+        assert!(!card.body.contains("one tap") && card.body.contains(">Results</a>"), "{name}: {}", card.body);
         // No cache may give it to people.
         assert_eq!(card.header("cache-control"), Some("no-store"), "{name}");
     }
+    let german = hall.call("GET", &path, &[("user-agent", "Slackbot"), ("accept-language", "de-AT,de;q=0.8")], None).expect(200).body;
+    assert!(german.contains("<html lang=\"de\"") && german.contains(">Ergebnisse</a>"), "in the robot's language: {german}");
     let picture = text_between(&hall.call("GET", &path, &[("user-agent", "WhatsApp/2")], None).body, "og:image\" content=\"", "\"");
     let file = picture.find("/assets/").map(|at| picture[at..].to_owned()).expect("an address of ours");
     assert_eq!(hall.get(&file).expect(200).header("content-type"), Some("image/png"));
@@ -171,7 +179,13 @@ fn a_workbook_has_numbers_and_no_formula(backend: Backend) {
         assert!(texts.contains("=1+1 [really]?") && texts.contains("=HYPERLINK") && texts.contains("Plain &amp; simple"), "{texts}");
         assert!(sheet.contains("<c r=\"B6\"><v>3</v></c>"), "three votes, as a number: {sheet}");
         assert_eq!(book.matches("<sheet ").count(), 1, "drafts are left out: {book}");
-        assert!(path.contains("lang=de") == texts.contains("Stimmen"), "in the language that was asked for: {texts}");
+        for (english, german) in
+            [("Votes", "Stimmen"), ("Received", "Empfangen"), ("Counted", "Gezählt"), ("Superseded", "Ersetzt"), ("Duplicate", "Doppelt"), ("Late", "Zu spät")]
+        {
+            let (said, other) = if path.contains("lang=de") { (german, english) } else { (english, german) };
+            let has = |word: &str| texts.contains(&format!("<t>{word}</t>"));
+            assert!(has(said) && !has(other), "{said}, in the language that was asked for: {texts}");
+        }
     }
     let empty = hall.event();
     let path = format!("/api/v1/events/{}/results.xlsx", empty.id);

@@ -9,6 +9,7 @@ use crate::client::{Events, Line};
 use crate::hall::{Hall, ballot_of};
 use crate::on_both;
 use crate::process::{command, run};
+use crate::routes::file_or_not;
 use crate::support::{Answer, Backend, TOKEN};
 
 on_both![listed_sites_may_read_what_the_audience_reads_and_nobody_else];
@@ -156,6 +157,11 @@ fn the_exported_app_is_what_the_server_answers() {
     for address in ["/", "/482913", "/final", "/admin", "/admin/events/x", "/present/x", "/overlay/482913", "/embed/482913"] {
         compare(address, leads_to(&manifest, address));
     }
+    // What no file can answer goes to the servers, logos among files too.
+    for (address, is_file) in file_or_not() {
+        let goes = manifest["servers"].as_array().unwrap().iter().any(|of_servers| fits(of_servers.as_str().unwrap(), &address));
+        assert_eq!(goes, !is_file, "{address}");
+    }
 }
 
 #[test]
@@ -163,13 +169,14 @@ fn an_export_for_another_origin_is_the_audiences_alone_and_asks_there() {
     const API: &str = "https://api.example.org";
     let place = TempDir::new().unwrap();
     let manifest = export(&place, &["--origin", API]);
-    assert_eq!(manifest["origin"], API);
+    assert_eq!((&manifest["origin"], &manifest["servers"]), (&json!(API), &json!([])));
     for address in ["/", "/482913", "/overlay/482913", "/embed/482913"] {
         let file = leads_to(&manifest, address);
         let page = std::fs::read_to_string(place.path().join(file["file"].as_str().unwrap())).unwrap();
         assert!(page.contains(&format!("<meta name=\"api\" content=\"{API}\">")), "{address}");
         let policy = file["headers"]["content-security-policy"].as_str().unwrap();
         assert!(policy.contains(&format!("connect-src 'self' {API};")), "{address}: {policy}");
+        assert!(policy.contains(&format!("img-src 'self' {API} data:;")), "{address}: a logo is not among the files: {policy}");
         assert_eq!(policy.ends_with("frame-ancestors *"), address.len() > 8, "{address}: {policy}");
         let mut plain = Vec::new();
         std::io::Read::read_to_end(
@@ -193,9 +200,13 @@ fn an_export_for_another_origin_is_the_audiences_alone_and_asks_there() {
 
 /// The first rewrite that fits, as a CDN would go through them.
 fn leads_to<'m>(manifest: &'m Value, address: &str) -> &'m Value {
-    let fits = |from: &str| from.strip_suffix('*').map_or(from == address, |beginning| address.starts_with(beginning));
-    let to = manifest["rewrites"].as_array().unwrap().iter().find(|r| fits(r["from"].as_str().unwrap())).unwrap_or_else(|| panic!("{address} leads nowhere"));
+    let rewrites = manifest["rewrites"].as_array().unwrap();
+    let to = rewrites.iter().find(|r| fits(r["from"].as_str().unwrap(), address)).unwrap_or_else(|| panic!("{address} leads nowhere"));
     manifest["files"].as_array().unwrap().iter().find(|f| f["address"] == to["to"]).expect("a rewrite leads to a file")
+}
+
+fn fits(from: &str, address: &str) -> bool {
+    from.strip_suffix('*').map_or(from == address, |beginning| address.starts_with(beginning))
 }
 
 fn export(place: &TempDir, more: &[&str]) -> Value {
