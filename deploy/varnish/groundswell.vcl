@@ -28,7 +28,8 @@ sub vcl_recv {
     unset req.http.Proxy;
 
     set req.http.X-Kept = "";
-    if (req.url ~ "^/api/v1/live/([0-9]{6}|[0-9a-z][0-9a-z-]{1,38}[0-9a-z])(/qr\.svg)?(\?|$)" || req.url ~ "^/assets/[0-9A-Za-z_./-]+(\?|$)" && req.url !~ "\.\.") {
+    # The service worker has one name for good.
+    if (req.url ~ "^/sw\.js(\?|$)" || req.url ~ "^/api/v1/live/([0-9]{6}|[0-9a-z][0-9a-z-]{1,38}[0-9a-z])(/qr\.svg)?(\?|$)" || req.url ~ "^/assets/[0-9A-Za-z_./-]+(\?|$)" && req.url !~ "\.\.") {
         set req.http.X-Kept = regsub(req.url, "\?.*$", "");
     } elsif (req.url ~ "(?i)^/(admin|api|assets|present|overlay|embed|poster|status|livez|readyz|metrics|setup|login|static|results|help|oembed)(\?|$)") {
         return (pass);
