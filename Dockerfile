@@ -5,7 +5,8 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY . .
-# The caches live outside the image; the binary has to leave them in the same step.
+# The caches live outside the image; the binary has to leave them in the same step. Such mounts are BuildKit's: an engine older than 23 needs
+# DOCKER_BUILDKIT=1.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --bin groundswell \

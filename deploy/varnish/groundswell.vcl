@@ -28,11 +28,14 @@ sub vcl_recv {
     unset req.http.Proxy;
 
     set req.http.X-Kept = "";
-    if (req.url ~ "^/api/v1/live/([0-9]{6}|[0-9a-z][0-9a-z-]{1,38}[0-9a-z])(/qr\.svg)?(\?|$)" || req.url ~ "^/assets/[0-9A-Za-z_./-]+(\?|$)" && req.url !~ "\.\.") {
+    # The service worker has one name for good.
+    if (req.url ~ "^/sw\.js(\?|$)" || req.url ~ "^/api/v1/live/([0-9]{6}|[0-9a-z][0-9a-z-]{1,38}[0-9a-z])(/qr\.svg)?(\?|$)" || req.url ~ "^/assets/[0-9A-Za-z_./-]+(\?|$)" && req.url !~ "\.\.") {
         set req.http.X-Kept = regsub(req.url, "\?.*$", "");
     } elsif (req.url ~ "(?i)^/(admin|api|assets|present|overlay|embed|poster|status|livez|readyz|metrics|setup|login|static|results|help|oembed)(\?|$)") {
         return (pass);
     } elsif (req.url ~ "^/([0-9A-Za-z]([0-9A-Za-z -]|%20){2,39})?(\?|$)") {
+        # Who makes previews of links gets a card from the origin (src/http/card.rs has the same names); people get the kept page.
+        if (req.http.User-Agent ~ "(?i)^WhatsApp/|facebookexternalhit|twitterbot|slackbot|slack-imgproxy|telegrambot|linkedinbot|discordbot|skypeuripreview|redditbot|pinterestbot|mastodon/|pleroma|misskey|bluesky cardyb|synapse|zulipurlpreview|mattermost|iframely") { return (pass); }
         # The same bytes for every code: one page is kept, not one for each.
         set req.http.X-Kept = "/";
     } elsif (req.url ~ "^/(overlay|embed)/[0-9A-Za-z-]{1,40}(\?|$)") {

@@ -75,10 +75,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_edge_passes_on_whom_we_know() {
-        let edge = include_str!("../../deploy/nginx/nginx.conf");
-        for name in PREVIEWERS {
-            assert!(edge.contains(name), "{name} gets the page for people from the edge");
+    fn every_edge_passes_on_whom_we_know() {
+        for (place, rules) in [
+            ("deploy/nginx", include_str!("../../deploy/nginx/nginx.conf")),
+            ("deploy/varnish", include_str!("../../deploy/varnish/groundswell.vcl")),
+            ("a CDN, by docs/cdn.md", include_str!("../../docs/cdn.md")),
+        ] {
+            assert!(rules.contains("WhatsApp/"), "{place}");
+            for name in PREVIEWERS {
+                assert!(rules.contains(name), "{name} gets the page for people from {place}");
+            }
         }
     }
 }

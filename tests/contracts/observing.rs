@@ -77,3 +77,21 @@ fn every_setting_of_the_stack_is_explained_where_it_is_filled_in() {
         assert!(missing.is_empty(), "deploy/env.example does not explain {missing:?} of {file}");
     }
 }
+
+fn words_in_capitals(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !c.is_ascii_uppercase() && c != '_').filter(|word| word.len() > 3).collect()
+}
+
+#[test]
+fn every_setting_that_the_pages_for_operators_speak_of_reaches_the_containers() {
+    let (server, edge, image) = (read("src/config.rs"), read("deploy/nginx/start"), read("Dockerfile"));
+    let stack = read("docker-compose.yml") + &read("docker-compose.tls.yml");
+    let pages = read("docs/deploy.md") + &read("docs/cdn.md");
+    let is_one = |name: &str| server.contains(&format!("env = \"{name}\"")) || edge.contains(&format!("#   {name} "));
+    let named: Vec<&str> = words_in_capitals(&pages).into_iter().filter(|name| is_one(name)).collect();
+    assert!(named.contains(&"SPILL_BYTES_MAX") && named.contains(&"SITES"), "settings are where this test looks for them: {named:?}");
+    let passed = |name: &str| stack.lines().any(|line| line.trim_start().starts_with(&format!("{name}: "))) || image.contains(&format!(" {name}="));
+    // Where the edge writes: in its container that is a place of its own.
+    let missing: Vec<&str> = named.into_iter().filter(|name| *name != "EDGE_DIR" && !passed(name)).collect();
+    assert!(missing.is_empty(), "docker-compose.yml does not pass on {missing:?}");
+}

@@ -17,6 +17,7 @@ FOREIGN = {"ScaledObject", "TriggerAuthentication", "PodMonitor"}
 
 LEAST = {
     "publicUrl": "https://vote.example.org",
+    "image": {"repository": "registry.example.org/groundswell"},
     "owner": {"email": "owner@example.org"},
     "secrets": {"ownerPassword": "correct-horse-battery"},
     "postgres": {"url": "postgres://groundswell:secret-of-the-database@db.example.org/groundswell"},
@@ -29,7 +30,7 @@ BUNDLED = LEAST | {
 EVERYTHING = BUNDLED | {
     "tally": {"keda": {"enabled": True}},
     "serviceMonitor": {"enabled": True},
-    "image": {"tag": "1.2.3", "pullSecrets": [{"name": "registry"}]},
+    "image": {"repository": "registry.example.org:5000/polls/groundswell", "tag": "1.2.3", "pullSecrets": [{"name": "registry"}]},
     "web": {"autoscaling": {"enabled": False}, "extraEnv": [{"name": "LANES", "value": "32"}], "spill": {"storageClass": "fast"}},
     "ingress": {"tlsSecret": "vote-tls"},
     "networkPolicy": {"ingressNamespace": {"name": "ingress"}, "metricsNamespace": {"name": "monitoring"}},
@@ -146,6 +147,7 @@ def main():
     for what, values, named in [
         ("without a public address", {k: v for k, v in LEAST.items() if k != "publicUrl"}, "publicUrl"),
         ("with a public address that is none", LEAST | {"publicUrl": "vote.example.org"}, "publicUrl"),
+        ("without an image that can be pulled", {k: v for k, v in LEAST.items() if k != "image"}, "repository"),
         ("without an owner's password", LEAST | {"secrets": {}}, "ownerPassword"),
         ("with a password too short", LEAST | {"secrets": {"ownerPassword": "short"}}, "ownerPassword"),
         ("without a database", LEAST | {"postgres": {}}, "postgres.url"),

@@ -182,6 +182,10 @@ fn the_configuration_names_the_same_things_as_the_sources() {
     let (site, nginx) = (read("site.conf"), read("nginx.conf"));
     let reserved = groundswell::domain::RESERVED_PATHS.join("|");
     assert!(site.contains(&format!("^/(?:{reserved})$")), "site.conf: these are nobody's short name: {reserved}");
+    let varnish = include_str!("../../deploy/varnish/groundswell.vcl");
+    assert!(varnish.contains(&format!("^/({reserved})(")), "groundswell.vcl: these are nobody's short name: {reserved}");
+    // Every phone that joins asks for it, and not the origin.
+    assert!(site.contains("location = /sw.js {") && varnish.contains(r"^/sw\.js(\?|$)"), "the service worker is kept");
     let languages = "de|en|es|fr|ar";
     assert!(nginx.contains(&format!("(?<tongue>{languages})")), "nginx.conf: a page in another language is another page");
     for language in languages.split('|') {

@@ -22,3 +22,4 @@ mod outage;
 mod poison;
 mod relay;
 mod smuggling;
+mod tls;

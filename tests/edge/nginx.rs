@@ -47,11 +47,15 @@ pub fn configuration() -> PathBuf {
 
 impl Edge {
     pub fn before(origins: &[SocketAddr]) -> Edge {
-        // A port that was free a moment ago may be taken: then another one.
-        (0..5).find_map(|_| Edge::try_before(origins)).expect("nginx starts")
+        Edge::set_up(origins, &|_| {})
     }
 
-    fn try_before(origins: &[SocketAddr]) -> Option<Edge> {
+    pub fn set_up(origins: &[SocketAddr], settings: &dyn Fn(&mut Command)) -> Edge {
+        // A port that was free a moment ago may be taken: then another one.
+        (0..5).find_map(|_| Edge::try_before(origins, settings)).expect("nginx starts")
+    }
+
+    fn try_before(origins: &[SocketAddr], settings: &dyn Fn(&mut Command)) -> Option<Edge> {
         let directory = TempDir::new().expect("a directory");
         // Its workers are nobody.
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).expect("it is ours");
@@ -60,6 +64,7 @@ impl Edge {
         let mut command = Command::new("sh");
         command.arg(configuration().join("start")).env("WEB", web.join(" ")).env("LISTEN", address.to_string());
         command.env("EDGE_DIR", directory.path().join("edge")).stdin(Stdio::null()).stdout(Stdio::null());
+        settings(&mut command);
         let mut edge = Edge { address, start: command.spawn().expect("sh runs"), directory };
         let mut ended = false;
         until("the edge answers, or could not start", || {

@@ -1,5 +1,9 @@
 //! An origin that is gone, comes back, or dies with a vote in its hands.
 
+use std::fs::Permissions;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -18,6 +22,7 @@ with_nginx![
     a_vote_that_was_sent_and_not_answered_is_in_doubt_and_sent_once,
     a_vote_that_reached_nobody_was_not_accepted_and_goes_to_another_server,
     a_cold_edge_without_an_origin_says_so_to_people_and_programs,
+    under_a_journal_whose_socket_is_standard_output_the_edge_starts_and_what_went_wrong_is_told,
 ];
 
 /// How soon the edge must notice that its origin is back.
@@ -177,4 +182,25 @@ fn prepare(edge: &Edge) -> (Event, String, Voter) {
     let pass = edge.ask("POST", &format!("/api/v1/live/{}/passes", event.code), &[], None).expect(201).json();
     let voter = Voter { bearer: format!("Bearer {}", text(&pass["pass"])), id: text(&pass["voter"]) };
     (event, poll, voter)
+}
+
+/// systemd gives its units a socket, which cannot be opened by a path such as /dev/stdout.
+fn under_a_journal_whose_socket_is_standard_output_the_edge_starts_and_what_went_wrong_is_told() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    // nginx's workers are nobody.
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("it is ours");
+    let path = directory.path().join("log");
+    let journal = UnixDatagram::bind(&path).expect("a socket");
+    std::fs::set_permissions(&path, Permissions::from_mode(0o666)).expect("it is ours");
+    journal.set_read_timeout(Some(Duration::from_secs(20))).expect("it has one");
+    let (output, _unit) = UnixStream::pair().expect("a socket");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port that nobody listens on");
+    let edge = Edge::set_up(&[nobody], &|command| {
+        command.env("EDGE_SYSLOG", &path).stdout(OwnedFd::from(output.try_clone().expect("one more")));
+    });
+    edge.get("/readyz").expect(503);
+    let mut line = [0; 1_000];
+    let length = journal.recv(&mut line).expect("a line within 20 s");
+    let line = String::from_utf8_lossy(&line[..length]);
+    assert!(line.contains(" 503 GET /") && line.contains(&format!(" upstream={nobody},")), "{line}");
 }
