@@ -19,7 +19,7 @@ export default {
   after_vote: "Verás el resultado cuando hayas votado.", not_shown: "El resultado aún no se ha mostrado.",
   after_close: "El resultado se muestra al cerrar la votación.", will_show: "El resultado se mostrará en la pantalla.",
   opens_in: "abre en {time}", left: "quedan {time}",
-  at_most: "Como mucho {n}. Quita una primero.", more: { one: "Elige {n} más y envía.", other: "Elige {n} más y envía." },
+  at_most: "Como mucho {n}. Quita una primero.", more: "Elige {n} más y envía.",
   tap_one: "Toca una respuesta: ese es tu voto.", press_enter: "Pulsa Intro para enviar.",
   pick: "Elige {n}", pick_range: "Elige de {min} a {n}", pick_any: "Elige cuantas quieras", pick_up_to: "Elige hasta {n}",
   then_send: "{rule} y envía.", picked: { one: "{rule}. {n} elegida.", other: "{rule}. {n} elegidas." },

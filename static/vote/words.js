@@ -38,7 +38,7 @@ const en = {
   opens_in: "opens in {time}",
   left: "{time} left",
   at_most: "At most {n}. Take one away first.",
-  more: { one: "Pick {n} more, then send.", other: "Pick {n} more, then send." },
+  more: "Pick {n} more, then send.",
   tap_one: "Tap one. Your tap is your vote.",
   press_enter: "Press Enter to send.",
   pick: "Pick {n}",
@@ -46,7 +46,7 @@ const en = {
   pick_any: "Pick as many as you like",
   pick_up_to: "Pick up to {n}",
   then_send: "{rule}, then send.",
-  picked: { one: "{rule}. {n} picked.", other: "{rule}. {n} picked." },
+  picked: "{rule}. {n} picked.",
 };
 const others = {
   de: () => import("/assets/vote/de.js"),
