@@ -16,7 +16,7 @@ export function drawReceipt(isClosed, mine, isNew) {
   const step = mine?.state ?? "none";
   $("receipt").hidden = step === "none" && !isClosed;
   $("steps").hidden = step === "none";
-  part($("steps"), "li").textContent = t(keep.lasts ? "saved" : "held");
+  if (!keep.lasts) part($("steps"), "li").textContent = t("held");
   for (const item of $("steps").children) {
     const at = STEPS.indexOf(item.dataset.step) - STEPS.indexOf(step);
     item.classList.toggle("is-done", at <= 0);
