@@ -40,9 +40,7 @@ export async function ask(url, token, body) {
   }
 }
 
-/** Of a question that did not arrive whole, as on a bad line: nothing was decided about what it asks for. */
-const NOT_ARRIVED = ["body_slow", "body_broken"];
-
-/** Only a problem document is the product speaking: a hotel network's login page is not. @param {Answer} answer */
+/** Only a problem document is the product speaking: a hotel network's login page is not. Nothing was decided about a question that did not
+ * arrive whole, as on a bad line. @param {Answer} answer */
 export const isRefusal = ({ status, body }) => status >= 400 && status < 500 && status !== 408 && status !== 429
-  && Boolean(body?.code) && !NOT_ARRIVED.includes(body.code);
+  && Boolean(body?.code) && !/^body_(slow|broken)$/.test(body.code);
