@@ -34,7 +34,9 @@ fn main() {
     joined::scripts(&mut texts, APP);
     for (name, text) in &mut texts {
         if name.ends_with(".js") {
-            *text = without_comments(text);
+            *text = joined::lines(&without_comments(text));
+        } else if name.ends_with(".html") {
+            *text = text.lines().map(str::trim_start).collect::<Vec<_>>().join("\n");
         } else if name.ends_with(".css") {
             *text = tight(&without_comments(text));
         } else if name.ends_with(".html") {

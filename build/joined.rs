@@ -42,6 +42,21 @@ fn join(files: &BTreeMap<String, String>, name: &str, done: &mut Vec<String>, un
     done.push(name.to_owned());
 }
 
+/// A script with fewer line ends: behind these marks one means nothing. Not where a text goes over several lines.
+pub fn lines(text: &str) -> String {
+    if text.lines().any(|line| line.matches('`').count() % 2 == 1) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        out.push_str(line);
+        if !line.ends_with(['{', ';', ',', '(', '[']) {
+            out.push('\n');
+        }
+    }
+    out
+}
+
 /// The name that a line declares at the top of its file.
 fn declared(line: &str) -> Option<&str> {
     let line = line.strip_prefix("async ").unwrap_or(line);

@@ -18,7 +18,6 @@ import { changed } from "/assets/vote/small.js";
 const KEPT_DOCUMENT_MS = 12 * 3600_000; // a reload without a network may show a document this old
 const REFRESH_MS = 2_000; // before the server has said how often
 const NOTICE_MS = 5_000;
-const CLOCK_SET_MS = 1_000; // less is a clock that is kept right in small steps
 
 /** The code or the vanity name in the address. @type {string} */
 export let address = "";
@@ -113,9 +112,8 @@ export async function refresh(once) {
 function take(next) {
   const ahead = next.now - Date.now();
   const setting = Date.now() - performance.now();
-  // Set meanwhile (or the phone slept, where that stops the other one): what was seen before says nothing about this clock.
-  const isSame = confirmed && Math.abs(setting - clockSetting) < CLOCK_SET_MS;
-  clockOffset = isSame ? Math.max(clockOffset, ahead) : ahead;
+  // Set meanwhile: what was seen before moves along. Where the other clock stops while a phone sleeps, the next new document mends that.
+  clockOffset = confirmed ? Math.max(clockOffset - setting + clockSetting, ahead) : ahead;
   clockSetting = setting;
   const newer = !live || !confirmed || next.version > live.version
     || (next.version === live.version && next.counted_through >= live.counted_through);

@@ -104,28 +104,23 @@ export async function deliver() {
 export const deliverSoon = () => { setTimeout(deliver, Math.random() * RETRY_FIRST_MS); };
 
 const tab = uuid();
-let patienceMs = LEASE_MS;
 
 /** One tab at a time. Two would do no harm, as the same ballot counts once, but ask for everything twice. @param {() => Promise<void>} work */
 async function alone(work) {
   const name = `gs:sending:${live?.event.code}`;
   const patience = new AbortController();
-  const timer = setTimeout(() => patience.abort(), patienceMs);
+  setTimeout(() => patience.abort(), LEASE_MS); // means nothing once it has begun
   let began = false;
   try {
     if (navigator.locks) {
       return await navigator.locks.request(name, { signal: patience.signal }, () => {
         began = true;
-        patienceMs = LEASE_MS;
         return work();
       });
     }
   } catch (error) {
-    if (began) throw error; // else locks are forbidden here, as where nothing may be kept
-    // Or the tab that has it was put to sleep while it was sending, and nobody knows for how long.
-    if (patience.signal.aborted) patienceMs = SETTLES_MS;
-  } finally {
-    clearTimeout(timer);
+    // Else locks are forbidden here, as where nothing may be kept; or the tab that has it was put to sleep while it was sending.
+    if (began) throw error;
   }
   // Plain http has no locks: a laptop in a meeting room.
   const lease = () => keep.get(name);

@@ -133,7 +133,7 @@ fn a_pasted_link_shows_the_title_and_people_get_the_page_of_all(backend: Backend
         assert!(card.body.contains("<meta property=\"og:title\" content=\"&#34;Final&#34; &#60;b&#62;\">"), "{name}: {}", card.body);
         assert!(card.body.contains("og:image\" content=\"http") && card.body.contains("/assets/shared/card."), "{name}");
         assert!(
-            card.body.contains(&format!(" · {} {}\">", &event.code[..3], &event.code[3..])),
+            card.body.contains(&format!(" · {}\u{a0}{}\">", &event.code[..3], &event.code[3..])),
             "{name}: where and with which code, in no language: {}",
             card.body
         );
