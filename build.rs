@@ -39,9 +39,6 @@ fn main() {
             *text = text.lines().map(str::trim_start).collect::<Vec<_>>().join("\n");
         } else if name.ends_with(".css") {
             *text = tight(&without_comments(text));
-        } else if name.ends_with(".html") {
-            // Nothing in a page keeps its white space: `pre` is not used, and a text area begins empty.
-            *text = text.lines().map(str::trim).filter(|line| !line.is_empty()).fold(String::new(), |all, line| all + line + "\n");
         }
     }
     let styles = joined::styles(&mut texts);
