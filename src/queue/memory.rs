@@ -174,7 +174,7 @@ impl Memory {
 }
 
 impl Memory {
-    /// The consumer is gone for good, and what waits will not be taken.
+    /// The consumer may be gone for good: who waits for it is told. What is in the journal waits for the next start.
     pub(super) fn give_up(&self) {
         self.close();
         let mut lanes = self.shared.lock();

@@ -93,7 +93,7 @@ impl Queue {
         }
     }
 
-    /// Whoever waits hears that the fate of its batch is unknown: nobody consumes here any more.
+    /// Whoever waits hears that the fate of its batch is unknown. What is in a journal stays held, and safe.
     pub fn give_up(&self) {
         if let Queue::Memory(memory) = self {
             memory.give_up();

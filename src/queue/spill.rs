@@ -45,7 +45,7 @@ const CHECKPOINT_PAGES: u32 = 4_096;
 const VERSION: i64 = 1;
 /// Read into memory from it, so that counting what is held does not need the bodies.
 const SCHEMA: &str = "
-    -- What is held, oldest first. A row goes once the broker has confirmed it.
+    -- What is held, oldest first. A row goes once the broker has confirmed it, or it is counted.
     create table held (
         id integer primary key,
         instance blob not null,
