@@ -122,6 +122,9 @@ const isKept = (page) => eventually("the page is kept", () => page.evaluate(asyn
   return worker?.state === "activated" && Boolean(await caches.match("/", { ignoreVary: true }));
 }));
 
+/** The phone is a voter: its pass is kept. A reload before that rightly asks for another. @param {Page} page @param {string} code */
+const hasPass = (page, code) => eventually("the pass is kept", () => page.evaluate((key) => localStorage.getItem(key) !== null, `gs:pass:${code}`));
+
 /** Two more documents were fetched: whatever else the page wanted to ask, it has. @param {Wire} wire @param {string} code @param {number} [since] */
 const settled = (wire, code, since = wire.asked.length) => eventually("the page asks on", () => wire.count(new RegExp(`/live/${code}$`), since) >= 3);
 
@@ -144,6 +147,7 @@ async function evening(hall) {
       const from = wire.asked.length;
       const page = await hall.join(person, code);
       await isKept(page);
+      await hasPass(page, code);
       const first = wire.files(from);
       const bytes = first.reduce((sum, one) => sum + one.bytes, 0);
       assert(first.length <= 4 && bytes <= 15_000, `${locale}: ${bytes} bytes in ${first.map((one) => one.path)}`);
@@ -224,6 +228,7 @@ async function evening(hall) {
       const person = await hall.person();
       if (!locks) await person.addInitScript(() => Object.defineProperty(Navigator.prototype, "locks", { value: undefined }));
       const [left, right] = [await hall.join(person, code), await hall.join(person, code)];
+      await hasPass(left, code);
       equal(wire.count(new RegExp(`/live/${code}/passes`)), 1, "passes");
       wire.isCut = true;
       await phone.vote(left, "Cowboys");
