@@ -1,6 +1,7 @@
 //! What phones ask for besides voting itself (`voting`). No cookies.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
@@ -10,9 +11,11 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, get, post, route};
 
 use super::body::Nothing;
 use super::pass::{Level, Pass};
+use super::plain::code_of;
 use super::sessions::bearer;
 use super::site::{Site, voter_id};
 use super::stream;
+use super::traffic::Route;
 use crate::clock::now_ms;
 use crate::domain::{Millis, PollId, VoterId};
 use crate::error::{Error, Result, reason};
@@ -69,13 +72,16 @@ pub async fn document(request: HttpRequest, code: Path<String>, site: Data<Site>
 
 /// The same ahead of the router, for who asks in the plain way for what is in memory: nearly everybody.
 pub fn document_at_hand(request: &ServiceRequest) -> Option<HttpResponse> {
-    let code = request.path().strip_prefix("/api/v1/live/")?;
-    if request.method() != Method::GET || !code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-        return None;
-    }
+    let code = code_of(request.path()).filter(|_| request.method() == Method::GET)?;
     let site = request.app_data::<Data<Site>>()?;
     let frame = site.live.at_hand(site.live.find(code).ok()?)?;
     Some(snapshot(request.headers(), &frame))
+}
+
+/// The same on the line, ahead of HTTP. Whatever else there is to say, such as that there is no time or no such event, HTTP says it.
+pub fn document_at_once(site: &Site, code: &str) -> Option<Arc<Frame>> {
+    let plain = site.settings.allowed_origins.is_empty() && site.pressure.has_time_for(Route::Live);
+    site.live.at_hand(site.live.find(code).ok().filter(|_| plain)?)
 }
 
 fn snapshot(headers: &HeaderMap, frame: &Frame) -> HttpResponse {

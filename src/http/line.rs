@@ -70,8 +70,8 @@ pub struct Seat {
 pub enum Turn {
     /// The client: what it says is looked at before anybody gets it.
     Client,
-    /// A vote waits to become safe, or its answer to be taken.
-    Vote,
+    /// We: a vote waits to become safe, or an answer written here to be taken.
+    Ours,
     /// HTTP has a request of which `rest` bytes are still to be handed over.
     Request { rest: usize, answer: Answer },
     /// HTTP, until the connection ends: it was given what only HTTP can read.
@@ -162,7 +162,7 @@ impl Seat {
 
     /// When the client's time is over; never while it is us who make it wait.
     pub fn due(&self) -> Option<Instant> {
-        if self.busy.get() || self.turn.get() == Turn::Vote {
+        if self.busy.get() || self.turn.get() == Turn::Ours {
             return None;
         }
         let patience = if self.fresh.get() { UNANSWERED_MAX } else { KEPT_MAX };
@@ -197,7 +197,7 @@ impl Seat {
         self.turn.set(length.map_or(Turn::Http, |rest| Turn::Request { rest, answer: Answer::Unknown }));
     }
 
-    /// A vote is answered, and the client's turn has come again.
+    /// Answered here, and the client's turn has come again.
     pub fn answered(&self) {
         // The clock was asked when the vote came; that is soon enough after.
         if let Some(since) = self.unanswered_since.take() {
@@ -323,7 +323,7 @@ impl AsyncRead for Line {
         let due = match seat.turn.get() {
             Turn::Request { rest, .. } => rest,
             Turn::Http => usize::MAX,
-            Turn::Client | Turn::Vote => 0,
+            Turn::Client | Turn::Ours => 0,
         };
         if seat.wire.borrow().is_none() {
             return Poll::Ready(Ok(()));

@@ -1,5 +1,5 @@
-//! What the bytes at the beginning of a line are: a vote in plain words, another request of which the end is known, or something that only
-//! HTTP itself can read. Pure. It reads heads with the parser that HTTP reads them with, and where it is not sure, it says so: two opinions
+//! What the bytes at the beginning of a line are: a vote or the question for a live document in plain words, another request of which the end
+//! is known, or something that only HTTP itself can read. Pure. It reads heads with the parser that HTTP reads them with, and where it is not sure, it says so: two opinions
 //! on where a request ends would be a hole.
 
 use std::mem::MaybeUninit;
@@ -14,6 +14,7 @@ const BODY_BYTES_MAX: usize = 9_999_999;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Look<'a> {
     Vote(Vote<'a>),
+    Reading(Reading<'a>),
     /// Another request. It is so many bytes long, of which not all may be here.
     Request {
         bytes: usize,
@@ -29,6 +30,21 @@ pub struct Vote<'a> {
     pub body: &'a [u8],
     /// Of the whole request.
     pub bytes: usize,
+}
+
+/// A request that can be nothing but the question for a live document.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reading<'a> {
+    pub code: &'a str,
+    /// `If-None-Match`: what the client has.
+    pub has: Option<&'a str>,
+    pub bytes: usize,
+}
+
+/// Of `/api/v1/live/{code}`, the code, as nearly everybody writes it.
+pub fn code_of(path: &str) -> Option<&str> {
+    let code = path.strip_prefix("/api/v1/live/")?;
+    (!code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')).then_some(code)
 }
 
 /// Of `/api/v1/polls/{poll}/ballots`, the poll.
@@ -60,7 +76,12 @@ pub fn look(bytes: &[u8]) -> Look<'_> {
         let body = bytes.get(head_bytes..whole).filter(|_| head.content_type.is_some_and(is_json))?;
         Some(Vote { poll, pass, body, bytes: whole })
     };
-    vote().map_or(Look::Request { bytes: whole }, Look::Vote)
+    let reading = || {
+        let code = code_of(path).filter(|_| method == "GET" && length == 0)?;
+        let has = head.if_none_match.map(std::str::from_utf8).transpose().ok()?;
+        Some(Reading { code, has, bytes: whole })
+    };
+    vote().map(Look::Vote).or_else(|| reading().map(Look::Reading)).unwrap_or(Look::Request { bytes: whole })
 }
 
 /// What a head says of itself, if it says it once and in the plain way.
@@ -70,6 +91,7 @@ struct Head<'a> {
     content_type: Option<&'a [u8]>,
     authorization: Option<&'a [u8]>,
     host: Option<&'a [u8]>,
+    if_none_match: Option<&'a [u8]>,
     /// The body is compressed, or said to be.
     coded: bool,
 }
@@ -84,6 +106,7 @@ impl<'a> Head<'a> {
                 4 if is("host") => once(&mut head.host, value)?,
                 12 if is("content-type") => once(&mut head.content_type, value)?,
                 13 if is("authorization") => once(&mut head.authorization, value)?,
+                13 if is("if-none-match") => once(&mut head.if_none_match, value)?,
                 14 if is("content-length") => once(&mut head.length, length(value)?)?,
                 16 if is("content-encoding") => head.coded = true,
                 // These change what a request is, or what becomes of the connection.
@@ -189,6 +212,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_question_for_a_live_document_is_seen() {
+        let ask = |line: &str, headers: &str| format!("{line} HTTP/1.1\r\nhost: x\r\n{headers}\r\n").into_bytes();
+        let plain = ask("GET /api/v1/live/2345-ab", "accept-encoding: br\r\nif-none-match: W/\"1\"\r\n");
+        assert_eq!(look(&[&plain[..], b"GET"].concat()), Look::Reading(Reading { code: "2345-ab", has: Some("W/\"1\""), bytes: plain.len() }));
+        for line in ["HEAD /api/v1/live/234567", "GET /api/v1/live/", "GET /api/v1/live/234567?x", "GET /api/v1/live/%32", "GET /api/v1/live/234567/stream"] {
+            assert!(matches!(look(&ask(line, "")), Look::Request { .. }), "{line}");
+        }
+        assert!(matches!(look(&ask("GET /api/v1/live/234567", "content-length: 2\r\n")), Look::Request { .. }), "a body");
+        assert_eq!(look(&ask("GET /api/v1/live/234567", "if-none-match: a\r\nif-none-match: b\r\n")), Look::Unclear, "said twice");
+    }
+
     proptest! {
         /// A request never ends before all of it was looked at, and never reaches into what nobody announced.
         #[test]
@@ -209,6 +244,7 @@ mod tests {
             plain.splice(at..at, bytes);
             match look(&plain) {
                 Look::Vote(vote) => prop_assert!(vote.bytes <= plain.len()),
+                Look::Reading(reading) => prop_assert!(reading.bytes <= plain.len()),
                 Look::Request { bytes } => prop_assert!(bytes > 0),
                 Look::Unclear => {}
             }

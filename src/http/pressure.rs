@@ -55,13 +55,18 @@ impl Pressure {
 
     /// Is there time for this?
     pub fn check(&self, route: Route) -> Result<()> {
-        match step_of(route) {
-            Some(step) if step < self.level.get() => {
-                metrics::counter!(SHED, "what" => STEPS[step].what).increment(1);
-                Err(Error::Busy("votes come first"))
-            }
-            _ => Ok(()),
+        if self.has_time_for(route) {
+            return Ok(());
         }
+        if let Some(step) = step_of(route) {
+            metrics::counter!(SHED, "what" => STEPS[step].what).increment(1);
+        }
+        Err(Error::Busy("votes come first"))
+    }
+
+    /// The same, for who asks again before anybody is refused.
+    pub fn has_time_for(&self, route: Route) -> bool {
+        step_of(route).is_none_or(|step| step >= self.level.get())
     }
 
     /// So many kinds of requests are refused now.

@@ -1,5 +1,5 @@
-//! Answers to votes as the bytes that go over the line, the same that HTTP would write. Most of one is constant; what is not is written by
-//! hand, as every vote gets one.
+//! Answers to votes, and live documents, as the bytes that go over the line, the same that HTTP would write. Most of one is constant; what is
+//! not is written by hand, as every vote gets one.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -12,17 +12,19 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::SECURITY_HEADERS;
-use super::audience::NO_STORE;
+use super::audience::{LIVE_CACHE, NO_STORE};
 use crate::clock::now_ms;
 use crate::domain::Millis;
 use crate::error::Error;
 use crate::intake::Receipt;
+use crate::live::Frame;
 
 /// Headers of every answer.
 static SECURITY: LazyLock<String> =
     LazyLock::new(|| SECURITY_HEADERS.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().expect("ours are ASCII"))).collect());
 static ACCEPTED: LazyLock<String> =
     LazyLock::new(|| format!("HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncache-control: {NO_STORE}\r\n{}", *SECURITY));
+static LIVE: LazyLock<String> = LazyLock::new(|| format!("cache-control: {}\r\n", LIVE_CACHE.to_str().expect("ours are ASCII")));
 
 /// 202, or why not. `closes` tells the client that the connection ends with it.
 pub fn to_vote(out: &mut Vec<u8>, ballot: Uuid, outcome: Result<Receipt, Error>, closes: bool) {
@@ -35,6 +37,20 @@ pub fn to_vote(out: &mut Vec<u8>, ballot: Uuid, outcome: Result<Receipt, Error>,
             end(out, body.text(), closes);
         }
         Err(error) => refusal(out, &error, closes),
+    }
+}
+
+/// A live document, or only that nothing has changed since what the client has.
+pub fn to_reading(out: &mut Vec<u8>, frame: &Frame, unchanged: bool, closes: bool) {
+    let start = if unchanged { "HTTP/1.1 304 Not Modified\r\n" } else { "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" };
+    for part in [start, "etag: ", &frame.etag, "\r\n", &LIVE, &SECURITY] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    if unchanged {
+        // Says nothing of a length: that would be the document's.
+        end_head(out, closes);
+    } else {
+        end(out, &frame.json, closes);
     }
 }
 
@@ -61,11 +77,15 @@ fn refusal(out: &mut Vec<u8>, error: &Error, closes: bool) {
 }
 
 fn end(out: &mut Vec<u8>, body: &[u8], closes: bool) {
-    let goodbye = if closes { "connection: close\r\n" } else { "" };
-    let _ = write!(out, "content-length: {}\r\n{goodbye}", body.len());
+    let _ = write!(out, "content-length: {}\r\n", body.len());
+    end_head(out, closes);
+    out.extend_from_slice(body);
+}
+
+fn end_head(out: &mut Vec<u8>, closes: bool) {
+    out.extend_from_slice(if closes { b"connection: close\r\n" } else { b"" });
     write_date(out, now_ms());
     out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(body);
 }
 
 fn write_date(out: &mut Vec<u8>, now: Millis) {

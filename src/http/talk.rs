@@ -1,5 +1,6 @@
-//! A connection from its first byte to its last. Votes in plain words are answered right here, without HTTP knowing of them; whatever else is
-//! asked, HTTP gets byte for byte as it came, and a connection that only votes never meets it.
+//! A connection from its first byte to its last. Votes in plain words, and live documents that are in memory, are answered right here, without
+//! HTTP knowing of them; whatever else is asked, HTTP gets byte for byte as it came, and a connection that only votes and watches never meets
+//! it.
 //!
 //! A vote costs one turn of this task: it is heard, joins its batch, and whoever tells the batch its fate writes the answer.
 
@@ -21,10 +22,10 @@ use uuid::Uuid;
 
 use super::limits::Connection;
 use super::line::{KEPT_MAX, Line, Patience, Seat, Turn};
-use super::plain::{Look, look};
+use super::plain::{Look, Reading, look};
 use super::site::Site;
 use super::traffic::{Route, answered};
-use super::{reply, voting};
+use super::{audience, reply, voting};
 use crate::error::{Error, Result};
 use crate::intake::{Listener, Receipt};
 
@@ -50,7 +51,7 @@ pub struct Talk<S: Service<(Line, Option<SocketAddr>)>> {
     watch: Option<Pin<Box<Sleep>>>,
 }
 
-/// The connection as one that votes.
+/// The connection as one that votes, and looks what came of it.
 struct Voter {
     seat: Rc<Seat>,
     house: Rc<House>,
@@ -173,7 +174,7 @@ impl<S: Service<(Line, Option<SocketAddr>), Response = (), Error = DispatchError
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let woken_while_waiting = this.voter.seat.turn() == Turn::Vote;
+        let woken_while_waiting = this.voter.seat.turn() == Turn::Ours;
         loop {
             match this.voter.seat.turn() {
                 Turn::Client if this.voter.over.get() => return this.voter.seat.poll_shutdown(cx).map_err(Into::into),
@@ -184,7 +185,7 @@ impl<S: Service<(Line, Option<SocketAddr>), Response = (), Error = DispatchError
                     Poll::Pending if this.is_leaving(cx) => return this.voter.seat.poll_shutdown(cx).map_err(Into::into),
                     Poll::Pending => return this.mind_the_time(cx),
                 },
-                Turn::Vote => match this.poll_vote(cx) {
+                Turn::Ours => match this.poll_vote(cx) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(why)) => return Poll::Ready(Err(why.into())),
                     Poll::Pending => {
@@ -222,7 +223,7 @@ impl Voter {
                     if self.house.site.desk.accept_for(lane, ballot, self.clone()).is_err() {
                         return seat.hand_over(bytes, Some(vote.bytes));
                     }
-                    seat.give_turn(Turn::Vote);
+                    seat.give_turn(Turn::Ours);
                     if vote.bytes < bytes.len() {
                         seat.keep(&bytes[vote.bytes..]);
                     }
@@ -230,9 +231,49 @@ impl Voter {
                 // HTTP says why, or looks further.
                 None => seat.hand_over(bytes, Some(vote.bytes)),
             },
-            Look::Request { bytes: length } => seat.hand_over(bytes, Some(length)),
+            Look::Reading(reading) if self.reads(&reading) => {
+                if reading.bytes < bytes.len() {
+                    seat.keep(&bytes[reading.bytes..]);
+                }
+            }
+            Look::Reading(Reading { bytes: length, .. }) | Look::Request { bytes: length } => seat.hand_over(bytes, Some(length)),
             Look::Unclear => seat.hand_over(bytes, None),
         }
+    }
+
+    /// False when HTTP has to answer.
+    fn reads(&self, reading: &Reading<'_>) -> bool {
+        let began = std::time::Instant::now();
+        let Some(frame) = audience::document_at_once(&self.house.site, reading.code) else { return false };
+        let unchanged = reading.has.is_some_and(|tags| audience::matches_etag(tags, &frame.etag));
+        answered(Route::Live, if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK }, began);
+        self.seat.give_turn(Turn::Ours);
+        self.say(|answer, last| reply::to_reading(answer, &frame, unchanged, last));
+        true
+    }
+
+    /// Writes an answer, as far as the kernel takes it.
+    fn say(&self, write: impl FnOnce(&mut Vec<u8>, bool)) {
+        let last = self.house.leaving.get() || self.house.site.limits.places_are_few();
+        self.over.set(last);
+        PAPER.with_borrow_mut(|answer| {
+            answer.clear();
+            write(answer, last);
+            let written = match self.seat.write(answer) {
+                Err(why) if why.kind() == std::io::ErrorKind::WouldBlock => 0,
+                Ok(written) => written,
+                Err(_) => {
+                    // The client is gone. Its vote is safe all the same.
+                    self.over.set(true);
+                    answer.len()
+                }
+            };
+            if written == answer.len() {
+                self.seat.answered();
+            } else {
+                *self.unsent.borrow_mut() = answer[written..].to_vec();
+            }
+        });
     }
 
     fn wait(&self, cx: &mut Context<'_>) {
@@ -255,29 +296,10 @@ impl Voter {
 impl Listener for Voter {
     /// Writes the answer, whoever's turn it is: the task of this connection sleeps on, unless there is more to do for it.
     fn told(self: Rc<Self>, outcome: Result<Receipt, Error>) {
-        let last = self.house.leaving.get() || self.house.site.limits.places_are_few();
-        self.over.set(last);
         let status = outcome.as_ref().map_or_else(ResponseError::status_code, |_| StatusCode::ACCEPTED);
         answered(Route::Ballots, status, self.began.get());
-        PAPER.with_borrow_mut(|answer| {
-            answer.clear();
-            reply::to_vote(answer, self.ballot.get(), outcome, last);
-            let written = match self.seat.write(answer) {
-                Err(why) if why.kind() == std::io::ErrorKind::WouldBlock => 0,
-                Ok(written) => written,
-                Err(_) => {
-                    // The client is gone. Its vote is safe all the same.
-                    self.over.set(true);
-                    answer.len()
-                }
-            };
-            if written == answer.len() {
-                self.seat.answered();
-            } else {
-                *self.unsent.borrow_mut() = answer[written..].to_vec();
-            }
-        });
-        if self.missed.take() || self.over.get() || self.seat.turn() == Turn::Vote {
+        self.say(|answer, last| reply::to_vote(answer, self.ballot.get(), outcome, last));
+        if self.missed.take() || self.over.get() || self.seat.turn() == Turn::Ours {
             self.wake();
         }
     }
