@@ -33,8 +33,8 @@ const EVERYBODY: &[&str] = &["app", "clock", "config", "domain", "error", "http"
 const FOREIGN: [(&str, &[&str], &str); 10] = [
     ("sqlx", &["store/"], "all SQL is in store, so that what a database promises is read in one room"),
     ("libsqlite3_sys", &["store/"], "all SQL is in store"),
-    ("rusqlite", &["store/", "queue/spill.rs"], "all SQL is in store, but for the spill's own file, which is no database to anybody else"),
-    ("rustix", &["queue/spill.rs"], "the disk is looked at where votes are kept on it"),
+    ("rusqlite", &["store/", "queue/spill/file.rs"], "all SQL is in store, but for the spill's own file, which is no database to anybody else"),
+    ("rustix", &["queue/spill/writer.rs"], "the disk is looked at where votes are kept on it"),
     ("lapin", &["queue/rabbit.rs"], "the broker's traps are dealt with in one file"),
     ("actix_web", &["http/", "app.rs"], "rooms behind the door do not know HTTP"),
     ("actix_http", &["http/", "app.rs"], "rooms behind the door do not know HTTP"),
