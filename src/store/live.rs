@@ -44,7 +44,7 @@ impl PollTally {
 pub struct Standing {
     pub counted_through: Millis,
     pub settled_through: Millis,
-    /// (instance, lane, first, last): batch numbers given out and not applied.
+    /// (instance, lane, first, last): batch numbers given out and not applied. In this order, so that who looks twice sees what has changed.
     pub missing: Vec<(InstanceId, u16, u64, u64)>,
     /// Instances that neither ended nor gave a sign lately, and their last sign.
     pub unreported: Vec<(InstanceId, Millis)>,
@@ -196,7 +196,8 @@ impl Store {
         self.owned(async move {
             let rows: Vec<Row> = reading!(&pool, db => sqlx::query_as(
                 "select instance, lane, through, ahead, last, clock, counted_to, ended, heard from lane_mark
-                 where not ended or through < last or ahead <> ''").fetch_all(db).await)?;
+                 where not ended or through < last or ahead <> ''
+                 order by instance, lane").fetch_all(db).await)?;
             let (counted_through, settled_through) = through(&pool).await?;
             let mut standing = Standing { counted_through, settled_through, ..Standing::default() };
             let newest = rows.iter().map(|r| r.5).max().unwrap_or(0);

@@ -17,6 +17,7 @@ const SILENT_AFTER_MS: i64 = 30_000;
 on_both![
     a_number_that_never_came_is_missing_until_it_comes,
     numbers_beyond_the_last_applied_are_in_flight,
+    what_is_missing_is_listed_in_one_order_whatever_came_last,
     what_a_process_that_is_gone_never_made_safe_is_not_missing,
     counted_through_waits_for_the_slowest_lane,
     counted_through_waits_for_an_instance_that_has_only_registered,
@@ -47,6 +48,25 @@ fn a_number_that_never_came_is_missing_until_it_comes(backend: Backend) {
 
         store.apply(0, &[numbered(5), numbered(2), numbered(4)], NOON).await.unwrap();
         assert_eq!(store.standing().await.unwrap().in_flight(), 0);
+    });
+}
+
+fn what_is_missing_is_listed_in_one_order_whatever_came_last(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let mut instances = [instance(), instance(), instance()];
+        instances.sort();
+        for from in instances {
+            store.register_instance(from, 3, NOON).await.unwrap();
+        }
+        let expected: Vec<_> = instances.iter().flat_map(|from| (0..3).map(|lane| (*from, lane, 1, 2))).collect();
+        for turn in 0..4 {
+            // Each time another mark is the one that was written last.
+            for at in (0..9).map(|n| (n * 2 + turn * 5) % 9) {
+                let (from, lane) = (instances[at / 3], (at % 3) as u16);
+                store.apply(0, &[beat(from, lane, NOON + 1 + turn as i64, 2)], NOON).await.unwrap();
+            }
+            assert_eq!(store.standing().await.unwrap().missing, expected);
+        }
     });
 }
 

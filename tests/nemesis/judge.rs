@@ -130,7 +130,6 @@ fn drain(door: &Door) -> bool {
         if door.status() == "final" && books["in_flight"] == 0 && none(&books, "missing") && none(&books, "unreported") {
             return true;
         }
-        // Numbers alone: what is missing is listed in no order.
         let now = ["received", "in_flight"].map(|key| books[key].to_string()).join(" ");
         if now != before {
             (before, moved) = (now, Instant::now());
