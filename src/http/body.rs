@@ -20,6 +20,11 @@ pub const BALLOT_BYTES_MAX: usize = 4 * 1_024;
 const OFFICE_BYTES_MAX: usize = 512 * 1_024;
 /// A body that trickles in slower than this is given up.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// What that is called.
+pub const BODY_SLOW: &str = "body_slow";
+
+/// Goes with the answer to such a body: the connection ends, and nobody hears out what is left of it.
+pub struct TooSlow;
 
 /// The raw body of a ballot, at most 4 KiB, said to be JSON.
 pub async fn read_ballot(request: &HttpRequest, payload: Payload) -> Result<Bytes> {
@@ -130,7 +135,7 @@ async fn read(mut payload: Payload, bytes_max: usize) -> Result<Bytes> {
         }
         Ok(pieces.whole())
     });
-    tokio::time::timeout(BODY_TIMEOUT, rest).await.map_err(|_| Error::invalid("body_slow", "The body took too long to arrive."))?
+    tokio::time::timeout(BODY_TIMEOUT, rest).await.map_err(|_| Error::invalid(BODY_SLOW, "The body took too long to arrive."))?
 }
 
 /// A body as it arrives. One that comes in one piece is handed on as it is.

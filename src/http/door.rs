@@ -19,6 +19,7 @@ use actix_web::web::Data;
 use actix_web::{App, Error, middleware};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::body::TooSlow;
 use super::limits::Limits;
 use super::line::{Line, Seat};
 use super::site::Site;
@@ -59,6 +60,9 @@ pub fn serve(listener: TcpListener, threads: usize, limits: Arc<Limits>, site: i
                 async move {
                     let mut answer = answer.await?;
                     drop(at_work);
+                    if answer.response().extensions().contains::<TooSlow>() {
+                        seat.give_up();
+                    }
                     seat.answers(if is_head { BodySize::None } else { answer.response().body().size() });
                     if !kept {
                         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);

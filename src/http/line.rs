@@ -25,6 +25,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What was begun and not completed for this long is given up: half a head, or a body that nobody reads any more. HTTP itself measures only
 /// the first head of a connection. Who says nothing at all after connecting gets no longer.
 const UNANSWERED_MAX: Duration = Duration::from_secs(10);
+/// Who was told that the rest of a body is not waited for is heard out for this long, so that the answer gets there.
+const HEARD_OUT_MAX: Duration = Duration::from_secs(1);
 /// A connection is kept this long for the next request.
 pub const KEPT_MAX: Duration = Duration::from_secs(75);
 /// Read at once. A vote fits in with all that browsers and proxies add; what does not fit is left to HTTP.
@@ -63,6 +65,8 @@ pub struct Seat {
     quiet_since: Cell<Instant>,
     /// Nothing was heard yet.
     fresh: Cell<bool>,
+    /// Nothing more is wanted of the client.
+    given_up: Cell<bool>,
 }
 
 /// Who has the word.
@@ -132,6 +136,7 @@ impl Seat {
             unanswered_since: Cell::new(None),
             quiet_since: Cell::new(Instant::now()),
             fresh: Cell::new(true),
+            given_up: Cell::new(false),
         })
     }
 
@@ -160,10 +165,18 @@ impl Seat {
         }
     }
 
+    /// The client was too slow; HTTP would hear it out all the same.
+    pub fn give_up(&self) {
+        self.given_up.set(true);
+    }
+
     /// When the client's time is over; never while it is us who make it wait.
     pub fn due(&self) -> Option<Instant> {
         if self.busy.get() || self.turn.get() == Turn::Ours {
             return None;
+        }
+        if self.given_up.get() {
+            return Some(self.quiet_since.get() + HEARD_OUT_MAX);
         }
         let patience = if self.fresh.get() { UNANSWERED_MAX } else { KEPT_MAX };
         Some(self.unanswered_since.get().map_or_else(|| self.quiet_since.get() + patience, |since| since + UNANSWERED_MAX))
@@ -173,6 +186,8 @@ impl Seat {
     pub fn hear<T>(&self, cx: &mut Context<'_>, listener: impl FnOnce(&[u8]) -> T) -> Poll<io::Result<T>> {
         let ahead = self.ahead.take();
         if !ahead.is_empty() {
+            // It came with what is answered by now. Its own time begins here.
+            self.hears();
             return Poll::Ready(Ok(listener(&ahead)));
         }
         DESK.with_borrow_mut(|desk| {

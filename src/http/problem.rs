@@ -1,10 +1,11 @@
 //! Errors as `application/problem+json` with a stable code. The input is never echoed; causes of ours are logged once, here.
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Serialize;
 
+use super::body::{BODY_SLOW, TooSlow};
 use super::noted::RequestId;
 use crate::error::{Error, Reason, reason};
 
@@ -59,7 +60,12 @@ impl ResponseError for Error {
                 return answer_to(Some(request), self.status_code(), "internal", "Something went wrong on our side. It has been noted; please try again.");
             }
         };
-        answer(self.status_code(), code, why)
+        let mut response = answer(self.status_code(), code, why);
+        if code == BODY_SLOW {
+            response.head_mut().set_connection_type(ConnectionType::Close);
+            response.extensions_mut().insert(TooSlow);
+        }
+        response
     }
 }
 

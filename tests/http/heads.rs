@@ -154,6 +154,79 @@ fn a_connection_that_was_answered_once_has_no_more_patience() {
     line.ask("GET", "/livez", &[], None).expect(200);
 }
 
+/// Votes are heard before HTTP is asked. Who begins one and does not end it, or takes no answer, holds a connection no longer there than anywhere.
+#[test]
+fn a_voter_who_begins_and_does_not_end_or_takes_no_answer_is_given_up_and_others_vote_on() {
+    let hall = Hall::open(Backend::Embedded);
+    let event = hall.event();
+    let poll = event.poll(&hall, serde_json::json!({}));
+    let (slow, honest) = (event.voter(&hall), event.voter(&hall));
+    // The first vote of each thread for a poll goes another way.
+    (0..16).for_each(|_| _ = honest.vote(&hall, &poll, 1, 1, &[1]).expect(202));
+    let vote = Line::to(&hall).request("POST", &format!("/api/v1/polls/{poll}/ballots"), &slow.headers(), Some(&ballot_of(&poll, 2, 1, &[1]).to_string()));
+    let vote = vote.as_slice();
+    let chunked = String::from_utf8_lossy(vote).replace("content-length: ", "transfer-encoding: chunked\r\nx-length: ");
+    let chunked = format!("{}\r\n\r\n1\r\n{{\r\n", chunked.split_once("\r\n\r\n").expect("a head").0);
+    let question: &[u8] = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+    let (half, to_body) = (vote.len() / 3, vote.len() - 20);
+    // What is sent at once, what then comes a byte each second, and what is answered.
+    let cases: [(&str, Vec<u8>, &[u8], &[&str]); 9] = [
+        ("half a head, a byte a second", vote[..half].to_vec(), &vote[half..], &["408"]),
+        ("half a head, and silence", vote[..half].to_vec(), b"", &["408"]),
+        ("a body, a byte a second", vote[..to_body].to_vec(), &vote[to_body..], &["422"]),
+        ("a body that never ends", chunked.clone().into_bytes(), b"1\r\n \r\n1\r\n \r\n1\r\n \r\n", &["422"]),
+        ("a vote, then half a head, a byte a second", vote.to_vec(), vote, &["202"]),
+        ("a vote with half a head behind it, and silence", [vote, &vote[..half]].concat(), b"", &["202", "408"]),
+        ("a vote with most of a body behind it, and silence", [vote, &vote[..to_body]].concat(), b"", &["202", "422"]),
+        ("a question and a vote with half a head behind them, and silence", [question, vote, &vote[..half]].concat(), b"", &["200", "202"]),
+        ("two questions, and half of a third, and silence", [question, question, &question[..9]].concat(), b"", &["200", "200"]),
+    ];
+    std::thread::scope(|scope| {
+        let hall = &hall;
+        let slow: Vec<_> = cases
+            .into_iter()
+            .map(|(what, first, rest, answers)| {
+                scope.spawn(move || {
+                    let (heard, took) = trickle(hall, &first, rest);
+                    let statuses: Vec<&str> = heard.lines().filter_map(|l| l.strip_prefix("HTTP/1.1 ")?.get(..3)).collect();
+                    // HTTP may or may not find a last word.
+                    assert!(statuses == answers || statuses == answers[..answers.len() - 1], "{what}: {statuses:?}");
+                    assert!(took > Duration::from_secs(9) && took < PATIENCE, "{what}: hung up after {took:?}");
+                })
+            })
+            .chain([scope.spawn(move || {
+                let mut greedy = takes_little(hall);
+                let began = Instant::now();
+                // Until the server reads no more, because nobody takes what it says.
+                while greedy.write_all(&vote.repeat(100)).is_ok() {
+                    assert!(began.elapsed() < PATIENCE, "votes without end are read, and no answer is taken");
+                }
+                while greedy.take_error().expect("a socket").is_none() {
+                    assert!(began.elapsed() < PATIENCE + Duration::from_secs(3), "it is held for ever");
+                    std::thread::park_timeout(Duration::from_millis(100));
+                }
+                assert!(began.elapsed() > Duration::from_secs(9), "hung up after {:?}", began.elapsed());
+            })])
+            .collect();
+        let mut line = Line::to(hall);
+        let mut slowest = Duration::ZERO;
+        for revision in 2.. {
+            if slow.iter().all(|thread| thread.is_finished()) {
+                break;
+            }
+            let body = ballot_of(&poll, u128::from(revision), revision, &[1]).to_string();
+            let began = Instant::now();
+            line.ask("POST", &format!("/api/v1/polls/{poll}/ballots"), &honest.headers(), Some(&body)).expect(202);
+            slowest = slowest.max(began.elapsed());
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+        assert!(slowest < Duration::from_secs(2), "an honest voter waited {slowest:?}");
+        slow.into_iter().for_each(|thread| thread.join().expect("said above"));
+    });
+    // A slow voter's whole votes count, once; halves do not.
+    until("two voters are counted", || books(&hall, &poll)[1] == 2);
+}
+
 /// Nobody wakes the connection when its vote is answered; its time runs all the same.
 #[test]
 fn a_connection_that_has_voted_and_says_nothing_more_is_kept_for_a_while_and_not_for_ever() {
@@ -185,6 +258,26 @@ fn when_places_become_few_a_connection_is_not_kept_after_its_answer() {
     assert!(early.read(false).is_none(), "and it ends");
     idle.clear();
     until("there is room again", || kept(&mut Line::to(&hall)));
+}
+
+/// A connection of which neither side's kernel takes much. The server is in this process, so its side can be found here.
+fn takes_little(hall: &Hall) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4_096).expect("it may be small");
+    socket.connect(&hall.address.into()).expect("the server listens");
+    let stream = TcpStream::from(socket);
+    stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout can be set");
+    let client = stream.local_addr().expect("connected");
+    until("the server's side is small", || {
+        let files = std::fs::read_dir("/proc/self/fd").expect("Linux").flatten();
+        files.filter_map(|file| file.file_name().to_str()?.parse().ok()).any(|number| {
+            // SAFETY: it is only asked whether it is the one; any other, closed or not, says no.
+            let file = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+            let side = socket2::SockRef::from(&file);
+            side.peer_addr().is_ok_and(|peer| peer.as_socket() == Some(client)) && side.set_send_buffer_size(4_096).is_ok()
+        })
+    });
+    stream
 }
 
 /// Sends the first part, then a byte each second in which nothing is heard; what was heard, and when the connection ended.
