@@ -1,15 +1,17 @@
-//! Disks that are full, and disks that fail: what the real binary says meanwhile, and what it has afterwards.
+//! Disks that are full, that fail, and that are slow: what the real binary says meanwhile, and what it has afterwards.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::door::{Door, Voter};
+use crate::door::{Door, Voter, figure};
 use crate::outage::until_within;
 use crate::process::{Process, command, run};
+use crate::support::syncs::{Syncs, strace_is_there};
 use crate::support::{Place, until};
 use crate::trouble::{Broker, RESTART, with_own_broker};
 
@@ -139,31 +141,115 @@ fn a_full_disk_under_the_spill_is_said_at_the_door_and_forgotten_when_there_is_r
     });
 }
 
-/// Makes every further sync of a process fail. `None` where strace is not installed or may not attach.
-fn fail_syncs(process: &Process) -> Option<Child> {
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-q", "-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync,fsync:error=EIO", "-p", &process.id().to_string()]);
-    let mut child = strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?;
-    let said = BufReader::new(child.stderr.take().expect("piped"));
-    let (attached, is_attached) = std::sync::mpsc::channel();
-    // Read to its end: a full pipe would stop strace, and with it the process.
-    std::thread::spawn(move || {
-        for line in said.lines().map_while(Result::ok) {
-            let _ = attached.send(line);
-        }
+/// So much longer does a sync take. Less than it takes until votes are refused (1,250 ms), even if two are needed.
+const SLOW: Duration = Duration::from_millis(300);
+/// And here, more.
+const VERY_SLOW: Duration = Duration::from_secs(3);
+
+/// People who vote at the same moment, once each; all are accepted, and nobody before a sync is over. The longest wait.
+#[track_caller]
+fn all_wait_for_the_disk(door: &Door, voters: &[Voter]) -> Duration {
+    let waits = std::thread::scope(|scope| {
+        let vote = |voter| {
+            let began = Instant::now();
+            (door.vote(voter).status, began.elapsed())
+        };
+        let voting: Vec<_> = voters.iter().map(|voter| scope.spawn(move || vote(voter))).collect();
+        voting.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
-    let traced = || {
-        std::fs::read_to_string(format!("/proc/{}/status", process.id())).is_ok_and(|s| s.lines().any(|l| l.starts_with("TracerPid:") && !l.ends_with("\t0")))
-    };
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while !traced() {
-        if child.try_wait().ok()?.is_some() || std::time::Instant::now() > deadline {
-            eprintln!("not run: strace may not attach here: {:?}", is_attached.try_iter().collect::<Vec<_>>());
-            return None;
-        }
-        std::thread::park_timeout(std::time::Duration::from_millis(10));
+    assert!(waits.iter().all(|(status, took)| *status == 202 && *took >= SLOW), "202 after a sync, and not before: {waits:?}");
+    waits.into_iter().map(|(_, took)| took).max().expect("somebody")
+}
+
+#[test]
+fn on_a_slow_disk_a_vote_is_called_safe_when_it_is_and_what_was_called_safe_outlives_a_kill() {
+    if !strace_is_there() {
+        return;
     }
-    Some(child)
+    let directory = TempDir::new().unwrap();
+    let mut process = Process::start(directory.path());
+    let door = Door::open(process.address).settled();
+    let voters: Vec<Voter> = (0..24).map(|_| door.voter()).collect();
+    let Some(_strace) = Syncs::Take(SLOW).of(process.id()) else { return };
+    let slowest = voters.chunks(8).map(|together| all_wait_for_the_disk(&door, together)).max().expect("some");
+    // In one commit or in two, and not one after the other.
+    assert!(slowest < SLOW * 6, "{slowest:?}");
+    // Pages and documents do not wait for it, and it is no reason to look elsewhere.
+    let read = (0..5).map(|_| door.get(&format!("/api/v1/live/{}", door.code)).expect(200).took).min().expect("some");
+    assert!(read < SLOW / 2 && door.is_ready(), "{read:?}");
+    // In the midst of commits.
+    let others: Vec<Voter> = (0..20).map(|_| door.voter()).collect();
+    let accepted = std::thread::scope(|scope| {
+        let voting = scope.spawn(|| others.iter().take_while(|voter| door.vote(voter).status == 202).count());
+        std::thread::park_timeout(SLOW * 4);
+        process.kill();
+        voting.join().unwrap()
+    });
+    assert!(accepted < others.len(), "it was killed too late");
+    let again = Process::start(directory.path());
+    let door = door.at(again.address);
+    let least = (voters.len() + accepted) as i64;
+    assert!((least..=least + 1).contains(&door.counted()), "{least} called safe, {} counted", door.counted());
+    assert_eq!(again.stop(), Some(0));
+}
+
+#[test]
+fn behind_a_disk_that_hardly_moves_votes_are_refused_at_the_door_and_taken_again_when_it_does() {
+    if !strace_is_there() {
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    let process = Process::of(command(directory.path(), &[]).env("WEB_THREADS", "1"));
+    let door = Door::open(process.address).settled();
+    let (first, second) = (door.voter(), door.voter());
+    let Some(strace) = Syncs::Take(VERY_SLOW).of(process.id()) else { return };
+    let (waited, refused) = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let began = Instant::now();
+            (door.vote(&first).status, began.elapsed())
+        });
+        until("it has waited for longer than anybody may be made to stand", || figure(process.metrics(), "groundswell_ballots_oldest_wait_seconds") > 1.3);
+        let refused = door.vote(&second);
+        drop(strace);
+        (waiting.join().unwrap(), refused)
+    });
+    assert_eq!((refused.status, refused.code().as_str(), refused.header("retry-after").is_some()), (503, "busy", true));
+    assert!(refused.took < SLOW, "a refusal does not wait for the disk: {:?}", refused.took);
+    // It was told when its sync was over, or that nobody knows.
+    assert!(matches!(waited.0, 202 | 504) && waited.1 > Duration::from_secs(1), "{waited:?}");
+    for voter in [&first, &second] {
+        until("votes are taken again", || door.vote(voter).status == 202);
+    }
+    until("each is counted once", || door.counted() == 2);
+    assert_eq!(process.stop(), Some(0));
+}
+
+#[test]
+fn on_a_slow_disk_under_the_spill_a_vote_is_called_safe_when_it_is_and_all_come_to_the_count() {
+    if !strace_is_there() {
+        return;
+    }
+    with_own_broker(|broker| {
+        let directory = TempDir::new().unwrap();
+        let place = Place::at(Some((broker.database_url.clone(), broker.amqp_url.clone())));
+        let mut process = Process::of(&mut beside_the_broker(broker, &place, directory.path()));
+        let door = Door::open(process.address).settled();
+        broker.control(&["kill", "rabbitmq"]);
+        // The circuit opens with the first of them.
+        door.vote(&door.voter()).expect(202);
+        let voters: Vec<Voter> = (0..16).map(|_| door.voter()).collect();
+        let strace = Syncs::Take(SLOW).of(process.id());
+        if strace.is_some() {
+            voters.chunks(8).for_each(|together| _ = all_wait_for_the_disk(&door, together));
+            process.kill();
+        }
+        broker.control(&["restart", "rabbitmq"]);
+        let again = Process::of(&mut beside_the_broker(broker, &place, directory.path()));
+        let expected = 1 + if strace.is_some() { voters.len() as i64 } else { 0 };
+        let door = door.at(again.address);
+        until_within(RESTART, "all that was called safe is counted", || door.counted() == expected && door.books()["in_flight"] == 0);
+        assert_eq!(again.stop(), Some(0));
+    });
 }
 
 /// What the process wrote to its log.
@@ -173,8 +259,7 @@ fn log_of(path: &Path) -> String {
 
 #[test]
 fn a_disk_that_fails_under_the_database_ends_the_process_and_the_next_one_starts_clean() {
-    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        eprintln!("not run: strace is not installed");
+    if !strace_is_there() {
         return;
     }
     let directory = TempDir::new().unwrap();
@@ -186,9 +271,9 @@ fn a_disk_that_fails_under_the_database_ends_the_process_and_the_next_one_starts
         door.vote(voter).expect(202);
     }
     // One after the other, so that one is on its way when the first sync fails, whichever file that is of.
-    let (accepted, Some(mut strace)) = std::thread::scope(|scope| {
+    let (accepted, Some(strace)) = std::thread::scope(|scope| {
         let voting = scope.spawn(|| vote_until_refused(&door));
-        let strace = fail_syncs(&process);
+        let strace = Syncs::Fail.of(process.id());
         if strace.is_none() {
             process.tell_to_stop();
         }
@@ -199,7 +284,7 @@ fn a_disk_that_fails_under_the_database_ends_the_process_and_the_next_one_starts
     let (accepted, said, doubtful) = accepted;
     assert_eq!(said, 504, "nobody may say whether it is on the disk");
     assert!(process.wait().is_some_and(|code| code != 0), "it ends, and not as if all were well");
-    let _ = strace.wait();
+    strace.wait();
     let said = log_of(&log);
     assert!(said.lines().any(|l| l.starts_with("groundswell: ") && l.contains("disk")), "{said}");
 
@@ -219,8 +304,7 @@ fn a_disk_that_fails_under_the_database_ends_the_process_and_the_next_one_starts
 
 #[test]
 fn a_disk_that_fails_under_the_spill_ends_the_process_and_what_was_kept_before_is_counted() {
-    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        eprintln!("not run: strace is not installed");
+    if !strace_is_there() {
         return;
     }
     with_own_broker(|broker| {
@@ -235,10 +319,10 @@ fn a_disk_that_fails_under_the_spill_ends_the_process_and_what_was_kept_before_i
             door.vote(voter).expect(202);
         }
         let doubtful = door.voter();
-        let Some(mut strace) = fail_syncs(&process) else { return };
+        let Some(strace) = Syncs::Fail.of(process.id()) else { return };
         assert_eq!(door.vote(&doubtful).status, 504);
         assert!(process.wait().is_some_and(|code| code != 0));
-        let _ = strace.wait();
+        strace.wait();
         let said = log_of(&log);
         assert!(said.lines().any(|l| l.starts_with("groundswell: ") && l.contains("DATA_DIR")), "{said}");
 

@@ -8,6 +8,10 @@ mod alike;
 mod bad_input;
 mod caching;
 mod client;
+mod crowds;
+#[path = "../contracts/door.rs"]
+#[allow(dead_code)]
+mod door;
 mod hall;
 mod heads;
 mod live;

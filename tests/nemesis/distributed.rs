@@ -26,11 +26,11 @@ fn plan() -> Plan {
     Plan { binary: binary.into(), planted: None, webs: 2, tallies: 2 }
 }
 
-fn number(name: &str) -> Option<u64> {
+pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     number("GROUNDSWELL_TEST_NEMESIS_SEED").unwrap_or(now_ms() as u64 % 1_000_000)
 }
 
@@ -47,7 +47,7 @@ fn act(cluster: &mut Cluster, habits: Habits, poisons: &mut u64, mut next: impl 
     let run = std::panic::AssertUnwindSafe(|| {
         crowd.begin();
         while let Some((fault, seconds, pause)) = next(&mut rng) {
-            let (before, began) = (crowd.answers(), Instant::now());
+            let (before, given_up, began) = (crowd.answers(), crowd.given_up(), Instant::now());
             let door = door.at(cluster.address());
             let mut ground = Ground { cluster, crowd: &crowd, door: &door, rng: &mut rng, seconds, poisons };
             (fault.inflict)(&mut ground);
@@ -59,6 +59,9 @@ fn act(cluster: &mut Cluster, habits: Habits, poisons: &mut u64, mut next: impl 
             let after = crowd.answers();
             let [accepted, refused, unknown] = [after.accepted - before.accepted, after.refused - before.refused, after.unknown - before.unknown];
             say(format_args!("{:<40} {:5.1} s: {accepted} accepted, {refused} refused, {unknown} unknown", fault.name, began.elapsed().as_secs_f64()));
+            // A phone sends again what was not called safe: people notice nothing, not of a rolling restart and not of a process that is killed.
+            let in_vain = crowd.given_up() - given_up;
+            assert!(pause > 0.0 || in_vain == 0, "{}: {in_vain} votes did not get through by being sent again", fault.name);
             if fault.costs == Costs::Nothing && pause == 0.0 {
                 meanwhile.accepted += accepted;
                 meanwhile.refused += refused + unknown;

@@ -11,6 +11,7 @@ use crate::cluster::{Cluster, until_within};
 use crate::door::Door;
 use crate::proxy::{Proxy, Weather};
 use crate::support::runtime;
+use crate::support::syncs::{Syncs, strace_is_there};
 use crate::voters::Crowd;
 
 /// Where faults happen.
@@ -44,7 +45,7 @@ const fn fault(name: &'static str, costs: Costs, inflict: fn(&mut Ground<'_>)) -
     Fault { name, costs, inflict }
 }
 
-pub const ALL: [Fault; 25] = [
+pub const ALL: [Fault; 26] = [
     fault("broker killed and away", Costs::Nothing, broker_killed),
     fault("memory alarm", Costs::Nothing, memory_alarm),
     fault("disk alarm", Costs::Nothing, disk_alarm),
@@ -56,6 +57,7 @@ pub const ALL: [Fault; 25] = [
     fault("broker in slices", Costs::Nothing, |g| on(g, Cluster::broker_proxies, Weather::Slices)),
     fault("queues deleted", Costs::Nothing, queues_deleted),
     fault("queues full", Costs::Nothing, queues_full),
+    fault("spill on a slow disk", Costs::Nothing, slow_disk),
     fault("poison", Costs::Nothing, poison),
     fault("tally killed between commit and ack", Costs::Nothing, tally_killed),
     fault("tally stopped", Costs::Nothing, tally_stopped),
@@ -178,6 +180,17 @@ fn queues_full(ground: &mut Ground<'_>) {
     ground.crowd.go_on_for(ground.seconds);
     ground.cluster.services.rabbitmqctl(&["clear_policy", "full"]);
     start_tallies(ground.cluster);
+}
+
+/// No broker, and each sync of the spill takes long.
+fn slow_disk(ground: &mut Ground<'_>) {
+    let longer = Duration::from_millis(ground.rng.u64(30..150));
+    let web = &ground.cluster.webs[ground.rng.usize(..ground.cluster.webs.len())];
+    let strace = strace_is_there().then(|| Syncs::Take(longer).of(web.process.as_ref().expect("it runs").id()));
+    web.broker.set(Weather::Torn);
+    ground.crowd.go_on_for(ground.seconds);
+    web.broker.set(Weather::Fair);
+    drop(strace);
 }
 
 fn poison(ground: &mut Ground<'_>) {

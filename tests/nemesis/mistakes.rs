@@ -2,7 +2,6 @@
 //! fault that brings it out, and must be caught; without it, the same scenario is clean. `GROUNDSWELL_TEST_PLANTED` is the binary.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use groundswell::rehearsal::checker::Outcome;
 
@@ -15,6 +14,7 @@ use crate::judge::{Report, judge, say};
 use crate::one_at_a_time;
 use crate::proxy::Weather;
 use crate::services::Services;
+use crate::support::syncs::{Syncs, strace_is_there};
 use crate::support::until;
 use crate::voters::{Crowd, Habits};
 
@@ -138,8 +138,7 @@ fn planted_a_tally_of_what_was_sent_is_caught() {
 /// lights go on again is what it held then.
 #[test]
 fn planted_a_spill_that_does_not_sync_is_caught() {
-    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        eprintln!("not run: strace is not installed");
+    if !strace_is_there() {
         return;
     }
     is_caught(
@@ -151,27 +150,16 @@ fn planted_a_spill_that_does_not_sync_is_caught() {
             }
             let disk = tempfile::TempDir::new().expect("a directory");
             copy_all(&cluster.webs[0].data, disk.path());
-            let mut strace = fail_syncs(cluster.webs[0].process.as_ref().expect("it runs").id());
+            let strace = Syncs::Fail.of(cluster.webs[0].process.as_ref().expect("it runs").id()).expect("strace attaches to our own process");
             // An honest server answers none of these with a 202, and ends.
             (HABITS.people / 2..HABITS.people).for_each(|person| _ = crowd.vote(person, 1, 0));
             cluster.kill_web(0);
-            let _ = strace.wait();
+            strace.wait();
             std::fs::remove_dir_all(&cluster.webs[0].data).expect("the power is cut");
             copy_all(disk.path(), &cluster.webs[0].data);
         },
         |report| report.verdict.lost as i64,
     );
-}
-
-fn fail_syncs(process: u32) -> Child {
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-q", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync,fsync:error=EIO", "-p", &process.to_string()]);
-    let child = strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("strace");
-    until("strace is attached to every thread", || {
-        let threads: Vec<_> = std::fs::read_dir(format!("/proc/{process}/task")).expect("it lives").flatten().collect();
-        threads.iter().all(|thread| std::fs::read_to_string(thread.path().join("status")).is_ok_and(|s| !s.contains("TracerPid:\t0\n")))
-    });
-    child
 }
 
 fn copy_all(from: &Path, to: &Path) {

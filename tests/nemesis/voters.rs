@@ -86,6 +86,10 @@ struct Shared {
     unknown: AtomicU64,
     /// The generator could not send when it meant to.
     not_sent: AtomicU64,
+    /// Ballots that were never called safe, however often they were sent.
+    given_up: AtomicU64,
+    /// So many times as many people come.
+    surge: AtomicU64,
 }
 
 /// What was answered so far.
@@ -126,6 +130,8 @@ impl Crowd {
             refused: AtomicU64::new(0),
             unknown: AtomicU64::new(0),
             not_sent: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
+            surge: AtomicU64::new(1),
         });
         Crowd { shared, runtime }
     }
@@ -168,6 +174,16 @@ impl Crowd {
 
     pub fn not_sent(&self) -> u64 {
         self.shared.not_sent.load(Ordering::Relaxed)
+    }
+
+    /// What a person would have seen of a fault: a vote that did not get through by being sent again.
+    pub fn given_up(&self) -> u64 {
+        self.shared.given_up.load(Ordering::Relaxed)
+    }
+
+    /// From now on, so many times as many people come; all at once, as after a word on the screen.
+    pub fn surge(&self, times: u64) {
+        self.shared.surge.store(times, Ordering::Relaxed);
     }
 
     /// One ballot of one person to one server, and what is said to it: for what must happen in a certain order.
@@ -242,7 +258,7 @@ impl Shared {
     /// Sends people off when they mean to come, not when somebody has time for them.
     async fn conduct(self: Arc<Self>, jobs: UnboundedSender<Job>) {
         let mut rng = Rng::with_seed(self.habits.seed);
-        let (began, mut come) = (Instant::now(), 0u64);
+        let (mut looked, mut due, mut come) = (Instant::now(), 0.0, 0u64);
         let mut tick = tokio::time::interval(Duration::from_millis(5));
         loop {
             tick.tick().await;
@@ -256,8 +272,10 @@ impl Shared {
                 }
                 continue;
             }
-            let due = (began.elapsed().as_secs_f64() * self.habits.per_second as f64) as u64;
-            while come < due {
+            let now = Instant::now();
+            due += now.duration_since(looked).as_secs_f64() * (self.habits.per_second * self.surge.load(Ordering::Relaxed)) as f64;
+            looked = now;
+            while come < due as u64 {
                 come += 1;
                 self.intended.store(come, Ordering::Relaxed);
                 if self.pending.load(Ordering::Relaxed) >= WAITING_MAX {
@@ -328,7 +346,10 @@ impl Shared {
                 Outcome::Ok => self.done(),
                 // A phone does not give up for a refusal either; but where time is over, it is.
                 _ if job.tries < TRIES_MAX => self.once_more(Job { tries: job.tries + 1, ..job }, rng.u64(50..600)),
-                _ => self.done(),
+                _ => {
+                    self.given_up.fetch_add(1, Ordering::Relaxed);
+                    self.done();
+                }
             }
         }
     }

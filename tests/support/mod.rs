@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+pub mod syncs;
+
 pub const TOKEN: &str = "a-token-for-tests-of-32-characters-or-more";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -320,6 +322,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Of bytes as they came.
+    pub fn of(bytes: &[u8]) -> Answer {
+        Answer::parse(bytes, Duration::ZERO)
+    }
+
     fn parse(bytes: &[u8], took: Duration) -> Answer {
         let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(bytes.len());
         let head = String::from_utf8_lossy(&bytes[..split]).into_owned();
