@@ -23,10 +23,11 @@ export class App {
   admin = "";
   data = "";
 
-  /** @param {string} binary @param {Record<string, string>} [settings] of the environment */
-  constructor(binary, settings = {}) {
+  /** @param {string} binary @param {Record<string, string>} [settings] of the environment @param {string[]} [args] */
+  constructor(binary, settings = {}, args = []) {
     this.binary = resolve(binary);
     this.settings = settings;
+    this.args = args;
     this.directory = mkdtempSync(join(tmpdir(), "groundswell-browser-"));
   }
 
@@ -38,7 +39,7 @@ export class App {
     for (const key of Object.keys(env)) if (/^(GROUNDSWELL_|DATABASE_URL|AMQP_URL|PUBLIC_URL|TRUSTED_PROXIES)/.test(key)) delete env[key];
     Object.assign(env, this.settings);
     this.join = "";
-    this.#process = spawn(this.binary, [], { env, cwd: this.directory, stdio: ["ignore", "pipe", "pipe"] });
+    this.#process = spawn(this.binary, this.args, { env, cwd: this.directory, stdio: ["ignore", "pipe", "pipe"] });
     const gone = { said: "" };
     this.#process.on("error", (error) => { gone.said = String(error); });
     this.#process.on("exit", (code, signal) => {

@@ -1,6 +1,7 @@
 // A phone in a hall where everything fails: the network, the server, the tab, the browser. Exactly one vote counts, and the screen says where it is.
 // The server is the real one, killed with -9; between it and the phones is a wire that can be cut and counts what is asked.
 
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +9,7 @@ import { App } from "./app.mjs";
 import { enduring, launch } from "./browser.mjs";
 import { mine, phone } from "./hands.mjs";
 import { assert, check as checkAlone, equal, eventually, need } from "./report.mjs";
-import { Wire } from "./wire.mjs";
+import { Cable, Wire } from "./wire.mjs";
 
 const TOKEN = "the outbox test asks with a token of 40 ch";
 const APP_FILE = /\/assets\/vote\/vote\.[0-9a-f]{12}\.js/g;
@@ -30,6 +31,7 @@ export async function outbox(binary) {
     const hall = new Hall(app, wire, browser, profiles);
     await evening(hall);
     await hall.leave();
+    await late(binary, browser, profiles);
   } finally {
     await browser?.close();
     wire.down();
@@ -532,4 +534,56 @@ async function evening(hall) {
     wire.instead = () => undefined;
     wire.changes = null;
   });
+}
+
+/**
+ * Two servers on one database, of which one is cut off from it while the poll is closed at the other. Needs Postgres and a broker.
+ * @param {string} binary @param {import("playwright-core").Browser} browser @param {string} profiles
+ */
+async function late(binary, browser, profiles) {
+  const { GROUNDSWELL_TEST_SERVICES: services, GROUNDSWELL_TEST_SERVICES_DIR: directory, GROUNDSWELL_TEST_DATABASE_URL: url, GROUNDSWELL_TEST_AMQP_URL: broker } = process.env;
+  if (!services || !directory || !url || !broker) return console.log("not run: a vote that really is late, as there is no Postgres and no broker");
+  const name = `gs_browser_${process.pid}`;
+  /** @param {string} statement */
+  const sql = (statement) => execFileSync(services, ["psql", directory, "-d", "postgres", "-Atqc", statement]);
+  sql(`create database ${name}`);
+  const database = new URL(url);
+  database.pathname = name;
+  const cable = await new Cable().up(database.hostname, Number(database.port));
+  const settings = { AMQP_URL: broker, AMQP_PREFIX: name, GROUNDSWELL_API_TOKEN: TOKEN, SPILL_FREE_BYTES_MIN: "0" };
+  const office = new App(binary, { ...settings, DATABASE_URL: database.href });
+  database.port = String(cable.port);
+  const remote = new App(binary, { ...settings, DATABASE_URL: database.href }, ["web"]);
+  const wire = await new Wire().up(() => remote.join);
+  const hall = new Hall(office, wire, browser, profiles);
+  try {
+    await checkAlone("a vote that a server cut off from the database accepted after the close is in the books as late, and the phone says so", async () => {
+      await office.up();
+      await remote.up();
+      const { code, poll } = await hall.question();
+      const person = await hall.person();
+      const page = await hall.join(person, code);
+      await hasPass(page, code);
+      cable.hold();
+      const { closed_at: closed } = await hall.office("PUT", `polls/${poll}/state`, { state: "closed" });
+      assert(closed > 0, "it does not say when it closed");
+      await eventually("what is accepted now is too late", () => Date.now() > closed + 2_200);
+      await phone.vote(page, "Pirates");
+      await phone.reached(page, "received");
+      await eventually("it is in the books as late", async () => (await hall.office("GET", `polls/${poll}/books`)).late === 1);
+      cable.mend();
+      await says(page, "refusal", "This vote arrived after voting had closed. It was not counted.");
+      equal(await phone.step(page), null, "the step");
+      const { voters, received, known } = await hall.tally(poll);
+      equal({ voters, received, known }, { voters: 0, received: 1, known: 1 }, "the tally");
+      return `accepted ${Date.now() - closed} ms after the close at most`;
+    });
+    await hall.leave();
+  } finally {
+    wire.down();
+    cable.down();
+    office.remove();
+    remote.remove();
+    sql(`drop database if exists ${name} with (force)`);
+  }
 }

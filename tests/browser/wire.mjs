@@ -1,6 +1,8 @@
-// The network between phones and the server: it counts what is asked, can be cut, and answers by itself what a test wants answered.
+// The network between phones and the server: it counts what is asked, can be cut, and answers by itself what a test wants answered. And one
+// between a server and its database, which can be held.
 
 import { createServer, request } from "node:http";
+import { connect, createServer as createRelay } from "node:net";
 
 /**
  * @typedef {{method:string, path:string, at:number, until:number, status:number, bytes:number}} Asked `status` 0: not answered
@@ -88,5 +90,44 @@ export class Wire {
     });
     passed.on("error", () => question.socket.destroy());
     passed.end(body);
+  }
+}
+
+/** The way to a server that does not speak HTTP. While it is held nothing gets through, and nobody is told. */
+export class Cable {
+  /** @type {Set<import("node:net").Socket>} */
+  #ends = new Set();
+  #isHeld = false;
+
+  /** @param {string} host @param {number} port */
+  async up(host, port) {
+    this.relay = createRelay((near) => {
+      const far = connect(port, host);
+      for (const [end, other] of [[near, far], [far, near]]) {
+        this.#ends.add(end);
+        end.on("data", (bytes) => other.write(bytes));
+        end.on("error", () => other.destroy());
+        end.on("close", () => { this.#ends.delete(end); other.destroy(); });
+        if (this.#isHeld) end.pause();
+      }
+    });
+    await new Promise((resolve) => this.relay?.listen(0, "127.0.0.1", () => resolve(undefined)));
+    this.port = /** @type {import("node:net").AddressInfo} */ (this.relay.address()).port;
+    return this;
+  }
+
+  hold() {
+    this.#isHeld = true;
+    for (const end of this.#ends) end.pause();
+  }
+
+  mend() {
+    this.#isHeld = false;
+    for (const end of this.#ends) end.resume();
+  }
+
+  down() {
+    this.relay?.close();
+    for (const end of this.#ends) end.destroy();
   }
 }
