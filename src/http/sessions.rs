@@ -187,10 +187,11 @@ pub fn hash_password_now(password: &str) -> Result<String> {
     Ok(hash.to_string())
 }
 
+/// Of nothing anybody can type.
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$Z3JvdW5kc3dlbGwtbm9ib2R5$3T2wI9Nzv0mRzPpQ3nWwTq0O8gqJQY6v9f8Q2QGmV1k";
+
 /// Does the password fit? Takes as long when there is no such account.
 pub async fn verify_password(site: &Site, password: String, hash: Option<String>) -> Result<bool> {
-    /// Of nothing anybody can type.
-    const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$Z3JvdW5kc3dlbGwtbm9ib2R5$3T2wI9Nzv0mRzPpQ3nWwTq0O8gqJQY6v9f8Q2QGmV1k";
     if password.len() > PASSWORD_BYTES_MAX {
         return Ok(false);
     }
@@ -205,4 +206,23 @@ pub async fn verify_password(site: &Site, password: String, hash: Option<String>
 
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guess_is_dear_and_costs_the_same_where_there_is_no_account() {
+        let hash = hash_password_now("correct horse battery").expect("any password can be hashed");
+        let cost = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
+        assert_eq!(cost(&hash), "$argon2id$v=19$m=19456,t=2,p=1");
+        assert_eq!(cost(NOBODY), cost(&hash));
+        // One that cannot be read would be refused without being computed.
+        let of_nobody = PasswordHash::new(NOBODY).expect("it can be read");
+        let refused = Argon2::default().verify_password(b"correct horse battery", &of_nobody).expect_err("nobody's");
+        let wrong = PasswordHash::new(&hash).expect("it can be read");
+        let wrong = Argon2::default().verify_password(b"another", &wrong).expect_err("not this one's");
+        assert_eq!(format!("{refused:?}"), format!("{wrong:?}"), "refused for what it is, not for how it is written");
+    }
 }

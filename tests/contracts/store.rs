@@ -33,6 +33,7 @@ on_both![
     workers_with_different_homes_add_up,
     two_workers_may_hold_the_batches_of_an_instance_nobody_registered,
     a_call_dropped_half_way_leaves_no_transaction_open,
+    a_ballot_is_kept_with_nothing_that_says_who_cast_it,
 ];
 
 fn a_ballot_is_counted_and_found_again(backend: Backend) {
@@ -299,5 +300,18 @@ fn a_call_dropped_half_way_leaves_no_transaction_open(backend: Backend) {
             store.events().await.unwrap();
             store.tallies(vec![poll_id()]).await.unwrap();
         }
+    });
+}
+
+/// No address, no device, no name: whoever adds a column has to think of that here.
+fn a_ballot_is_kept_with_nothing_that_says_who_cast_it(backend: Backend) {
+    with_store(backend, async |place, _| {
+        let columns = match backend {
+            Backend::Embedded => "pragma_table_info('ballot')",
+            Backend::Distributed => "(select column_name as name from information_schema.columns where table_name = 'ballot') c",
+        };
+        let known = "'poll', 'round', 'voter', 'ballot', 'revision', 'picks', 'prior', 'accepted_at'";
+        let count = async |which: &str| number(place, &format!("select count(*) from {columns} where name {which} ({known})")).await;
+        assert_eq!((count("in").await, count("not in").await), (8, 0));
     });
 }

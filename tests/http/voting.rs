@@ -22,6 +22,7 @@ on_both![
     a_multiple_choice_keeps_its_limits,
     where_votes_are_final_a_change_is_refused,
     only_an_open_poll_takes_votes,
+    a_poll_takes_votes_from_its_time_on_and_until_its_time,
     a_pass_is_good_for_its_event_only,
     a_phone_that_lost_its_memory_is_told_its_vote,
     a_restart_forgets_nothing,
@@ -305,6 +306,45 @@ fn only_an_open_poll_takes_votes(backend: Backend) {
     hall.office("DELETE", &format!("/api/v1/events/{}", event.id), json!(null)).expect(204);
     assert_eq!(voter.vote(&hall, &poll, 5, 1, &[1]).status, 404);
     assert_eq!(hall.get(&format!("/api/v1/live/{}", event.code)).expect(404).code(), "event_unknown");
+}
+
+/// By the clock, to the millisecond, without anybody doing anything.
+fn a_poll_takes_votes_from_its_time_on_and_until_its_time(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let voter = event.voter(&hall);
+    let poll = event.poll(&hall, json!({}));
+    let now = groundswell::clock::now_ms;
+    let (opens_at, closes_at) = (now() + 1_500, now() + 3_000);
+    hall.office("PATCH", &format!("/api/v1/polls/{poll}"), json!({"opens_at": opens_at, "closes_at": closes_at})).expect(200);
+    until("the phones know", || event.live(&hall)["polls"][0]["opens_at"] == opens_at);
+    // What is answered before or after a moment was judged before or after it.
+    let mut seen = std::collections::BTreeMap::new();
+    for ballot in 1.. {
+        let asked = now();
+        let answer = voter.vote(&hall, &poll, ballot, ballot as u32, &[1]);
+        let answered = now();
+        let when = match () {
+            () if answered < opens_at => "before",
+            () if asked >= opens_at && answered < closes_at => "meanwhile",
+            () if asked >= closes_at => "after",
+            () => continue,
+        };
+        let is_right = match when {
+            "before" => (answer.status, answer.code()) == (409, "poll_draft".into()),
+            "meanwhile" => answer.status == 202,
+            // Elsewhere it may have been accepted in time: that is settled when the grace is over.
+            _ => answer.status == 409 && answer.code() == "poll_closed" || (backend, answer.status) == (Backend::Distributed, 504),
+        };
+        assert!(is_right, "{when}: {answer:?}, opens at {opens_at}, closes at {closes_at}, asked at {asked}");
+        let count = seen.entry(when).or_insert(0u64);
+        *count += 1;
+        if when == "after" && *count > 5 {
+            break;
+        }
+    }
+    assert!(seen.contains_key("before") && seen.contains_key("meanwhile"), "{seen:?}");
+    until("one vote counts", || votes(&hall, &poll) == [1, 0, 0]);
 }
 
 fn a_pass_is_good_for_its_event_only(backend: Backend) {
