@@ -112,19 +112,6 @@ impl Door {
         line.read(false).unwrap_or_default().0
     }
 
-    /// All of them at once, each on a line of their own; then what each was told.
-    pub fn vote_together<'l>(&self, lines: &'l mut [Line], voters: &[Voter]) -> Vec<(&'l mut Line, Answer)> {
-        for (line, voter) in lines.iter_mut().zip(voters) {
-            let request = self.request(line, voter);
-            line.send(&request);
-        }
-        let answered = |line: &'l mut Line| {
-            let answer = line.read(false).unwrap_or_default().0;
-            (line, answer)
-        };
-        lines.iter_mut().map(answered).collect()
-    }
-
     /// A vote, as bytes.
     pub fn request(&self, line: &Line, voter: &Voter) -> Vec<u8> {
         let body = json!({"ballot": voter.ballot, "revision": 1, "picks": [format!("{}-1", self.poll)]}).to_string();
