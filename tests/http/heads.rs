@@ -167,10 +167,12 @@ fn a_voter_who_begins_and_does_not_end_or_takes_no_answer_is_given_up_and_others
     let vote = vote.as_slice();
     let chunked = String::from_utf8_lossy(vote).replace("content-length: ", "transfer-encoding: chunked\r\nx-length: ");
     let chunked = format!("{}\r\n\r\n1\r\n{{\r\n", chunked.split_once("\r\n\r\n").expect("a head").0);
+    event.live(&hall);
+    let document = format!("GET /api/v1/live/{} HTTP/1.1\r\nhost: x\r\n\r\n", event.code);
     let question: &[u8] = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
     let (half, to_body) = (vote.len() / 3, vote.len() - 20);
     // What is sent at once, what then comes a byte each second, and what is answered.
-    let cases: [(&str, Vec<u8>, &[u8], &[&str]); 9] = [
+    let cases: [(&str, Vec<u8>, &[u8], &[&str]); 10] = [
         ("half a head, a byte a second", vote[..half].to_vec(), &vote[half..], &["408"]),
         ("half a head, and silence", vote[..half].to_vec(), b"", &["408"]),
         ("a body, a byte a second", vote[..to_body].to_vec(), &vote[to_body..], &["422"]),
@@ -178,6 +180,7 @@ fn a_voter_who_begins_and_does_not_end_or_takes_no_answer_is_given_up_and_others
         ("a vote, then half a head, a byte a second", vote.to_vec(), vote, &["202"]),
         ("a vote with half a head behind it, and silence", [vote, &vote[..half]].concat(), b"", &["202", "408"]),
         ("a vote with most of a body behind it, and silence", [vote, &vote[..to_body]].concat(), b"", &["202", "422"]),
+        ("a document with half a head behind it, and silence", [document.as_bytes(), &vote[..half]].concat(), b"", &["200", "408"]),
         ("a question and a vote with half a head behind them, and silence", [question, vote, &vote[..half]].concat(), b"", &["200", "202"]),
         ("two questions, and half of a third, and silence", [question, question, &question[..9]].concat(), b"", &["200", "200"]),
     ];
