@@ -7,7 +7,7 @@ use crate::rehearsal::{CONNECTIONS_MAX, Plan, Shape, VOTERS_MAX};
 
 #[derive(clap::Args, Clone, Debug, PartialEq)]
 pub struct Rehearse {
-    /// The server, such as http://127.0.0.1:8080
+    /// The server, such as http://127.0.0.1:8080, or https://vote.example.org through the TLS of its edge
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     url: String,
     /// An owner's API token [default: GROUNDSWELL_API_TOKEN]

@@ -7,13 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::http1::{Chunks, Head, broken};
+use super::line::{Line, Tls};
 
 /// Removing a million ballots takes its time; everything else is answered at once.
 const ANSWER_WITHIN: Duration = Duration::from_secs(300);
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Of an answer that is held in memory. Tables are read as a stream.
 const BODY_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
@@ -23,21 +22,30 @@ pub struct Target {
     pub address: SocketAddr,
     /// For the Host line.
     pub host: String,
+    /// Where the address says https.
+    pub tls: Option<Tls>,
 }
 
 impl Target {
-    /// `http://host[:port]`. The voters speak plain HTTP: what stands before the server (TLS, a CDN) is not what is measured.
+    /// `http://host[:port]`, or `https://…` through the edge's TLS.
     pub async fn resolve(url: &str) -> anyhow::Result<Target> {
-        let rest = url.trim_end_matches('/').strip_prefix("http://");
-        let host = rest.filter(|h| !h.is_empty() && !h.contains(['/', '?', '#', '@', ' ']));
-        let host = host.with_context(|| format!("--url {url}: give http:// and a host, such as http://127.0.0.1:8080; https ends before the server"))?;
+        let (scheme, rest) = url.trim_end_matches('/').split_once("://").unwrap_or_default();
+        let port = match scheme {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        };
+        let told = port.zip(Some(rest).filter(|h| !h.is_empty() && !h.contains(['/', '?', '#', '@', ' '])));
+        let (port, host) = told.with_context(|| format!("--url {url}: give http:// or https:// and a host, such as http://127.0.0.1:8080"))?;
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) && !host.ends_with(']');
-        let with_port = if has_port { host.to_owned() } else { format!("{host}:80") };
+        let with_port = if has_port { host.to_owned() } else { format!("{host}:{port}") };
         let mut found = tokio::net::lookup_host(&with_port).await.with_context(|| format!("--url {url}: the host is not known"))?;
         // One address for all voters; IPv4 first, because that is what `localhost` listens on by default.
         let addresses: Vec<SocketAddr> = found.by_ref().collect();
         let address = addresses.iter().find(|a| a.is_ipv4()).or(addresses.first()).with_context(|| format!("--url {url}: the host has no address"))?;
-        Ok(Target { address: *address, host: host.to_owned() })
+        let name = if has_port { host.rsplit_once(':').expect("it has a port").0 } else { host };
+        let tls = if scheme == "https" { Some(Tls::to(name).with_context(|| format!("--url {url}"))?) } else { None };
+        Ok(Target { address: *address, host: host.to_owned(), tls })
     }
 
     pub fn is_loopback(&self) -> bool {
@@ -94,13 +102,14 @@ impl Client {
     }
 
     async fn ask(&self, method: &str, path: &str, body: Option<Value>, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> anyhow::Result<u16> {
-        let mut stream = connect(self.target.address).await?;
+        let mut stream = Line::open(&self.target).await?;
         let body = body.map(|b| b.to_string()).unwrap_or_default();
         let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
         let (host, length) = (&self.target.host, body.len());
         let token = self.token.as_ref().map(|t| format!("authorization: Bearer {t}\r\n")).unwrap_or_default();
         let request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{token}{kind}content-length: {length}\r\n\r\n{body}");
         stream.write_all(request.as_bytes()).await?;
+        stream.flush().await?;
         let mut buffer = vec![0u8; 64 * 1_024];
         let (mut filled, head) = (0usize, &mut None::<Head>);
         while head.is_none() {
@@ -149,12 +158,6 @@ impl Body {
     }
 }
 
-pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(address)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,7 +168,7 @@ mod tests {
         assert_eq!((target.address.to_string(), target.is_loopback()), ("127.0.0.1:8080".to_owned(), true));
         assert!(Target::resolve("http://[::1]:8080").await.unwrap().is_loopback());
         assert!(!Target::resolve("http://192.0.2.1").await.unwrap().is_loopback());
-        for wrong in ["", "127.0.0.1:8080", "https://127.0.0.1", "http://", "http://a/b", "http://u@h"] {
+        for wrong in ["", "127.0.0.1:8080", "ftp://127.0.0.1", "https://", "http://", "http://a/b", "http://u@h"] {
             let refused = Target::resolve(wrong).await.unwrap_err().to_string();
             assert!(refused.contains("--url"), "{wrong}: {refused}");
         }

@@ -4,8 +4,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// An answer to a vote is a few hundred bytes.
 pub const ANSWER_BYTES_MAX: usize = 8 * 1_024;
@@ -60,8 +59,10 @@ fn field<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
 }
 
 /// One request, one answer whose head says its length; the body is `buffer[range]`.
-pub async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> io::Result<(Head, std::ops::Range<usize>)> {
+pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request: &[u8], buffer: &mut [u8]) -> io::Result<(Head, std::ops::Range<usize>)> {
     stream.write_all(request).await?;
+    // TLS may hold back what the socket did not take at once.
+    stream.flush().await?;
     let mut filled = 0;
     let mut head = None;
     loop {

@@ -10,9 +10,10 @@ use anyhow::{Context, bail, ensure};
 use tokio::task::LocalSet;
 use uuid::Uuid;
 
-use super::client::{Target, connect};
+use super::client::Target;
 use super::crowd::Share;
 use super::http1::{ANSWER_BYTES_MAX, exchange, json_value};
+use super::line::Line;
 use super::meter::Meter;
 
 /// Without a single pass for this long, the server is not there.
@@ -101,10 +102,10 @@ impl Joining {
     }
 }
 
-async fn ask<'a>(target: &Target, request: &[u8], kept: &mut Option<tokio::net::TcpStream>, buffer: &'a mut [u8]) -> anyhow::Result<(Uuid, &'a str)> {
+async fn ask<'a>(target: &Target, request: &[u8], kept: &mut Option<Line>, buffer: &'a mut [u8]) -> anyhow::Result<(Uuid, &'a str)> {
     let stream = match kept {
         Some(stream) => stream,
-        None => kept.insert(connect(target.address).await?),
+        None => kept.insert(Line::open(target).await?),
     };
     let (head, body) = tokio::time::timeout(PATIENCE, exchange(stream, request, buffer)).await??;
     ensure!(head.status == 201, "the server answers {} to whoever wants to join", head.status);

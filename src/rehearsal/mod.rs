@@ -10,6 +10,7 @@ mod crowd;
 pub mod evidence;
 mod http1;
 mod join;
+mod line;
 pub mod load;
 mod machine;
 mod measured;
@@ -301,14 +302,8 @@ async fn on_stage(
 
     // --- viewers take their seats
     let audience = plan.viewers.max(1);
-    let watched = Watched {
-        address: target.address,
-        host: target.host.clone(),
-        token: plan.token.clone(),
-        event: stage.event.clone(),
-        code: stage.code.clone(),
-        poll: stage.poll.to_string(),
-    };
+    let watched =
+        Watched { target: target.clone(), token: plan.token.clone(), event: stage.event.clone(), code: stage.code.clone(), poll: stage.poll.to_string() };
     let viewers = Viewers::open(watched, audience);
     viewers.all_there(audience).await;
     tell(Moment::Watching { open: viewers.seen.open.load(Ordering::Relaxed), refused: viewers.seen.refused.load(Ordering::Relaxed) });

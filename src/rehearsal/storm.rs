@@ -12,14 +12,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
 use super::checker::Outcome;
-use super::client::{Target, connect};
+use super::client::Target;
 use super::crowd::{Habits, Share};
 use super::http1::{ANSWER_BYTES_MAX, exchange, json_value};
+use super::line::Line;
 use super::machine;
 use super::meter::Meter;
 use crate::domain::Millis;
@@ -336,11 +336,11 @@ enum Answer {
 /// One connection of the pool: takes what is due, one after the other, as a browser does. Opened when there is something to send: a
 /// server closes those that say nothing.
 async fn one_connection(work: Rc<RefCell<Work>>, bell: Rc<Notify>) {
-    let mut kept: Option<TcpStream> = None;
+    let mut kept: Option<Line> = None;
     let mut used_at = Instant::now();
     let mut request = Vec::with_capacity(512);
     let mut buffer = vec![0u8; ANSWER_BYTES_MAX];
-    let address = work.borrow().storm.target.address;
+    let target = work.borrow().storm.target.clone();
     loop {
         let next = {
             let mut work = work.borrow_mut();
@@ -364,7 +364,7 @@ async fn one_connection(work: Rc<RefCell<Work>>, bell: Rc<Notify>) {
         }
         let stream = match &mut kept {
             Some(stream) => stream,
-            None => match connect(address).await {
+            None => match Line::open(&target).await {
                 Ok(stream) => kept.insert(stream),
                 Err(_) => {
                     // Nothing was sent, so this was no attempt.

@@ -2,23 +2,25 @@
 //! bytes and events are counted, and nothing is kept.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use serde::Deserialize;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::LocalSet;
 
 use super::checker::Counts;
-use super::client::connect;
+use super::client::Target;
 use super::http1::{Chunks, Head};
+use super::line::Line;
 use crate::clock::now_ms;
 use crate::domain::{Books, ChoiceId, Millis};
 
@@ -130,8 +132,7 @@ impl Drop for Viewers {
 /// What to watch.
 #[derive(Clone)]
 pub struct Watched {
-    pub address: SocketAddr,
-    pub host: String,
+    pub target: Target,
     pub token: String,
     pub event: String,
     pub code: String,
@@ -217,26 +218,24 @@ async fn watch_all(
 async fn one_viewer(watched: &Watched, presenter: bool, seen: &Seen, door: &Semaphore, scratch: &RefCell<Vec<u8>>, frames: &mut Frames) {
     let opened = async {
         let _permit = door.acquire().await.expect("never closed");
-        let Watched { host, token, event, code, .. } = watched;
+        let Watched { target, token, event, code, .. } = watched;
+        let host = &target.host;
         let request = if presenter {
             format!("GET /api/v1/events/{event}/stream HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\r\n")
         } else {
             format!("GET /api/v1/live/{code}/stream HTTP/1.1\r\nhost: {host}\r\n\r\n")
         };
-        tokio::time::timeout(OPEN_WITHIN, open(watched.address, &request, seen, scratch, frames)).await?
+        tokio::time::timeout(OPEN_WITHIN, open(target, &request, seen, scratch, frames)).await?
     };
-    let opened: anyhow::Result<(TcpStream, Decoder)> = opened.await;
-    let Ok((stream, mut decoder)) = opened else {
+    let opened: anyhow::Result<(Line, Decoder)> = opened.await;
+    let Ok((mut stream, mut decoder)) = opened else {
         seen.refused.fetch_add(1, Ordering::Relaxed);
         return;
     };
     seen.open.fetch_add(1, Ordering::Relaxed);
     loop {
-        let more = async {
-            stream.readable().await?;
-            read_some(&stream, seen, scratch, &mut decoder, frames)
-        };
-        if !more.await.unwrap_or(false) {
+        let more = read_some(&mut stream, scratch, |bytes| decoder.take(bytes, seen, frames)).await;
+        if !more.unwrap_or(false) {
             // What it said last is not what it would say now. The presenter's is kept: it says how far counting is at least.
             if let (false, Some(newest)) = (presenter, &frames.newest) {
                 newest.send_replace(None);
@@ -247,19 +246,17 @@ async fn one_viewer(watched: &Watched, presenter: bool, seen: &Seen, door: &Sema
     }
 }
 
-async fn open(address: SocketAddr, request: &str, seen: &Seen, scratch: &RefCell<Vec<u8>>, frames: &mut Frames) -> anyhow::Result<(TcpStream, Decoder)> {
-    let mut stream = connect(address).await?;
+async fn open(target: &Target, request: &str, seen: &Seen, scratch: &RefCell<Vec<u8>>, frames: &mut Frames) -> anyhow::Result<(Line, Decoder)> {
+    let mut stream = Line::open(target).await?;
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut head = Vec::new();
     loop {
-        stream.readable().await?;
-        let mut scratch = scratch.borrow_mut();
-        match stream.try_read(&mut scratch) {
-            Ok(0) => anyhow::bail!("closed"),
-            Ok(read) => head.extend_from_slice(&scratch[..read]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error.into()),
-        }
+        let more = read_some(&mut stream, scratch, |bytes| {
+            head.extend_from_slice(bytes);
+            Ok(())
+        });
+        ensure!(more.await?, "closed");
         if let Some(found) = Head::parse(&head)? {
             ensure!(found.status == 200 && found.chunked, "not a stream");
             let mut decoder = Decoder::default();
@@ -270,18 +267,22 @@ async fn open(address: SocketAddr, request: &str, seen: &Seen, scratch: &RefCell
     }
 }
 
-/// Everything that is there now; false at the end of the stream.
-fn read_some(stream: &TcpStream, seen: &Seen, scratch: &RefCell<Vec<u8>>, decoder: &mut Decoder, frames: &mut Frames) -> io::Result<bool> {
-    let mut scratch = scratch.borrow_mut();
-    match stream.try_read(&mut scratch) {
-        Ok(0) => Ok(false),
-        Ok(read) => {
-            decoder.take(&scratch[..read], seen, frames)?;
-            Ok(true)
+/// Hands on what is there; false at the end of the stream. All viewers share one buffer: it is borrowed when something has come, never while
+/// waiting.
+async fn read_some(stream: &mut Line, scratch: &RefCell<Vec<u8>>, take: impl FnOnce(&[u8]) -> io::Result<()>) -> io::Result<bool> {
+    let mut take = Some(take);
+    poll_fn(|context| {
+        let mut scratch = scratch.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
+        let read = buffer.filled();
+        if read.is_empty() {
+            return Poll::Ready(Ok(false));
         }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-        Err(error) => Err(error),
-    }
+        take.take().expect("it is ready once")(read)?;
+        Poll::Ready(Ok(true))
+    })
+    .await
 }
 
 /// Where a viewer's stream stands between two reads.

@@ -30,7 +30,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
 const EVERYBODY: &[&str] = &["app", "clock", "config", "domain", "error", "http", "intake", "live", "queue", "recount", "rehearsal", "store", "tally", "wire"];
 
 /// What of other people's crates stays in one place: the beginning of a path, where it may stand, and why.
-const FOREIGN: [(&str, &[&str], &str); 10] = [
+const FOREIGN: [(&str, &[&str], &str); 12] = [
     ("sqlx", &["store/"], "all SQL is in store, so that what a database promises is read in one room"),
     ("libsqlite3_sys", &["store/"], "all SQL is in store"),
     ("rusqlite", &["store/", "queue/spill/file.rs"], "all SQL is in store, but for the spill's own file, which is no database to anybody else"),
@@ -40,6 +40,8 @@ const FOREIGN: [(&str, &[&str], &str); 10] = [
     ("actix_http", &["http/", "app.rs"], "rooms behind the door do not know HTTP"),
     ("actix_rt", &["http/", "app.rs"], "rooms behind the door do not know HTTP"),
     ("askama", &["http/", "rehearsal/page.rs"], "pages are drawn at the door; a report is a page that needs none"),
+    ("tokio_rustls", &["rehearsal/line.rs"], "TLS ends at the edge: only who comes from outside speaks it"),
+    ("rustls_native_certs", &["rehearsal/line.rs"], "TLS ends at the edge: only who comes from outside speaks it"),
     ("clap", &["config.rs", "config/"], "settings are read once"),
 ];
 
