@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::nginx::Edge;
+use crate::edge::Edge;
 use crate::support::services_are_there;
 use crate::with_nginx;
 
