@@ -59,6 +59,9 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
                 bundle.bytes / 1_000,
                 directory.display()
             );
+            if let Some(origin) = origin {
+                println!("The server {origin} has to allow the site that shows them: ALLOWED_ORIGINS=https://… there.");
+            }
         }
         Command::Forget { instance } => return forget(&config, InstanceId(instance)).await,
         Command::Serve | Command::Web | Command::Tally => serve(config).await?,

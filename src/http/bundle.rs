@@ -21,6 +21,9 @@ struct Page {
     audience: bool,
 }
 
+/// Where people vote.
+const AUDIENCE: &str = "/vote/index.html";
+
 /// In the order in which addresses are to be tried; `*` is anything.
 const PAGES: [Page; 5] = [
     Page { asset: "/overlay/index.html", file: "overlay/index.html", from: &["/overlay/*"], framed: true, audience: true },
@@ -28,7 +31,7 @@ const PAGES: [Page; 5] = [
     Page { asset: "/admin/index.html", file: "admin/index.html", from: &["/admin", "/admin/*"], framed: false, audience: false },
     Page { asset: "/present/index.html", file: "present/index.html", from: &["/present/*"], framed: false, audience: false },
     // A code or a short name: whatever is left.
-    Page { asset: "/vote/index.html", file: "index.html", from: &["/", "/*"], framed: false, audience: true },
+    Page { asset: AUDIENCE, file: "index.html", from: &["/", "/*"], framed: false, audience: true },
 ];
 
 /// What no file can answer. A logo is one of them although its address begins as those of files do: it is in the store.
@@ -78,13 +81,20 @@ impl Bodies {
         Bodies { plain: asset.plain.into(), brotli: asset.brotli.into(), gzip: asset.gzip.into() }
     }
 
-    /// A page whose scripts ask this origin: they read it from the page (`meta name="api"`).
+    /// A page whose scripts ask this origin: they read it from the page (`meta name="api"`). The audience's has one script more, which says so
+    /// where that origin does not know the site.
     fn asking(asset: &Asset, origin: &str) -> io::Result<Bodies> {
         const BEGINNING: &str = "<meta charset=\"utf-8\">";
+        const END: &str = "</head>";
         let page = std::str::from_utf8(asset.plain).expect("pages are UTF-8");
         assert!(page.contains(BEGINNING), "{} does not begin as pages do", asset.url);
         // An origin is letters, digits and a few marks: nothing that could end the attribute.
-        let page = page.replacen(BEGINNING, &format!("{BEGINNING}\n<meta name=\"api\" content=\"{origin}\">"), 1).into_bytes();
+        let mut page = page.replacen(BEGINNING, &format!("{BEGINNING}\n<meta name=\"api\" content=\"{origin}\">"), 1);
+        if asset.url == AUDIENCE {
+            let script = assets().iter().find(|a| a.url.starts_with("/assets/vote/elsewhere.")).expect("it is embedded").url;
+            page = page.replacen(END, &format!("<script type=\"module\" src=\"{script}\"></script>\n{END}"), 1);
+        }
+        let page = page.into_bytes();
         let mut brotli = Vec::new();
         let parameters = brotli::enc::BrotliEncoderParams { quality: 11, lgwin: 22, ..Default::default() };
         brotli::BrotliCompress(&mut page.as_slice(), &mut brotli, &parameters)?;

@@ -1,11 +1,12 @@
 // One evening with Groundswell, lived by real people in a real browser: an admin, a presenter and several phones.
-//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only outbox]
+//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only outbox|elsewhere]
 // The checks tell one story from top to bottom; each line of output is a sentence that is true, or "not ok".
 
 import { parseArgs } from "node:util";
 import { App } from "./app.mjs";
 import { accessible, fitsInWidth, People } from "./browser.mjs";
 import { desk } from "./desk.mjs";
+import { elsewhere } from "./elsewhere.mjs";
 import { admin, mine, phone, stage, tabTo } from "./hands.mjs";
 import { looks } from "./looks.mjs";
 import { outbox } from "./outbox.mjs";
@@ -23,7 +24,8 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exi
 
 let people = /** @type {People|undefined} */ (undefined);
 try {
-  await outbox(binary);
+  if (only !== "elsewhere") await outbox(binary);
+  if (only !== "outbox") await elsewhere(binary, shots);
   if (only) throw new CannotGoOn();
   await need("the server starts on an empty directory and says where to join and set up", async () => {
     await app.up();

@@ -71,6 +71,14 @@ export class Wire {
     const headers = { ...question.headers };
     if (this.changes) for (const name of ["accept-encoding", "if-none-match"]) delete headers[name];
     const passed = request({ host: to.hostname, port: to.port, path, method, headers }, (got) => {
+      if (got.headers["content-type"]?.startsWith("text/event-stream")) {
+        // As it comes: it has no end to wait for.
+        asked.status = got.statusCode ?? 0;
+        got.on("error", () => question.socket.destroy());
+        answer.on("close", () => got.destroy());
+        got.pipe(answer.writeHead(asked.status, got.headers));
+        return;
+      }
       const chunks = /** @type {Buffer[]} */ ([]);
       got.on("data", (chunk) => chunks.push(chunk));
       got.on("error", () => question.socket.destroy());

@@ -3,21 +3,22 @@
 use std::net::SocketAddr;
 
 use crate::client::Line;
+use crate::edge::{Edge, Kind};
 use crate::hall::Hall;
-use crate::nginx::Edge;
 use crate::relay::Relay;
 use crate::support::Backend;
-use crate::with_nginx;
+use crate::{on_each_edge, with_nginx};
 
-with_nginx![an_address_that_a_client_makes_up_does_not_pass_the_edge, a_neighbour_does_not_pay_for_another];
+on_each_edge![an_address_that_a_client_makes_up_does_not_pass_the_edge];
+with_nginx![a_neighbour_does_not_pay_for_another];
 
 /// Of wrong codes, one address has 60 a minute.
 const TRIES: usize = 75;
 
-fn an_address_that_a_client_makes_up_does_not_pass_the_edge() {
+fn an_address_that_a_client_makes_up_does_not_pass_the_edge(kind: Kind) {
     let hall = Hall::open_with(Backend::Embedded, &["--trusted-proxies", "127.0.0.1"]);
     let relay = Relay::before(hall.address);
-    let edge = Edge::before(&[relay.address]);
+    let edge = kind.before(relay.address);
     let mut line = Line::at(edge.address);
     let limited = (0..TRIES).any(|n| {
         let (one, another) = (format!("10.0.{n}.1"), format!("for=10.1.{n}.1;proto=https;host=gotcha"));

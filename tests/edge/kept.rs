@@ -3,25 +3,26 @@
 use serde_json::json;
 
 use crate::client::{Events, Line};
+use crate::edge::{Edge, Kind};
 use crate::hall::{Hall, set_state};
-use crate::nginx::{Edge, configuration};
+use crate::nginx::configuration;
 use crate::relay::Relay;
 use crate::support::{Answer, Backend, TOKEN, until};
-use crate::with_nginx;
+use crate::{on_each_edge, with_nginx};
 
-with_nginx![
+on_each_edge![
     of_a_thousand_accept_encodings_three_copies_are_kept,
     one_page_is_kept_for_all_codes,
     what_is_known_is_not_sent_again,
     a_deleted_event_is_gone_from_the_edge,
     a_stream_is_passed_on_as_it_comes,
-    refusals_of_the_edge_look_like_those_of_the_server,
 ];
+with_nginx![refusals_of_the_edge_look_like_those_of_the_server];
 
-fn of_a_thousand_accept_encodings_three_copies_are_kept() {
+fn of_a_thousand_accept_encodings_three_copies_are_kept(kind: Kind) {
     let hall = Hall::open(Backend::Embedded);
     let relay = Relay::before(hall.address);
-    let edge = Edge::before(&[relay.address]);
+    let edge = kind.before(relay.address);
     let mut line = Line::at(edge.address);
     for (accepted, coding) in [
         ("br", Some("br")),
@@ -46,10 +47,10 @@ fn of_a_thousand_accept_encodings_three_copies_are_kept() {
     assert_eq!(relay.count("GET / ") + relay.count("GET /"), 3, "{:?}", relay.asked());
 }
 
-fn one_page_is_kept_for_all_codes() {
+fn one_page_is_kept_for_all_codes(kind: Kind) {
     let hall = Hall::open(Backend::Embedded);
     let relay = Relay::before(hall.address);
-    let edge = Edge::before(&[relay.address]);
+    let edge = kind.before(relay.address);
     let page = edge.get("/").expect(200);
     assert_eq!(page.body, hall.get("/").body, "the origin's own");
     for path in ["/482913", "/482%20913", "/final", "/FINAL-2026", "/482913?x=gotcha", "/?fbclid=1"] {
@@ -70,10 +71,10 @@ fn one_page_is_kept_for_all_codes() {
     }
 }
 
-fn what_is_known_is_not_sent_again() {
+fn what_is_known_is_not_sent_again(kind: Kind) {
     let hall = Hall::open(Backend::Embedded);
     let relay = Relay::before(hall.address);
-    let edge = Edge::before(&[relay.address]);
+    let edge = kind.before(relay.address);
     let event = hall.event();
     let asset = groundswell::http::assets().iter().find(|a| !a.named).expect("there are files").url;
     for path in [asset, "/", &format!("/api/v1/live/{}", event.code)] {
@@ -92,9 +93,9 @@ fn what_is_known_is_not_sent_again() {
     assert_eq!(relay.count(&format!("GET {asset}")), 1);
 }
 
-fn a_deleted_event_is_gone_from_the_edge() {
+fn a_deleted_event_is_gone_from_the_edge(kind: Kind) {
     let hall = Hall::open(Backend::Embedded);
-    let edge = Edge::before(&[hall.address]);
+    let edge = kind.before(hall.address);
     let event = hall.event();
     let path = format!("/api/v1/live/{}", event.code);
     edge.get(&path).expect(200);
@@ -107,9 +108,9 @@ fn a_deleted_event_is_gone_from_the_edge() {
     until("so does the page", || edge.get(&page).status == 404);
 }
 
-fn a_stream_is_passed_on_as_it_comes() {
+fn a_stream_is_passed_on_as_it_comes(kind: Kind) {
     let hall = Hall::open(Backend::Embedded);
-    let edge = Edge::before(&[hall.address]);
+    let edge = kind.before(hall.address);
     let event = hall.event();
     let poll = event.poll(&hall, json!({}));
     let bearer = format!("Bearer {TOKEN}");

@@ -1,5 +1,5 @@
-//! The edge of `deploy/nginx/` in front of real servers, run by its own `start`: what it keeps, what it passes on, and what it says while
-//! nobody is behind it. Not run where there is no nginx.
+//! The edges of `deploy/nginx/` and `deploy/varnish/` in front of real servers: what they keep, what they pass on, and what they say while
+//! nobody is behind them. Not run where there is no nginx or Varnish.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -16,6 +16,7 @@ mod process;
 
 mod address;
 mod crowd;
+mod edge;
 mod kept;
 mod nginx;
 mod outage;
@@ -23,3 +24,4 @@ mod poison;
 mod relay;
 mod smuggling;
 mod tls;
+mod varnish;

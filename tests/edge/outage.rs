@@ -9,32 +9,45 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::client::Line;
+use crate::edge::{Edge, Kind};
 use crate::hall::{Event, Hall, Voter, ballot_of, text};
 use crate::kept::is_ours;
-use crate::nginx::{Edge, nginx_is_there};
 use crate::process::{Process, command};
 use crate::relay::{Manners, Relay};
 use crate::support::{Answer, Backend, Place, TOKEN, until};
-use crate::{on_both, with_nginx};
+use crate::{on_both, on_each_edge, with_nginx};
 
-on_both![while_the_origin_is_gone_the_page_and_the_last_document_stay];
+on_both![behind_nginx_while_the_origin_is_gone_the_page_and_the_last_document_stay];
+on_each_edge![
+    while_the_origin_is_gone_the_page_and_the_last_document_stay,
+    a_vote_that_one_server_took_and_did_not_answer_is_in_doubt_and_sent_once,
+    where_the_origin_says_no_what_is_kept_is_better,
+    a_cold_edge_without_an_origin_says_so_to_people_and_programs,
+];
 with_nginx![
     a_vote_that_was_sent_and_not_answered_is_in_doubt_and_sent_once,
     a_vote_that_reached_nobody_was_not_accepted_and_goes_to_another_server,
-    a_cold_edge_without_an_origin_says_so_to_people_and_programs,
     under_a_journal_whose_socket_is_standard_output_the_edge_starts_and_what_went_wrong_is_told,
 ];
 
 /// How soon the edge must notice that its origin is back.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
 
-fn while_the_origin_is_gone_the_page_and_the_last_document_stay(backend: Backend) {
-    if !nginx_is_there() {
-        return;
+/// On SQLite it is among the tests of each edge.
+fn behind_nginx_while_the_origin_is_gone_the_page_and_the_last_document_stay(backend: Backend) {
+    if backend == Backend::Distributed && Kind::Nginx.is_there() {
+        the_origin_goes_and_comes_back(Kind::Nginx, backend);
     }
+}
+
+fn while_the_origin_is_gone_the_page_and_the_last_document_stay(kind: Kind) {
+    the_origin_goes_and_comes_back(kind, Backend::Embedded);
+}
+
+fn the_origin_goes_and_comes_back(kind: Kind, backend: Backend) {
     let place = Place::new(backend);
     let mut origin = start(&place, 0);
-    let edge = Edge::before(&[origin.address]);
+    let edge = kind.before(origin.address);
     let (event, poll, voter) = prepare(&edge);
     let page = edge.get(&format!("/{}", event.code)).expect(200);
     vote(&edge, &voter, &poll, 1).expect(202);
@@ -43,7 +56,14 @@ fn while_the_origin_is_gone_the_page_and_the_last_document_stay(backend: Backend
 
     origin.kill();
     // Kept for a second; from then on it is known to be old, and shown all the same.
-    until("the document is old", || edge.get(&path).header("x-cache") == Some("STALE"));
+    until("the document is old", || edge.get(&path).expect(200).header("x-cache") == Some("STALE"));
+    // From the first moment on, a vote hears that it is not known or not accepted: "saved", on the phone.
+    until("it is known that nobody is there", || {
+        let answer = vote(&edge, &voter, &poll, 2);
+        is_later("a vote", &answer);
+        assert!(matches!(answer.status, 503 | 504), "{answer:?}");
+        answer.status == 503
+    });
     for _ in 0..20 {
         let last = edge.get(&path).expect(200);
         let document = last.json();
@@ -116,6 +136,50 @@ fn a_vote_that_was_sent_and_not_answered_is_in_doubt_and_sent_once() {
     }
 }
 
+/// A server that is known to be away when it has failed may have been there when the vote was sent: that is no "not accepted".
+fn a_vote_that_one_server_took_and_did_not_answer_is_in_doubt_and_sent_once(kind: Kind) {
+    let hall = Hall::open(Backend::Embedded);
+    let relay = Relay::before(hall.address);
+    let edge = kind.before(relay.address);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    let voter = event.voter(&hall);
+    vote(&edge, &voter, &poll, 1).expect(202);
+    let ballots = format!("POST /api/v1/polls/{poll}/ballots");
+    // One that is silent for longer than a phone waits is the same; behind nginx, that is tried with two servers.
+    let manners: &[Manners] = if kind == Kind::Varnish { &[Manners::Dies, Manners::Hangs] } else { &[Manners::Dies] };
+    for (&manners, ballot) in manners.iter().zip(2..) {
+        relay.behave(manners);
+        let before = relay.count(&ballots);
+        let answer = vote(&edge, &voter, &poll, ballot).expect(504);
+        assert!(answer.took < Duration::from_secs(10), "before the phone gives up: {:?}", answer.took);
+        assert_eq!((answer.code(), relay.count(&ballots) - before), ("unknown".into(), 1), "{manners:?}");
+        is_later("a vote that was sent", &answer);
+        relay.behave(Manners::Relays);
+        until("votes are taken again", || vote(&edge, &voter, &poll, 1).status == 202);
+    }
+}
+
+/// An origin that is there and refuses, as under pressure.
+fn where_the_origin_says_no_what_is_kept_is_better(kind: Kind) {
+    let hall = Hall::open(Backend::Embedded);
+    let relay = Relay::before(hall.address);
+    let edge = kind.before(relay.address);
+    let event = hall.event();
+    let kept = ["/".to_owned(), format!("/api/v1/live/{}", event.code), format!("/results/{}", event.code)];
+    for path in &kept {
+        edge.get(path).expect(200);
+    }
+    relay.behave(Manners::Refuses);
+    // One that is kept for a second, and asked for anew behind it.
+    until("it is old and still there", || kept[1..].iter().all(|path| edge.get(path).expect(200).header("x-cache") != Some("HIT")));
+    for path in &kept {
+        edge.get(path).expect(200);
+    }
+    relay.behave(Manners::Relays);
+    until("and new again", || edge.get(&kept[1]).header("x-cache") == Some("HIT"));
+}
+
 fn a_vote_that_reached_nobody_was_not_accepted_and_goes_to_another_server() {
     let hall = Hall::open(Backend::Embedded);
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port that nobody listens on");
@@ -134,9 +198,10 @@ fn a_vote_that_reached_nobody_was_not_accepted_and_goes_to_another_server() {
     }
 }
 
-fn a_cold_edge_without_an_origin_says_so_to_people_and_programs() {
+fn a_cold_edge_without_an_origin_says_so_to_people_and_programs(kind: Kind) {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port that nobody listens on");
-    let edge = Edge::before(&[nobody]);
+    let edge = kind.before(nobody);
+    until("it knows that nobody is there", || edge.get("/readyz").status == 503);
     for path in ["/", "/482913", "/embed/482913", "/results/482913"] {
         let page = edge.get(path).expect(503);
         assert_eq!((page.header("content-type"), page.header("cache-control")), (Some("text/html; charset=utf-8"), Some("no-store")), "{path}");
@@ -198,9 +263,10 @@ fn under_a_journal_whose_socket_is_standard_output_the_edge_starts_and_what_went
     let edge = Edge::set_up(&[nobody], &|command| {
         command.env("EDGE_SYSLOG", &path).stdout(OwnedFd::from(output.try_clone().expect("one more")));
     });
-    edge.get("/readyz").expect(503);
+    edge.get("/readyz?gotcha=1").expect(503);
     let mut line = [0; 1_000];
     let length = journal.recv(&mut line).expect("a line within 20 s");
     let line = String::from_utf8_lossy(&line[..length]);
-    assert!(line.contains(" 503 GET /") && line.contains(&format!(" upstream={nobody},")), "{line}");
+    // What was asked, not where the refusal of the edge is written; and nothing of what stands behind the question mark.
+    assert!(line.contains(" 503 GET /readyz upstream=") && line.contains(&format!(" upstream={nobody},")), "{line}");
 }

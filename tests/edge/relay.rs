@@ -36,6 +36,8 @@ pub enum Manners {
     Dies,
     /// Takes a request and says nothing.
     Hangs,
+    /// Is ready for votes, and has too much to do for anything else.
+    Refuses,
 }
 
 impl Relay {
@@ -67,6 +69,13 @@ impl Relay {
     }
 }
 
+impl Asked {
+    /// Varnish looks for itself whether the origin is ready, once a second: nobody's question.
+    fn is_probe(&self) -> bool {
+        self.line == "GET /readyz" && self.head.contains("Host: 127.0.0.1\r\n")
+    }
+}
+
 impl Shared {
     fn serve(&self, mut client: TcpStream) {
         let Ok(mut origin) = TcpStream::connect(self.origin) else { return };
@@ -77,11 +86,19 @@ impl Shared {
         });
         let (mut requests, mut piece) = (Requests::default(), vec![0; 16_384]);
         while let Ok(read @ 1..) = client.read(&mut piece) {
-            let new = requests.take(&piece[..read]);
+            let mut new = requests.take(&piece[..read]);
             let manners = self.manners.load(Ordering::Relaxed);
             let whole = !new.is_empty();
+            new.retain(|asked| !asked.is_probe());
+            let is_question = !new.is_empty();
             self.asked.lock().expect("no panic").extend(new);
             if manners == Manners::Dies as u8 && whole {
+                break;
+            }
+            if manners == Manners::Refuses as u8 && is_question {
+                const NO: &[u8] =
+                    b"HTTP/1.1 503 Service Unavailable\r\ncache-control: no-store\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                let _ = client.write_all(NO);
                 break;
             }
             if manners != Manners::Hangs as u8 && origin.write_all(&piece[..read]).is_err() {
@@ -93,11 +110,12 @@ impl Shared {
     }
 }
 
-/// What nginx sends is well-formed: heads, and bodies of a known length.
+/// What an edge sends is well-formed: heads, and bodies of a known length or in chunks.
 #[derive(Default)]
 struct Requests {
     bytes: Vec<u8>,
     body_left: usize,
+    in_chunks: bool,
 }
 
 impl Requests {
@@ -108,11 +126,19 @@ impl Requests {
             let skipped = self.body_left.min(self.bytes.len());
             self.bytes.drain(..skipped);
             self.body_left -= skipped;
+            if self.in_chunks && self.body_left == 0 {
+                let Some(end) = self.bytes.windows(2).position(|w| w == b"\r\n") else { return found };
+                let size = std::str::from_utf8(&self.bytes[..end]).ok().and_then(|size| usize::from_str_radix(size, 16).ok()).expect("a chunk's size");
+                self.in_chunks = size > 0;
+                self.body_left = end + 2 + size + 2;
+                continue;
+            }
             let Some(end) = self.bytes.windows(4).position(|w| w == b"\r\n\r\n").filter(|_| self.body_left == 0) else { return found };
             let head: Vec<u8> = self.bytes.drain(..end + 4).collect();
             let head = String::from_utf8_lossy(&head).into_owned();
             let length = head.lines().find_map(|l| l.to_lowercase().strip_prefix("content-length:").and_then(|v| v.trim().parse().ok()));
             self.body_left = length.unwrap_or(0);
+            self.in_chunks = head.to_lowercase().contains("\r\ntransfer-encoding: chunked\r\n");
             let line = head.lines().next().unwrap_or_default().rsplit_once(' ').map_or("", |(line, _)| line).to_owned();
             found.push(Asked { at: Instant::now(), line, head });
         }

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::edge::Edge;
 use crate::hall::Hall;
-use crate::nginx::Edge;
 use crate::process::{command, run};
 use crate::support::{Backend, services_are_there};
 use crate::with_nginx;

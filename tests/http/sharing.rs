@@ -178,6 +178,8 @@ fn an_export_for_another_origin_is_the_audiences_alone_and_asks_there() {
         assert!(policy.contains(&format!("connect-src 'self' {API};")), "{address}: {policy}");
         assert!(policy.contains(&format!("img-src 'self' {API} data:;")), "{address}: a logo is not among the files: {policy}");
         assert_eq!(policy.ends_with("frame-ancestors *"), address.len() > 8, "{address}: {policy}");
+        // Only where people vote somebody reads why nothing comes of it; a picture on air must not talk about its connection.
+        assert_eq!(page.contains("/assets/vote/elsewhere."), address.len() < 8, "{address}");
         let mut plain = Vec::new();
         std::io::Read::read_to_end(
             &mut flate2::read::GzDecoder::new(std::fs::File::open(place.path().join(file["gzip"].as_str().unwrap())).unwrap()),
