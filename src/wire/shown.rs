@@ -15,9 +15,17 @@ pub struct ShownEvent {
     pub code: String,
     pub slug: Option<String>,
     pub title: String,
+    pub accent: Option<ShownAccent>,
     pub logo: Option<String>,
     #[serde(default)]
     pub rehearsal: bool,
+}
+
+/// One shade a theme.
+#[derive(Deserialize)]
+pub struct ShownAccent {
+    pub light: String,
+    pub dark: String,
 }
 
 #[derive(Deserialize)]
