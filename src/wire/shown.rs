@@ -103,6 +103,8 @@ impl ShownResults {
 #[derive(Deserialize)]
 pub struct Wishes {
     pub lang: Option<String>,
+    /// Of /status: to load itself again and again. A page that does so unasked takes what is being read from under the eyes.
+    pub watch: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -110,7 +110,11 @@ fn a_person_who_goes_astray_gets_a_page_and_a_program_a_problem(backend: Backend
     for path in ["/results/999999", "/poster/999999", "/no/such/page"] {
         let page = hall.call("GET", path, &browser, None).expect(404);
         assert_eq!((page.header("content-type"), page.header("cache-control")), (Some("text/html; charset=utf-8"), Some("no-store")), "{path}");
-        assert!(page.body.contains("<html lang=\"fr\"") && page.body.contains("Il n’y a rien ici.") && page.body.contains("href=\"/\""), "{path}: {}", page.body);
+        assert!(
+            page.body.contains("<html lang=\"fr\"") && page.body.contains("Il n’y a rien ici.") && page.body.contains("href=\"/\""),
+            "{path}: {}",
+            page.body
+        );
         let problem = hall.call("GET", path, &[("accept", "*/*")], None).expect(404);
         assert_eq!(problem.header("content-type"), Some("application/problem+json"), "{path}");
     }
