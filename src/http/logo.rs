@@ -36,30 +36,38 @@ pub async fn take_away(owner: Owner, site: Data<Site>, event: Path<String>, _bod
 #[route("/assets/logos/{name}", method = "GET", method = "HEAD")]
 pub async fn show(request: HttpRequest, name: Path<String>, site: Data<Site>) -> Result<HttpResponse> {
     let Some(name) = LogoName::parse(&name) else { return Ok(nothing_here()) };
-    let bytes = match site.logos.find(&name) {
-        Some(bytes) => bytes,
-        None => {
-            let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Busy("many pictures are being looked up"))?;
-            match site.store.logo(name.clone()).await? {
-                Some(bytes) => site.logos.keep(name.clone(), bytes.into()),
-                // A guess costs a query, so guesses are limited as wrong codes are.
-                None => {
-                    site.guard.wrong_code(site.settings.trusted_proxies.client_of(&request))?;
-                    return Ok(nothing_here());
-                }
-            }
-        }
-    };
-    let content_type = match name.kind() {
-        LogoKind::Png => "image/png",
-        LogoKind::Webp => "image/webp",
+    // A guess costs a query, so guesses are limited as wrong codes are.
+    let Some(bytes) = find(&site, &name).await? else {
+        site.guard.wrong_code(site.settings.trusted_proxies.client_of(&request))?;
+        return Ok(nothing_here());
     };
     let mut answer = HttpResponse::Ok();
     answer
-        .insert_header((CONTENT_TYPE, content_type))
+        .insert_header((CONTENT_TYPE, content_type(&name)))
         .insert_header((CACHE_CONTROL, ASSET_CACHE))
         .insert_header((CONTENT_SECURITY_POLICY, PICTURE_CSP.clone()));
     Ok(answer.body(bytes))
+}
+
+/// What the document's address of a logo leads to, and what it is.
+pub async fn of_address(site: &Site, address: &str) -> Result<Option<(&'static str, Bytes)>> {
+    let Some(name) = address.rsplit('/').next().and_then(LogoName::parse) else { return Ok(None) };
+    Ok(find(site, &name).await?.map(|bytes| (content_type(&name), bytes)))
+}
+
+async fn find(site: &Site, name: &LogoName) -> Result<Option<Bytes>> {
+    if let Some(bytes) = site.logos.find(name) {
+        return Ok(Some(bytes));
+    }
+    let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Busy("many pictures are being looked up"))?;
+    Ok(site.store.logo(name.clone()).await?.map(|bytes| site.logos.keep(name.clone(), bytes.into())))
+}
+
+fn content_type(name: &LogoName) -> &'static str {
+    match name.kind() {
+        LogoKind::Png => "image/png",
+        LogoKind::Webp => "image/webp",
+    }
 }
 
 /// Pictures that were asked for, so that an audience without a CDN does not ask the database a thousand times.

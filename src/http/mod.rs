@@ -19,6 +19,7 @@ mod ops;
 mod pages;
 mod pass;
 mod phrases;
+mod picture;
 mod plain;
 mod pressure;
 mod problem;
@@ -93,7 +94,7 @@ fn routes(config: &mut ServiceConfig) {
         .service(assets::embedded_file)
         .service(assets::service_worker)
         .service(pages::results_page)
-        .service(pages::result_picture)
+        .service(picture::result_picture)
         .service(pages::poster_page)
         .service(pages::overlay_page)
         .service(pages::embed_page)

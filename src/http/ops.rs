@@ -1,6 +1,6 @@
 //! For operators: alive, ready, metrics, and a page in words.
 
-use actix_web::web::{Data, ServiceConfig};
+use actix_web::web::{Data, Query, ServiceConfig};
 use actix_web::{HttpResponse, route, web};
 use askama::Template;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -13,6 +13,7 @@ use crate::clock::now_ms;
 use crate::domain::Millis;
 use crate::error::{Error, Result};
 use crate::intake::Condition;
+use crate::wire::shown::Wishes;
 
 /// The event loop answers.
 #[route("/livez", method = "GET", method = "HEAD")]
@@ -31,6 +32,7 @@ pub async fn readyz(site: Data<Site>) -> HttpResponse {
 #[derive(Template)]
 #[template(path = "status.html")]
 struct StatusPage {
+    watched: bool,
     leaving: bool,
     votes: Condition,
     /// How long the oldest vote in the spill has lain there.
@@ -76,10 +78,11 @@ impl StatusPage {
 
 /// Asks nobody: everybody may look, as often as they like, and mostly will when something is wrong.
 #[route("/status", method = "GET", method = "HEAD")]
-pub async fn status(site: Data<Site>) -> Result<HttpResponse> {
+pub async fn status(site: Data<Site>, wishes: Query<Wishes>) -> Result<HttpResponse> {
     let (now, votes, standing) = (now_ms(), site.desk.condition(), site.health.standing());
     let seconds = |since: Millis| (now - since).max(0) / 1_000;
     let page = StatusPage {
+        watched: wishes.watch.is_some(),
         leaving: site.leaving.is_cancelled(),
         votes,
         spill_age_s: votes.broker.and_then(|broker| broker.oldest).map(seconds),

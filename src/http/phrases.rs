@@ -1,11 +1,16 @@
 //! The few words on pages that the server itself draws, in the languages of the screens. `?lang=` picks: the same address is the same
 //! bytes for everybody, so that caches may keep it.
 
+use std::borrow::Borrow;
+
 use crate::wire::shown::Phase;
 
 pub struct Phrases {
     pub tag: &'static str,
     pub direction: &'static str,
+    /// Between thousands, and between a number and its percent sign.
+    group: &'static str,
+    before_percent: &'static str,
     pub scan_or_go_to: &'static str,
     pub and_type: &'static str,
     pub results: &'static str,
@@ -26,6 +31,12 @@ pub struct Phrases {
     pub again: &'static str,
     pub picture: &'static str,
     pub rehearsal: &'static str,
+    /// For a person with an address that leads nowhere, or to something that fails.
+    pub nothing_here: &'static str,
+    pub nothing_here_note: &'static str,
+    pub not_now: &'static str,
+    pub not_now_note: &'static str,
+    pub join: &'static str,
     /// Of the books.
     pub received: &'static str,
     pub counted: &'static str,
@@ -41,6 +52,27 @@ pub fn phrases(lang: Option<&str>) -> &'static Phrases {
 }
 
 impl Phrases {
+    /// As the screens write it.
+    pub fn number<N: Borrow<u64>>(&self, n: N) -> String {
+        let digits = n.borrow().to_string();
+        // Spanish writes four digits without.
+        if self.tag == "es" && digits.len() == 4 {
+            return digits;
+        }
+        let mut written = String::with_capacity(digits.len() + digits.len() / 3 * self.group.len());
+        for (at, digit) in digits.char_indices() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                written.push_str(self.group);
+            }
+            written.push(digit);
+        }
+        written
+    }
+
+    pub fn percent<N: Borrow<u32>>(&self, n: N) -> String {
+        format!("{}{}%", n.borrow(), self.before_percent)
+    }
+
     pub fn of(&self, phase: Phase) -> &'static str {
         match phase {
             Phase::Soon => self.soon,
@@ -54,6 +86,8 @@ static LANGUAGES: [Phrases; 5] = [
     Phrases {
         tag: "en",
         direction: "ltr",
+        group: ",",
+        before_percent: "",
         scan_or_go_to: "Scan to vote, or go to",
         and_type: "and type",
         results: "Results",
@@ -74,6 +108,11 @@ static LANGUAGES: [Phrases; 5] = [
         again: "Load again",
         picture: "As a picture",
         rehearsal: "Rehearsal: nothing here is a real vote",
+        nothing_here: "There is nothing here.",
+        nothing_here_note: "Look at the address again, or join with the code you see on the screen.",
+        not_now: "This does not work right now.",
+        not_now_note: "Nothing was changed. Load the page again in a moment.",
+        join: "Join with a code",
         received: "Received",
         counted: "Counted",
         superseded: "Superseded",
@@ -83,6 +122,8 @@ static LANGUAGES: [Phrases; 5] = [
     Phrases {
         tag: "de",
         direction: "ltr",
+        group: ".",
+        before_percent: "\u{a0}",
         scan_or_go_to: "Scannen zum Abstimmen, oder öffne",
         and_type: "und gib ein",
         results: "Ergebnisse",
@@ -103,6 +144,11 @@ static LANGUAGES: [Phrases; 5] = [
         again: "Neu laden",
         picture: "Als Bild",
         rehearsal: "Probe: Hier ist keine Stimme echt",
+        nothing_here: "Hier ist nichts.",
+        nothing_here_note: "Sieh noch einmal auf die Adresse, oder mach mit dem Code mit, der auf der Leinwand steht.",
+        not_now: "Das geht gerade nicht.",
+        not_now_note: "Nichts wurde geändert. Lade die Seite gleich noch einmal.",
+        join: "Mit Code mitmachen",
         received: "Empfangen",
         counted: "Gezählt",
         superseded: "Ersetzt",
@@ -112,6 +158,8 @@ static LANGUAGES: [Phrases; 5] = [
     Phrases {
         tag: "fr",
         direction: "ltr",
+        group: "\u{202f}",
+        before_percent: "\u{202f}",
         scan_or_go_to: "Scannez pour voter, ou allez sur",
         and_type: "et saisissez",
         results: "Résultats",
@@ -132,6 +180,11 @@ static LANGUAGES: [Phrases; 5] = [
         again: "Recharger",
         picture: "En image",
         rehearsal: "Répétition : aucun vote n’est réel ici",
+        nothing_here: "Il n’y a rien ici.",
+        nothing_here_note: "Vérifiez l’adresse, ou participez avec le code affiché à l’écran.",
+        not_now: "Cela ne marche pas pour le moment.",
+        not_now_note: "Rien n’a été modifié. Rechargez la page dans un instant.",
+        join: "Participer avec un code",
         received: "Reçus",
         counted: "Comptés",
         superseded: "Remplacés",
@@ -141,6 +194,8 @@ static LANGUAGES: [Phrases; 5] = [
     Phrases {
         tag: "es",
         direction: "ltr",
+        group: ".",
+        before_percent: "\u{a0}",
         scan_or_go_to: "Escanea para votar, o entra en",
         and_type: "y escribe",
         results: "Resultados",
@@ -161,6 +216,11 @@ static LANGUAGES: [Phrases; 5] = [
         again: "Volver a cargar",
         picture: "Como imagen",
         rehearsal: "Ensayo: aquí ningún voto es real",
+        nothing_here: "Aquí no hay nada.",
+        nothing_here_note: "Revisa la dirección, o participa con el código que ves en la pantalla.",
+        not_now: "Ahora mismo no funciona.",
+        not_now_note: "No se ha cambiado nada. Vuelve a cargar la página en un momento.",
+        join: "Participar con un código",
         received: "Recibidos",
         counted: "Contados",
         superseded: "Sustituidos",
@@ -170,6 +230,8 @@ static LANGUAGES: [Phrases; 5] = [
     Phrases {
         tag: "ar",
         direction: "rtl",
+        group: ",",
+        before_percent: "",
         scan_or_go_to: "امسح للتصويت، أو افتح",
         and_type: "واكتب",
         results: "النتائج",
@@ -190,6 +252,11 @@ static LANGUAGES: [Phrases; 5] = [
         again: "تحديث",
         picture: "كصورة",
         rehearsal: "تجربة: لا أصوات حقيقية هنا",
+        nothing_here: "لا شيء هنا.",
+        nothing_here_note: "تحقّق من العنوان، أو شارك بالرمز الظاهر على الشاشة.",
+        not_now: "هذا لا يعمل الآن.",
+        not_now_note: "لم يتغيّر شيء. أعد تحميل الصفحة بعد لحظة.",
+        join: "شارك برمز",
         received: "وارد",
         counted: "محتسب",
         superseded: "مستبدل",
@@ -197,3 +264,18 @@ static LANGUAGES: [Phrases; 5] = [
         late: "متأخر",
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_the_screens_write_them() {
+        let written = |lang: &str, n: u64| phrases(Some(lang)).number(n);
+        for (n, english) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(written("en", n), english);
+        }
+        assert_eq!((written("es", 1_000), written("es", 10_000), written("fr", 1_000)), ("1000".into(), "10.000".into(), "1\u{202f}000".into()));
+        assert_eq!((phrases(Some("de")).percent(58), phrases(Some("en")).percent(58)), ("58\u{a0}%".into(), "58%".into()));
+    }
+}

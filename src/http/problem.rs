@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::body::{BODY_SLOW, TooSlow};
 use super::noted::RequestId;
+use super::pages::for_people;
 use crate::error::{Error, Reason, reason};
 
 #[derive(Serialize)]
@@ -108,7 +109,11 @@ pub fn no_room() -> Vec<u8> {
 
 /// Whatever no route knows. Never the app's HTML: a path that looks like an asset must not be cached as a page.
 pub async fn unknown_address(request: HttpRequest) -> HttpResponse {
-    let Some(pattern) = request.resource_map().match_pattern(request.path()) else { return nothing_here() };
+    let Some(pattern) = request.resource_map().match_pattern(request.path()) else {
+        let is_for_people = !request.path().starts_with("/api/");
+        let why = Error::not_found("not_found", NOTHING_HERE);
+        return if is_for_people { for_people(&request, why).unwrap_or_else(|why| why.error_response()) } else { why.error_response() };
+    };
     let mut refusal = answer(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This address does not take this method.");
     if let Some((_, methods)) = METHODS.iter().find(|(of, _)| *of == pattern) {
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
@@ -162,7 +167,8 @@ const METHODS: [(&str, &str); 42] = [
     ("/api/v1/polls/{poll}/books", "GET"),
 ];
 const READ: &str = "GET, HEAD";
+const NOTHING_HERE: &str = "There is nothing under this address.";
 
 pub fn nothing_here() -> HttpResponse {
-    answer(StatusCode::NOT_FOUND, "not_found", "There is nothing under this address.")
+    answer(StatusCode::NOT_FOUND, "not_found", NOTHING_HERE)
 }

@@ -15,9 +15,17 @@ pub struct ShownEvent {
     pub code: String,
     pub slug: Option<String>,
     pub title: String,
+    pub accent: Option<ShownAccent>,
     pub logo: Option<String>,
     #[serde(default)]
     pub rehearsal: bool,
+}
+
+/// One shade a theme.
+#[derive(Deserialize)]
+pub struct ShownAccent {
+    pub light: String,
+    pub dark: String,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +103,8 @@ impl ShownResults {
 #[derive(Deserialize)]
 pub struct Wishes {
     pub lang: Option<String>,
+    /// Of /status: to load itself again and again. A page that does so unasked takes what is being read from under the eyes.
+    pub watch: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -92,6 +92,7 @@ const en = {
   schedule_saved: "Scheduled.",
   undone: "Undone.",
   closes_first: "Voting would close before it opens.",
+  picture_failed: "The picture could not be drawn. Check the connection and try again, or take the SVG.",
   voters: { one: "{n} voter", other: "{n} voters" },
   final: "final: everything is counted",
   provisional: "provisional: still counting or open",

@@ -45,4 +45,5 @@ export default {
   unreported: { one: "Se espera noticia de {n} servidor. Lo que tiene se cuenta cuando vuelva.", other: "Se espera noticia de {n} servidores. Lo que tienen se cuenta cuando vuelvan." },
   books_differ: "Los dos lados difieren en {n}. Ejecuta «groundswell recount» y mira el registro del servidor.", books_balance: "Las cuentas cuadran: nada está en camino y nada se perdió.", books_empty: "Aún no se ha recibido nada.",
   short_name: "Nombre corto", short_name_hint: "para entrar sin el código: letras, cifras, guiones", colour: "Color", no_colour: "Volver al nuestro", colour_note: "Se oscurece o se aclara donde hace falta, para que todos puedan leerlo, en claro y en oscuro.", logo: "Logotipo", no_logo: "Quitarlo", logo_note: "Cualquier imagen; se reduce aquí antes de enviarla.", all_results: "Todos los resultados (XLSX)", download_xlsx: "Descargar XLSX", logo_odd: "Este navegador no puede hacer una imagen pequeña de este archivo. Prueba con un PNG.",
+  rehearsal_note: "Esto es un ensayo. Ningún voto es real aquí.", picture_failed: "No se pudo dibujar la imagen. Comprueba la conexión e inténtalo de nuevo, o descarga el SVG.",
 };

@@ -42,6 +42,7 @@ export async function eventPage(id, { go, trouble }) {
     setText(slot(element, "title"), event.title);
     setText(slot(element, "state"), t(event.state === "ended" ? "ended" : "live"));
     slot(element, "state").dataset.state = event.state;
+    slot(element, "rehearsal").hidden = !event.rehearsal;
     setText(control(element, "end"), t(event.state === "ended" ? "live_again" : "end_event"));
     drawJoin(element, event.code, latest.live?.join_url ?? `${location.origin}/${event.code}`);
     look.draw(event, latest.live?.join_url ?? location.origin);

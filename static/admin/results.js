@@ -2,7 +2,7 @@
 
 import { api } from "/assets/shared/api.js";
 import { digits, hue, language, letter, percent, t } from "/assets/shared/words.js";
-import { savePicture } from "/assets/admin/picture.js";
+import { fileName, savePicture } from "/assets/admin/picture.js";
 import { clone, control, oops, setText, slot } from "/assets/admin/dom.js";
 
 /**
@@ -21,8 +21,7 @@ export function resultsBox(id, code, details, place) {
   // As the audience may see it: what is not revealed is not in a picture.
   const picture = `/results/${code}/${id}.svg?lang=${language}`;
   slot(body, "svg").href = picture;
-  slot(body, "svg").download = `poll-${id}.svg`;
-  control(body, "png").addEventListener("click", () => savePicture(picture, `poll-${id}.png`).catch(oops));
+  control(body, "png").addEventListener("click", () => savePicture(picture, fileName(poll?.question ?? "", "png")).catch(() => oops({ detail: t("picture_failed") })));
 
   details.addEventListener("toggle", () => { if (details.open) ask(); });
   select.addEventListener("change", () => {
@@ -35,6 +34,7 @@ export function resultsBox(id, code, details, place) {
       const answer = await api("GET", `polls/${id}/results${round ? `?round=${round}` : ""}`);
       select.replaceChildren(...answer.rounds.map((/** @type {number} */ one) => new Option(String(one), String(one), false, one === answer.round)));
       slot(body, "rounds").hidden = answer.rounds.length < 2;
+      slot(body, "pictures").hidden = answer.round !== Math.max(...answer.rounds); // pictures are of the newest
       slot(body, "csv").href = `/api/v1/polls/${id}/results.csv?round=${answer.round}`;
       slot(body, "xlsx").href = `/api/v1/polls/${id}/results.xlsx?round=${answer.round}&lang=${language}`;
       slot(body, "json").href = `/api/v1/polls/${id}/results?round=${answer.round}`;
@@ -72,6 +72,7 @@ export function resultsBox(id, code, details, place) {
     draw(now) {
       const other = poll && poll.round !== now.round;
       poll = now.results ? now : { ...now, results: poll?.results ?? null };
+      slot(body, "svg").download = fileName(now.question, "svg");
       if (!details.open) return;
       if (other) ask();
       else if (!round && now.results) show(now.results, now.books);

@@ -50,5 +50,5 @@ function local(ms) {
 function zone() {
   const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
   const short = new Intl.DateTimeFormat(locale, { timeZoneName: "short" }).formatToParts().find((part) => part.type === "timeZoneName")?.value;
-  return [timeZone, short].filter(Boolean).join(", ");
+  return [...new Set([timeZone, short])].filter(Boolean).join(", ");
 }

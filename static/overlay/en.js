@@ -4,6 +4,7 @@
 const en = {
   votes: { one: "{n} vote", other: "{n} votes" },
   no_votes: "No votes yet",
+  not_shown: "The result is shown later.",
   final: "final",
   provisional: "provisional",
 };

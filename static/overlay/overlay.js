@@ -10,6 +10,9 @@ import { en, others } from "/assets/overlay/en.js";
 
 const CROWDED = 8; // choices
 const LONG_QUESTION = 90; // characters
+const LONG_NAME = 45;
+const SHRINK = 0.94;
+const SMALLEST = 0.55; // of its size: then a name is too small to read
 const SCALE = [0.4, 4];
 const SAFE_MOST = 20; // percent of the frame, on each side
 
@@ -89,6 +92,9 @@ function draw(live) {
   $("frame").classList.toggle("is-long", poll.question.length > LONG_QUESTION);
   $("frame").classList.toggle("is-hidden", !results);
   $("frame").toggleAttribute("data-crowded", poll.choices.length > CROWDED);
+  $("frame").toggleAttribute("data-long", poll.choices.some((choice) => choice.text.length > LONG_NAME));
+  $("rows").style.setProperty("--choices", String(poll.choices.length));
+  $("rows").style.setProperty("--digits", String(digits(Math.max(0, ...[...counts.values()].map((one) => one.votes))).length));
   poll.choices.forEach((choice, at) => {
     const row = $("rows").children[at];
     const { votes = 0, percent: share = 0 } = counts.get(choice.id) ?? {};
@@ -98,9 +104,23 @@ function draw(live) {
     row.style.setProperty("--share", String(share ? Math.min(100, share) / 100 : -0.01));
     row.style.setProperty("--weight", String(results?.voters ? Math.max(1, share) : 1));
   });
-  setText($("voters"), results ? (results.voters ? t("votes", { n: results.voters }) + (poll.state === "closed" ? ` · ${t(results.status)}` : "") : t("no_votes")) : "");
+  setText($("voters"), results ? (results.voters ? t("votes", { n: results.voters }) + (poll.state === "closed" ? ` · ${t(results.status)}` : "") : t("no_votes")) : t("not_shown"));
+  fit();
   $("join").href = `/${live.event.code}`;
   setText($("host"), spoken(`${location.host}/${live.event.code}`));
+}
+
+addEventListener("resize", fit);
+
+/** Makes names smaller until all of it is seen. */
+function fit() {
+  const [frame, rows] = [$("frame"), $("rows")];
+  frame.removeAttribute("data-full");
+  const overflows = () => rows.scrollHeight > rows.clientHeight + 1 || rows.parentElement.scrollHeight > rows.parentElement.clientHeight + 1;
+  let size = 1;
+  rows.style.setProperty("--fit", "1");
+  while (overflows() && size * SHRINK >= SMALLEST) rows.style.setProperty("--fit", String(size *= SHRINK));
+  frame.toggleAttribute("data-full", overflows());
 }
 
 /** @param {number} at */

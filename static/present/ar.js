@@ -2,8 +2,8 @@
 export default {
   votes: { zero: "لا أصوات", one: "صوت واحد", two: "صوتان", few: "{n} أصوات", many: "{n} صوتًا", other: "{n} صوت" }, no_votes: "لا أصوات بعد", round: "الجولة {n}", final: "نهائي", provisional: "مؤقت، العدّ مستمر",
   tie: "تعادل", several: "عدة اختيارات لكل شخص: قد يتجاوز المجموع 100٪", opens_soon: "يُفتح قريبًا", open: "مفتوح", closed: "مغلق",
-  not_open: "لم يُفتح بعد", ended: "انتهى", waiting: "في الانتظار", on_stage: "{title}: على الشاشة", join_screen: "شاشة الانضمام.", bars_hidden: "الأعمدة مخفية",
-  result_hidden: "النتيجة مخفية", hidden: "مخفي", lost: "لا يوجد اتصال. النتيجة قبل {age}.", no_connection: "لا اتصال بعد", trying: "تتكرر المحاولة تلقائيًا.",
+  not_open: "لم يُفتح بعد", ended: "انتهى", waiting: "في الانتظار", over: "انتهت هذه الفعالية", over_text: "تعرض الهواتف ذلك أيضًا. تبقى النتائج، ويمكن إعادة فتحها من صفحتها.", on_stage: "{title}: على الشاشة", join_screen: "شاشة الانضمام.", bars_hidden: "الأعمدة مخفية",
+  result_hidden: "النتيجة مخفية", later: "تظهر النتيجة لاحقًا", hidden: "مخفي", lost: "لا يوجد اتصال. النتيجة قبل {age}.", no_connection: "لا اتصال بعد", trying: "تتكرر المحاولة تلقائيًا.",
   sign_in: "تسجيل الدخول", please_sign_in: "سجّل الدخول من فضلك", sign_in_why: "هذه الشاشة لمن سجّل الدخول. سجّل الدخول ثم افتحها من صفحة الفعالية.",
   not_here: "هذه الفعالية ليست هنا", all_events: "كل الفعاليات", open_voting: "فتح التصويت", open_again: "فتح من جديد", close_voting: "إغلاق التصويت",
   reveal: "إظهار الأعمدة", hide: "إخفاء الأعمدة", upcoming: "التالي: {question}", last: "السؤال الأخير", no_fullscreen: "هذا المتصفح لا يسمح بملء الشاشة.",

@@ -42,6 +42,8 @@ export function drawBars(poll, view) {
     row.classList.toggle("is-leading", Boolean(most) && votes === most);
     row.style.setProperty("--share", String(share ? Math.min(100, share) / 100 : -0.01)); // nothing is not even a line
   });
+  // Counts of one width, so that percents stand below each other.
+  list.style.setProperty("--digits", String(digits(shown ? most : poll.results?.voters).length));
   drawTwin(poll, results, Boolean(shown));
   // The number of voters decides how much room the numbers take: fitted again only when it gets longer.
   const room = JSON.stringify([key, poll.question, poll.choices.map((choice) => choice.text), String(poll.results?.voters ?? 0).length]);

@@ -2,8 +2,8 @@
 export default {
   votes: { one: "{n} Stimme", other: "{n} Stimmen" }, no_votes: "Noch keine Stimmen", round: "Runde {n}", final: "endgültig", provisional: "vorläufig, wird noch gezählt",
   tie: "Gleichstand", several: "mehrere Antworten pro Person: zusammen können es mehr als 100 % sein", opens_soon: "Öffnet bald", open: "Offen", closed: "Geschlossen",
-  not_open: "Noch nicht offen", ended: "Beendet", waiting: "Wartet", on_stage: "{title}: auf der Bühne", join_screen: "Beitrittsseite.", bars_hidden: "Balken verborgen",
-  result_hidden: "Ergebnis verborgen", hidden: "verborgen", lost: "Keine Verbindung. Stand von vor {age}.", no_connection: "Noch keine Verbindung", trying: "Es wird von selbst weiter versucht.",
+  not_open: "Noch nicht offen", ended: "Beendet", waiting: "Wartet", over: "Diese Veranstaltung ist beendet", over_text: "Das sagen auch die Handys. Die Ergebnisse bleiben, und auf ihrer Seite geht sie weiter.", on_stage: "{title}: auf der Bühne", join_screen: "Beitrittsseite.", bars_hidden: "Balken verborgen",
+  result_hidden: "Ergebnis verborgen", later: "Das Ergebnis kommt später", hidden: "verborgen", lost: "Keine Verbindung. Stand von vor {age}.", no_connection: "Noch keine Verbindung", trying: "Es wird von selbst weiter versucht.",
   sign_in: "Anmelden", please_sign_in: "Bitte anmelden", sign_in_why: "Diese Seite ist für Angemeldete. Melde dich an und öffne sie dann von der Seite der Veranstaltung aus.",
   not_here: "Diese Veranstaltung ist nicht hier", all_events: "Alle Veranstaltungen", open_voting: "Öffnen", open_again: "Wieder öffnen", close_voting: "Schließen",
   reveal: "Balken zeigen", hide: "Balken verbergen", upcoming: "Danach: {question}", last: "Letzte Frage", no_fullscreen: "Dieser Browser erlaubt kein Vollbild.",

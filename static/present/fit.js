@@ -3,8 +3,11 @@
 const PHONE = matchMedia("(max-width: 640px)"); // there the page scrolls
 const STEPS = 8; // of halving the size: less than a pixel at the end
 const SMALLEST_REM = 0.5;
+const READABLE_REM = 1.15; // from the back of the room; below it, larger names matter more than where they stand
+const EVEN_WORTH = 0.88; // a name on one line more than the others is worth a size that much smaller
 const THICK_ROWS = 6; // more rows have thinner bars, so that names and bars stay pairs
-const TRACK_LEAST = 0.3; // of the width: a bar must be long enough to be compared
+const THICK_NAMES = 400; // characters in all: longer names need the room
+const TRACK_LEAST = 0.36; // of the width: a bar must be long enough to be compared
 
 /**
  * Names beside the bars are compared best, so they win as long as they are not much smaller.
@@ -31,10 +34,17 @@ export function fit(list) {
   for (const layout of LAYOUTS) {
     if (rows < layout.from || rows > layout.to) continue;
     const size = largest(list, layout, rem);
-    if (size && size * layout.worth > best.worth) best = { layout, size, worth: size * layout.worth };
+    const worth = size * (layout.layout === "above" || size >= READABLE_REM * rem ? layout.worth : 1);
+    if (size && worth > best.worth) best = { layout, size, worth };
   }
   set(list, best.layout, best.size);
+  if (best.layout.layout === "side" || isEven(list)) return;
+  set(list, best.layout, best.size * EVEN_WORTH);
+  if (!isEven(list)) set(list, best.layout, best.size);
 }
+
+/** All names take as many lines. @param {HTMLElement} list */
+const isEven = (list) => new Set([...list.querySelectorAll(".text")].map((text) => text.clientHeight)).size === 1;
 
 /** @param {HTMLElement} list @param {typeof LAYOUTS[0]} layout @param {number} rem @returns {number} in px; 0 when it does not fit at all */
 function largest(list, layout, rem) {
@@ -56,7 +66,7 @@ function set(list, layout, size) {
   list.dataset.layout = layout.layout;
   const rows = Math.ceil(list.children.length / layout.columns);
   list.style.setProperty("--rows", String(rows));
-  list.style.setProperty("--bar", rows > THICK_ROWS ? "0.75em" : "1.5em");
+  list.style.setProperty("--bar", rows > THICK_ROWS || (list.textContent ?? "").length > THICK_NAMES ? "0.75em" : "1.5em");
   if (size) list.style.setProperty("--size", `${size}px`);
   else list.style.removeProperty("--size");
 }

@@ -2,8 +2,8 @@
 export default {
   votes: { one: "{n} vote", other: "{n} votes" }, no_votes: "Pas encore de vote", round: "tour {n}", final: "définitif", provisional: "provisoire, décompte en cours",
   tie: "égalité", several: "plusieurs choix par personne : le total peut dépasser 100 %", opens_soon: "Ouvre bientôt", open: "Ouvert", closed: "Fermé",
-  not_open: "Pas encore ouvert", ended: "Terminé", waiting: "En attente", on_stage: "{title} : à l’écran", join_screen: "Écran de participation.", bars_hidden: "barres masquées",
-  result_hidden: "résultat masqué", hidden: "masqué", lost: "Pas de connexion. Résultat d’il y a {age}.", no_connection: "Pas encore de connexion", trying: "Nouvel essai automatique.",
+  not_open: "Pas encore ouvert", ended: "Terminé", waiting: "En attente", over: "Cet événement est terminé", over_text: "Les téléphones l’affichent aussi. Les résultats restent, et sa page permet de le rouvrir.", on_stage: "{title} : à l’écran", join_screen: "Écran de participation.", bars_hidden: "barres masquées",
+  result_hidden: "résultat masqué", later: "Le résultat sera montré plus tard", hidden: "masqué", lost: "Pas de connexion. Résultat d’il y a {age}.", no_connection: "Pas encore de connexion", trying: "Nouvel essai automatique.",
   sign_in: "Se connecter", please_sign_in: "Veuillez vous connecter", sign_in_why: "Cet écran est réservé aux personnes connectées. Connectez-vous, puis ouvrez-le depuis la page de l’événement.",
   not_here: "Cet événement n’est pas ici", all_events: "Tous les événements", open_voting: "Ouvrir le vote", open_again: "Rouvrir", close_voting: "Fermer le vote",
   reveal: "Montrer les barres", hide: "Masquer les barres", upcoming: "Ensuite : {question}", last: "Dernière question", no_fullscreen: "Ce navigateur ne permet pas le plein écran.",

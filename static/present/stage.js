@@ -29,6 +29,7 @@ export function drawStage(live, view, now) {
   setText("title", live.event.title);
   dressFor(live.event);
   drawJoin(live);
+  if (!poll && live.event.state === "ended") return message(t("over"), t("over_text"), t("all_events"));
   show(!poll || view.lobby ? "lobby" : "poll");
   drawState(live, poll, now);
   if (poll?.results?.voters) rise($("voters"), poll.results.voters, (n) => t("votes", { n }));
@@ -60,6 +61,7 @@ function note(poll) {
   if (voters && poll.state === "closed") parts.push(t(status));
   const most = Math.max(0, ...choices.map((one) => one.votes));
   if (voters && poll.revealed && poll.state === "closed" && choices.filter((one) => one.votes === most).length > 1) parts.push(t("tie"));
+  if (!poll.revealed && poll.state === "open") parts.push(t("later"));
   if (poll.revealed && poll.kind === "multiple") parts.push(t("several"));
   return parts.join(" · ");
 }

@@ -14,7 +14,7 @@ export default {
   no_answer: "Keine Antwort vom Server.", trying: "Es wird von selbst weiter versucht.",
   soon: "Noch nicht offen", open: "Offen", closed: "Geschlossen", your_vote: "Deine Stimme: {step}",
   sending: "Gespeichert. Wird gesendet … Neu laden ist nicht nötig.", cleared: "Deine Stimme ist gelöscht.", not_voted: "Du hast bei dieser Frage nicht abgestimmt.",
-  no_votes: "Noch keine Stimmen", voters: { one: "{n} Person hat abgestimmt", other: "{n} Personen haben abgestimmt" },
+  no_votes: "Noch keine Stimmen", voters: { one: "{n} Person", other: "{n} Personen" },
   final: "endgültig", provisional: "vorläufig", several: "mehrere Antworten pro Person, darum kann die Summe 100 % übersteigen",
   after_vote: "Du siehst das Ergebnis, sobald du abgestimmt hast.", not_shown: "Das Ergebnis wurde noch nicht gezeigt.",
   after_close: "Das Ergebnis wird nach dem Schließen gezeigt.", will_show: "Das Ergebnis wird auf der Bühne gezeigt.",

@@ -10,8 +10,9 @@ const NEAR_S = 10; // before the close
 
 /** @param {Poll} poll @param {Map<string, {label:HTMLElement}>} rows @param {boolean} voted */
 export function drawResults(poll, rows, voted) {
-  const isClosed = phase(poll) === "closed";
-  const results = poll.visibility === "after_vote" && !poll.revealed && !voted && !isClosed ? null : poll.results;
+  const now = phase(poll);
+  const isClosed = now === "closed";
+  const results = now === "soon" || (poll.visibility === "after_vote" && !poll.revealed && !voted && !isClosed) ? null : poll.results;
   const counts = new Map(results?.choices.map((one) => [one.id, one]));
   for (const [id, { label }] of rows) {
     const votes = counts.get(id)?.votes || 0;
@@ -20,7 +21,7 @@ export function drawResults(poll, rows, voted) {
     part(label, ".votes").textContent = results ? number.format(votes) : "";
     label.style.setProperty("--share", String(results ? Math.min(percent, 100) / 100 : 0));
   }
-  setText("voters", results
+  setText("voters", now === "soon" ? "" : results
     ? (results.voters ? [t("voters", { n: results.voters }), t(results.status), ...(poll.kind === "multiple" ? [t("several")] : [])].join(" · ") : t("no_votes"))
     : t(poll.visibility === "after_vote" ? "after_vote" : isClosed ? "not_shown" : poll.visibility === "after_close" ? "after_close" : "will_show"));
 }

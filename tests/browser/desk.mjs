@@ -144,9 +144,23 @@ export async function desk(app, people, account) {
     const card = admin.poll(ada, "Which ending?").first();
     await card.getByTestId("toggle").click();
     await card.getByTestId("results").locator("summary").click();
-    const [png] = await Promise.all([ada.waitForEvent("download"), card.getByTestId("png").click()]);
-    const bytes = await read(png);
-    equal([...bytes.subarray(0, 4)], [0x89, 0x50, 0x4e, 0x47], "the first bytes");
+    for (const [colorScheme, lang] of /** @type {const} */ ([["light", "en"], ["dark", "ar"]])) {
+      await ada.emulateMedia({ colorScheme });
+      await ada.goto(new URL(`${new URL(ada.url()).pathname}?lang=${lang}`, home).href);
+      await card.getByTestId("results").locator("summary").click();
+      const [png] = await Promise.all([ada.waitForEvent("download"), card.getByTestId("png").click()]);
+      equal(png.suggestedFilename(), "Which ending.png", "the question without what file systems refuse");
+      const svg = await (await ada.request.get(await card.getByTestId("svg").evaluate((link) => /** @type {HTMLAnchorElement} */ (link).href))).text();
+      assert(svg.includes(`direction="${lang === "ar" ? "rtl" : "ltr"}"`), "it is drawn in the reader's language");
+      const height = Number(svg.match(/ height="(\d+)" font/)?.[1]);
+      const { width, tall, colours } = await inspect(ada, await read(png));
+      equal([width, tall], [2400, 2 * height], `its size in ${lang}`);
+      assert(colours["#fbf8f3"] > 0.4, `its ground is not there, in ${colorScheme}: ${JSON.stringify(colours)}`);
+      for (const ink of ["#16262f", "#1492a0", "#b44606", "#5d2496", "#f0eadf"]) assert(colours[ink] > 0, `${ink} is not in the picture in ${lang}: texts, letters or bars are missing`);
+    }
+    await ada.emulateMedia({ colorScheme: null });
+    await ada.goto(new URL(`${new URL(ada.url()).pathname}?lang=en`, home).href);
+    await card.getByTestId("results").locator("summary").click();
     const plain = await ada.context().browser()?.newContext({ javaScriptEnabled: false, viewport: { width: 360, height: 740 } });
     assert(plain, "no browser");
     const reader = await plain.newPage();
@@ -211,4 +225,25 @@ async function read(download) {
   const chunks = [];
   for await (const chunk of await download.createReadStream()) chunks.push(chunk);
   return Buffer.concat(chunks);
+}
+
+/** Width, height and how much of each colour. @param {import("playwright-core").Page} page @param {Buffer} png */
+function inspect(page, png) {
+  return page.evaluate(async (data) => {
+    const image = new Image();
+    image.src = `data:image/png;base64,${data}`;
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    context.drawImage(image, 0, 0);
+    const pixels = new Uint32Array(context.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+    /** @type {Record<string, number>} */
+    const colours = {};
+    for (const pixel of pixels) {
+      const name = `#${[pixel, pixel >> 8, pixel >> 16].map((part) => (part & 255).toString(16).padStart(2, "0")).join("")}`;
+      colours[name] = (colours[name] ?? 0) + 1 / pixels.length;
+    }
+    return { width: canvas.width, tall: canvas.height, colours };
+  }, png.toString("base64"));
 }

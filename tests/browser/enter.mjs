@@ -2,6 +2,8 @@
 
 import { SIZES } from "./browser.mjs";
 
+const WAIT_MS = 30_000; // for what is there in one, unless others compile beside us
+
 /**
  * @param {import("playwright-core").Browser} browser @param {import("./theatre.mjs").Theatre} theatre
  * @param {import("./scenes.mjs").Scene} scene @param {{size:keyof typeof SIZES, colorScheme:"light"|"dark"}} look
@@ -13,7 +15,7 @@ export async function enter(browser, theatre, scene, { size, colorScheme }) {
     for (const [key, value] of Object.entries(kept)) if (!localStorage.getItem(key)) localStorage.setItem(key, JSON.stringify(value));
   }, scene.keep ?? {});
   const page = await context.newPage();
-  page.setDefaultTimeout(8_000);
+  page.setDefaultTimeout(WAIT_MS);
   await page.goto(theatre.home + scene.path);
   if (scene.ready) await page.locator(scene.ready).first().waitFor({ state: "attached" });
   if (scene.hands) await scene.hands(page, theatre);

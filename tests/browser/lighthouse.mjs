@@ -1,6 +1,7 @@
 // What Lighthouse says of every page, on a slow phone with a slow network.
-//   node lighthouse.mjs --binary target/release/groundswell [--only PART-OF-A-NAME] [--reports DIR]
+//   node lighthouse.mjs --binary target/release/groundswell [--only PART-OF-A-NAME] [--runs 3] [--reports DIR]
 // Not part of the tests: it takes a quarter of a minute a page, and its figures mean something on a quiet machine with a release build only.
+// Of several runs the median performance counts, and the worst of everything else.
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -14,7 +15,7 @@ import { ARGS, findBrowser } from "./browser.mjs";
 import { assert, check, close } from "./report.mjs";
 
 const PERFORMANCE_LEAST = 0.95; // of pages that the audience opens
-const { values: { binary = "target/release/groundswell", only = "", reports = "" } } = parseArgs({ options: { binary: { type: "string" }, only: { type: "string" }, reports: { type: "string" } } });
+const { values: { binary = "target/release/groundswell", only = "", reports = "", runs = "1" } } = parseArgs({ options: { binary: { type: "string" }, only: { type: "string" }, reports: { type: "string" }, runs: { type: "string" } } });
 const ACCOUNT = { email: "ada@example.org", password: "correct horse battery" };
 
 const app = new App(binary);
@@ -36,20 +37,26 @@ try {
   ];
   for (const [name, path, isAudience] of pages.filter(([name]) => name.includes(only))) {
     await check(`${name}: ${isAudience ? `performance >= ${PERFORMANCE_LEAST}, ` : ""}accessibility and best practices 1`, async () => {
-      const ran = await lighthouse(new URL(path, app.join).href, { port, output: "html", logLevel: "error", disableStorageReset: true, onlyCategories: ["performance", "accessibility", "best-practices"] });
-      assert(ran, "Lighthouse says nothing");
-      const { categories, audits, finalDisplayedUrl, runtimeError } = ran.lhr;
-      if (reports) {
-        mkdirSync(reports, { recursive: true });
-        writeFileSync(join(reports, `${name.replaceAll(" ", "-")}.html`), String(ran.report));
+      /** @type {{performance:number, why:string}[]} */
+      const seen = [];
+      for (let run = 0; run < Number(runs); run += 1) {
+        const ran = await lighthouse(new URL(path, app.join).href, { port, output: "html", logLevel: "error", disableStorageReset: true, onlyCategories: ["performance", "accessibility", "best-practices"] });
+        assert(ran, "Lighthouse says nothing");
+        const { categories, audits, finalDisplayedUrl, runtimeError } = ran.lhr;
+        if (reports) {
+          mkdirSync(reports, { recursive: true });
+          writeFileSync(join(reports, `${name.replaceAll(" ", "-")}-${run + 1}.html`), String(ran.report));
+        }
+        assert(!runtimeError, `${runtimeError?.message}`);
+        assert(new URL(finalDisplayedUrl).pathname === path, `it looked at ${finalDisplayedUrl}`);
+        const score = (/** @type {string} */ of) => categories[of].score ?? 0;
+        const why = (/** @type {string} */ of) => categories[of].auditRefs.filter(({ id, weight }) => weight > 0 && (audits[id].score ?? 1) < 1).map(({ id }) => `${id} ${audits[id].displayValue ?? audits[id].score}`).join(", ");
+        for (const of of ["accessibility", "best-practices"]) assert(score(of) === 1, `${of} ${score(of)}: ${why(of)}`);
+        seen.push({ performance: score("performance"), why: why("performance") });
       }
-      assert(!runtimeError, `${runtimeError?.message}`);
-      assert(new URL(finalDisplayedUrl).pathname === path, `it looked at ${finalDisplayedUrl}`);
-      const score = (/** @type {string} */ of) => categories[of].score ?? 0;
-      const why = (/** @type {string} */ of) => categories[of].auditRefs.filter(({ id, weight }) => weight > 0 && (audits[id].score ?? 1) < 1).map(({ id }) => `${id} ${audits[id].displayValue ?? audits[id].score}`).join(", ");
-      if (isAudience) assert(score("performance") >= PERFORMANCE_LEAST, `performance ${score("performance")}: ${why("performance")}`);
-      for (const of of ["accessibility", "best-practices"]) assert(score(of) === 1, `${of} ${score(of)}: ${why(of)}`);
-      return `performance ${score("performance")}`;
+      const { performance, why } = seen.sort((one, other) => one.performance - other.performance)[Math.floor((seen.length - 1) / 2)];
+      if (isAudience) assert(performance >= PERFORMANCE_LEAST, `performance ${performance}: ${why}`);
+      return `performance ${seen.map((one) => one.performance).join(", ")}`;
     });
   }
 } finally {

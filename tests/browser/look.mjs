@@ -27,10 +27,12 @@ export async function ownLook(app, people, ada) {
       await page.emulateMedia({ colorScheme: "light" });
       await eventually("light has a darker one", async () => !["#ffd400", "#0a6b75"].includes(await action(page)));
     }
+    await ada.getByTestId("undo").click(); // while it is offered
+    await eventually("the colour is ours again", async () => (await action(phone)) === "#0a6b75");
+    await ada.getByTestId("accent").fill("#ffd400");
+    await eventually("and yellow again", async () => (await action(phone)) !== "#0a6b75");
     await accessible(phone, "a phone in yellow, in light");
     await accessible(screen, "the screen in yellow, in light");
-    await ada.getByTestId("undo").click();
-    await eventually("the colour is ours again", async () => (await action(phone)) === "#0a6b75");
     await ada.getByTestId("accent").fill("#8b1e3f");
     await eventually("and then wine", async () => (await action(phone)) === "#8b1e3f");
   });
@@ -77,7 +79,7 @@ export async function ownLook(app, people, ada) {
     equal([answer.status(), (await answer.body()).subarray(0, 2).toString()], [200, "PK"], "the workbook");
   });
 
-  await check("a rehearsal says so, on the phone and on the screen, over a picture and inside another page", async () => {
+  await check("a rehearsal says so, on the phone, on the screen and at the desk, over a picture and inside another page", async () => {
     const headers = { origin: new URL(home).origin };
     const made = await (await ada.request.post(new URL("/api/v1/events", home).href, { data: { title: "Dry run", rehearsal: true }, headers })).json();
     const { id } = await (await ada.request.post(new URL(`/api/v1/events/${made.id}/polls`, home).href, { data: { kind: "single", question: "Does it work?", choices: ["Yes", "No"] }, headers })).json();
@@ -90,6 +92,8 @@ export async function ownLook(app, people, ada) {
       await screen.goto(new URL(`/${place}/${made.code}`, home).href);
       await screen.getByTestId("rehearsal").filter({ hasText: "No vote here is real" }).waitFor();
     }
+    await screen.goto(new URL(`/admin/events/${made.id}`, home).href);
+    await screen.getByTestId("rehearsal").filter({ hasText: "No vote here is real" }).waitFor();
     await people.photograph(phone, "rehearsal", "phone");
     await accessible(phone, "a rehearsal on a phone");
   });

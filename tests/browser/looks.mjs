@@ -2,9 +2,9 @@
 
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import axe from "axe-core";
 import { catalogueIsComplete, refusalsAreComplete } from "./catalogues.mjs";
 import { enter } from "./enter.mjs";
+import { axeFinds, everythingByKeyboard } from "./eyes.mjs";
 import { assert, check, equal } from "./report.mjs";
 import { scenes } from "./scenes.mjs";
 import { Theatre } from "./theatre.mjs";
@@ -19,6 +19,8 @@ export async function looks(browser) {
   };
   /** @type {string[]} */
   const wide = [];
+  /** @type {string[]} */
+  const [byKeyboard, moving] = [[], []];
   try {
     await check("axe finds nothing on any screen in any state, light and dark", async () => {
       const found = [];
@@ -26,17 +28,25 @@ export async function looks(browser) {
         const page = await enter(browser, theatre, scene, { size: scene.sizes[0], colorScheme: "light" });
         for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
           await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-          found.push(...(await violations(page)).map((one) => `${scene.name} ${colorScheme}: ${one}`));
+          found.push(...(await axeFinds(page)).map((one) => `${scene.name} ${colorScheme}: ${one}`));
         }
-        await page.setViewportSize({ width: 320, height: 568 });
-        if (await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth)) wide.push(scene.name);
+        if (await page.evaluate(() => document.getAnimations().some((one) => one.playState === "running"))) moving.push(scene.name);
+        byKeyboard.push(...(await everythingByKeyboard(page)).map((one) => `${scene.name}: ${one}`));
+        for (const viewport of [{ width: 640, height: 400 }, { width: 320, height: 568 }]) {
+          await page.setViewportSize(viewport);
+          if (await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth)) wide.push(`${scene.name} at ${viewport.width} px`);
+        }
         await page.context().close();
       }
       assert(!found.length, found.join("\n"));
       return `${scenes.length} screens`;
     });
 
-    await check("no screen is wider than a window of 320 px, which is also 200 % zoom on a phone", async () => equal(wide, [], "wider"));
+    await check("no screen is wider than a window of 320 px, nor of 640 px, which is a laptop at 200 % zoom", async () => equal(wide, [], "wider"));
+
+    await check("every control of every screen is reached by Tab, in the order it stands in, and shows its focus", async () => equal(byKeyboard, [], "by keyboard"));
+
+    await check("nothing moves by itself for whoever asked for less motion", async () => equal(moving, [], "moving"));
 
     await check("20 long choices stand on the projector without scrolling, large enough to read; 2 fill it", async () => {
       const small = await chart(await show("present-twenty-long", "projector"));
@@ -124,15 +134,6 @@ export async function looks(browser) {
   } finally {
     await theatre.down();
   }
-}
-
-/** @param {import("playwright-core").Page} page @returns {Promise<string[]>} */
-async function violations(page) {
-  await page.evaluate(axe.source);
-  return page.evaluate(async () => {
-    const result = await /** @type {any} */ (window).axe.run({ resultTypes: ["violations"] });
-    return result.violations.flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 160)} ${node.failureSummary.replace(/\s+/g, " ").slice(0, 240)}`));
-  });
 }
 
 /** @param {import("playwright-core").Page} page */

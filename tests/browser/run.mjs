@@ -10,6 +10,7 @@ import { elsewhere } from "./elsewhere.mjs";
 import { admin, mine, phone, stage, tabTo } from "./hands.mjs";
 import { looks } from "./looks.mjs";
 import { outbox } from "./outbox.mjs";
+import { paper } from "./paper.mjs";
 import { stopwatch } from "./stopwatch.mjs";
 import { assert, CannotGoOn, check, close, equal, eventually, failures, need } from "./report.mjs";
 
@@ -42,6 +43,7 @@ try {
     assert(!app.died, app.died);
   });
   await looks(people.browser);
+  await paper(people.browser, binary);
 } catch (error) {
   if (!(error instanceof CannotGoOn)) await check("the test runs to its end", async () => { throw error; });
 } finally {

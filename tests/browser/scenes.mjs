@@ -17,7 +17,7 @@ const NOW = () => Date.now();
 const SHORT = ["Cowboys", "Pirates", "Robots", "Detectives", "Astronauts", "Ghosts", "Penguins", "Wizards", "Gardeners", "Lighthouse keepers", "Bakers", "Cellists",
   "Smugglers", "Weavers", "Divers", "Juggling accountants", "Painters", "Cartographers", "Otters", "Nobody at all"];
 const LONG = [
-  "We keep the release date and cut the three features that nobody asked for in the last survey, then ship what is left with proper documentation",
+  "We keep the release date, cut the three features that nobody asked for in the last survey, and ship what is left with proper manuals",
   "We move the release by four weeks, keep every feature, and tell the customers this Friday before they read it somewhere else on the internet",
   "We ship the core on the planned date and deliver the remaining features one by one in the autumn, each with its own small announcement",
   "We ask the ten largest customers first, wait for their answers, and decide next week in a smaller group with the figures on the table",
@@ -25,6 +25,7 @@ const LONG = [
   "👩‍🚀 We take everybody along 🚀 even if it takes longer 🐢",
 ];
 const longs = (/** @type {number} */ n) => Array.from({ length: n }, (_, at) => (at < LONG.length ? LONG[at] : `${at + 1}. ${LONG[at % 4]}`).slice(0, 140));
+const LONG_QUESTION = "What should we do about the release that was planned for the end of the month, given everything we heard this week from customers, from support and from the people who have to build it while the old one still runs?";
 const ARABIC = ["رعاة البقر", "القراصنة", "الروبوتات", "المحققون في المدينة القديمة"];
 
 /** @param {string[]} texts @param {number[]|null} votes @param {object} [more] */
@@ -124,10 +125,22 @@ phone("twenty", [poll(SHORT, falling(20, 50))], { full: true });
   phone("several", [many], { sizes: ["phone", "small"], hands: async (page) => { for (const at of [0, 2]) await page.locator("#choices input").nth(at).click({ force: true }); } });
   const manyDone = poll(SHORT.slice(0, 6), [70, 20, 61, 5, 0, 44], { kind: "multiple", voters: 90 });
   phone("several-closed", [final(manyDone)], { keep: voted(manyDone, [0, 2], "counted") });
-  const countdown = poll(SHORT.slice(0, 3), [3, 4, 5], { closes_at: NOW() + 600_000 });
-  phone("countdown", [countdown]);
+  phone("countdown", [poll(SHORT.slice(0, 3), [3, 4, 5], { closes_at: NOW() + 600_000 })]);
   const arabic = poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" });
   phone("arabic", [arabic], { lang: "ar", keep: voted(arabic, [1], "counted"), sizes: ["phone", "small"] });
+  phone("arabic-several", [poll(ARABIC, null, { question: "أي نهاية تفضل؟", kind: "multiple", visibility: "after_close", results: null })], { lang: "ar", hands: (page) => page.locator("#choices input").nth(1).click({ force: true }) });
+  phones.push({ name: "vote-arabic-join", path: "/", sizes: ["phone"], api: () => undefined, ready: "#screen-join", lang: "ar" });
+  phone("long-question", [poll(["👍 Yes", "👎 No", "🤷 Hard to say 🌊🌊🌊"], [0, 0, 0], { question: LONG_QUESTION })], { sizes: ["phone", "small"] });
+  phone("after-vote", [poll(SHORT.slice(0, 3), [3, 4, 5], { visibility: "after_vote", revealed: false })]);
+  phone("near", [], { api: audience(() => live([poll(SHORT.slice(0, 3), [3, 4, 5], { closes_at: NOW() + 9_000 })])) });
+  phone("back", [saved], { keep: voted(saved, [1], "counted"), hands: async (page) => {
+    await page.context().setOffline(true);
+    await page.getByTestId("connection").waitFor();
+    await page.context().setOffline(false);
+    await page.getByTestId("connection").filter({ hasText: "back online" }).waitFor();
+  } });
+  phone("refused", [saved], { api: ({ path }) => (path.endsWith("/ballots") ? { status: 409, json: { code: "poll_closed", detail: "Voting is closed." } } : path.endsWith("/passes") ? { status: 201, json: { pass: "p", voter: "v", level: "open" } } : path === `live/${CODE}` ? { json: live([saved]) } : undefined),
+    hands: async (page) => { await page.locator("#choices .choice").first().click(); await page.getByTestId("refusal").waitFor(); } });
   phone("german", [saved], { lang: "de", keep: voted(saved, [1], "counted"), sizes: ["phone", "small"] });
 }
 
@@ -169,6 +182,15 @@ big("arabic", [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تف�
 big("join", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("j"), sizes: ["projector", "laptop", "cinema"] });
 big("keys", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("?"), sizes: ["laptop", "phone"] });
 big("lost", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: async (page) => { await page.context().setOffline(true); await page.getByTestId("lost").waitFor(); } });
+big("near", [], { api: stage(() => live([poll(SHORT.slice(0, 3), [17, 83, 0], { closes_at: NOW() + 9_000 })])), ready: "#bars .row" });
+big("long-question", [poll(["Yes", "No"], [731, 473], { question: LONG_QUESTION })], { sizes: ["projector", "laptop"] });
+big("mixed", [poll(["👍 Yes", "القراصنة", "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft", "No"], [3, 1, 2, 0])], { sizes: ["projector", "tablet"] });
+big("arabic-twelve", [final(poll(Array.from({ length: 12 }, (_, at) => `${ARABIC[at % 4]} ${at + 1}`), falling(12, 80), { question: "أي نهاية تفضل؟" }))], { lang: "ar" });
+big("timer", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("t"), sizes: ["laptop", "phone"] });
+big("clean", [poll(SHORT.slice(0, 4), [412_000, 345_678, 200_321, 42_001])], { path: `/present/${EVENT}#screen`, sizes: ["projector", "cinema"] });
+big("large-text", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { hands: async (page) => { for (let more = 0; more < 4; more += 1) await page.keyboard.press("+"); } });
+big("one-vote", [poll(["Yes", "No"], [1, 0])]);
+big("ended", [], { more: { event: { code: CODE, slug: null, title: "Friday all-hands", state: "ended" } }, ready: "#message:not([hidden])" });
 big("own-look", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { more: { event: wine }, sizes: ["projector", "phone"] });
 big("own-look-lobby", [], { more: { event: wine } });
 big("rehearsal", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { more: { event: dryRun }, sizes: ["projector", "phone"] });
@@ -211,6 +233,14 @@ desk("schedule", `/admin/events/${EVENT}`, office([third]), { ready: "[data-test
 desk("settings", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office([first])(call)).json, slug: "grand-final", accent: "#8b1e3f", logo: LOGO } } : office([first])(call)), { ready: "[data-testid=poll]", hands: open("event-settings") });
 desk("in-place", `/admin/events/${EVENT}`, office([first]), { sizes: ["laptop"], ready: "[data-testid=poll]", hands: (page) => page.getByTestId("reword").click() });
 desk("confirm", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", full: false, hands: async (page) => { await open("event-settings")(page); await page.getByTestId("end-event").click(); } });
+desk("rehearsal", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office([first])(call)).json, title: "Dry run for Friday", rehearsal: true } } : office([first])(call)), { ready: "[data-testid=poll]" });
+desk("refusal", "/admin", (call) => (call.method === "POST" ? { status: 401, json: { code: "credentials_wrong", detail: "That is not right." } } : nobody(false)(call)), { ready: "[data-testid=sign-in-form]", hands: async (page) => {
+  await page.getByTestId("email").fill("ada@example.org");
+  await page.getByTestId("password").fill("not the right one");
+  await page.getByTestId("submit").click();
+  await page.getByTestId("form-error").filter({ hasText: /./ }).waitFor();
+} });
+desk("arabic-new", "/admin/new", office([]), { lang: "ar", ready: "[data-testid=event-form]" });
 desk("gone", "/admin/events/nothing", ({ path }) => (path === "session" ? { json: { user: { id: "u", email: "ada@example.org", role: "owner" } } } : undefined), { sizes: ["laptop"], ready: ".narrow" });
 desk("arabic", `/admin/events/${EVENT}`, office([poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" }), third]), { lang: "ar", ready: "[data-testid=poll]" });
 desk("german", "/admin/new", office([]), { lang: "de", sizes: ["laptop"], ready: "[data-testid=event-form]" });
@@ -227,6 +257,14 @@ frame("overlay-full", `/overlay/${CODE}?layout=full&safe=8`, [poll(SHORT.slice(0
 frame("overlay-twenty", `/overlay/${CODE}?layout=full`, [poll(SHORT, falling(20, 80))]);
 frame("overlay-rehearsal", `/overlay/${CODE}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { more: { event: dryRun } });
 frame("embed", `/embed/${CODE}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { sizes: ["laptop", "phone"] });
+frame("embed-own-look", `/embed/${CODE}`, [final(poll(SHORT.slice(0, 2), [731, 473]))], { more: { event: wine }, sizes: ["laptop", "phone"] });
+frame("embed-six-long", `/embed/${CODE}`, [poll(longs(6), [61, 8, 34, 15, 0, 14], { question: LONG_QUESTION })], { sizes: ["laptop", "phone"] });
+frame("embed-twenty", `/embed/${CODE}`, [poll(SHORT, falling(20, 80))], { sizes: ["laptop"] });
+frame("embed-none", `/embed/${CODE}`, [poll(SHORT.slice(0, 3), [0, 0, 0])], { sizes: ["laptop"] });
+frame("embed-rehearsal", `/embed/${CODE}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { more: { event: dryRun }, sizes: ["laptop"] });
+frame("embed-gone", "/embed/111111", [], { sizes: ["laptop"], api: () => undefined, ready: "#gone:not([hidden])" });
+frame("overlay-six-long", `/overlay/${CODE}`, [poll(longs(6), [61, 8, 34, 15, 0, 14])]);
+frame("overlay-light", `/overlay/${CODE}?theme=light&numbers=percent`, [poll(["Yes", "No"], [731_000, 269_000])], { sizes: ["projector", "cinema"] });
 frame("embed-hidden", `/embed/${CODE}`, [{ ...poll(SHORT.slice(0, 4), null, { visibility: "hidden", revealed: false }), results: null }], { sizes: ["laptop"] });
 frame("embed-arabic", `/embed/${CODE}`, [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })], { lang: "ar", sizes: ["laptop"] });
 

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use base64::Engine;
 use serde_json::{Value, json};
 
 use crate::client::Line;
@@ -11,6 +12,7 @@ use crate::support::{Answer, Backend, TOKEN, until};
 
 on_both![
     an_event_has_a_colour_that_everybody_gets_in_two_shades,
+    pages_and_pictures_wear_the_colour_and_the_logo_of_their_event,
     a_logo_is_taken_in_given_out_for_ever_and_taken_away,
     what_is_no_small_picture_is_no_logo,
     a_rehearsal_says_that_it_is_one,
@@ -55,6 +57,36 @@ fn an_event_has_a_colour_that_everybody_gets_in_two_shades(backend: Backend) {
     assert_eq!(event.live(&hall)["event"]["accent"]["dark"], "#ffd400");
     hall.office("PATCH", &path, json!({"accent": null})).expect(200);
     assert_eq!(event.live(&hall)["event"]["accent"], Value::Null);
+}
+
+fn pages_and_pictures_wear_the_colour_and_the_logo_of_their_event(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    let pages = [format!("/results/{}", event.code), format!("/poster/{}", event.code)];
+    let picture = format!("/results/{}/{poll}.svg", event.code);
+    for page in &pages {
+        let plain = hall.get(page).expect(200);
+        assert!(!plain.body.contains("<style>") && !plain.header("content-security-policy").unwrap().contains("sha256-"), "{page}");
+    }
+    hall.office("PATCH", &format!("/api/v1/events/{}", event.id), json!({"accent": "#ffd400"})).expect(200);
+    let light = text(&event.live(&hall)["event"]["accent"]["light"]);
+    for page in &pages {
+        let dressed = hall.get(page).expect(200);
+        let style = text_between(&dressed.body, "<style>", "</style>");
+        assert_eq!(style, format!(":root{{--accent-light:{light};--accent-dark:#ffd400}}"), "{page}");
+        let hash = base64::engine::general_purpose::STANDARD.encode(groundswell::http::sha256(style.as_bytes()));
+        let policy = dressed.header("content-security-policy").expect("a policy");
+        assert!(policy.contains(&format!("style-src 'self' 'sha256-{hash}';")), "that style and no other: {policy}");
+    }
+    let drawn = hall.get(&picture).expect(200).body;
+    assert!(drawn.contains(&format!("fill=\"{light}\"")) && !drawn.contains("<image"), "{drawn}");
+    let logo = png(64, &[0, 159, 146, 150]);
+    set_logo(&hall, &event, &logo).expect(200);
+    // Inside, not by its address: where pictures stand, nothing else is loaded. Also on a server that has never given it out.
+    let hall = hall.restart();
+    let inside = format!("<image href=\"data:image/png;base64,{}\"", base64::engine::general_purpose::STANDARD.encode(&logo));
+    assert!(hall.get(&picture).expect(200).body.contains(&inside));
 }
 
 fn a_logo_is_taken_in_given_out_for_ever_and_taken_away(backend: Backend) {
@@ -115,8 +147,9 @@ fn a_rehearsal_says_that_it_is_one(backend: Backend) {
     let made = hall.office("POST", "/api/v1/events", json!({"title": "Dry run", "rehearsal": true})).expect(201).json();
     let event = Event { id: text(&made["id"]), code: text(&made["code"]) };
     assert_eq!((&event.live(&hall)["event"]["rehearsal"], &event.presenter(&hall)["event"]["rehearsal"]), (&json!(true), &json!(true)));
-    for page in ["results", "poster"] {
-        assert!(hall.get(&format!("/{page}/{}", event.code)).expect(200).body.contains("nothing here is a real vote"), "{page}");
+    let poll = event.poll(&hall, json!({}));
+    for page in [format!("/results/{}", event.code), format!("/poster/{}", event.code), format!("/results/{}/{poll}.svg", event.code)] {
+        assert!(hall.get(&page).expect(200).body.contains("nothing here is a real vote"), "{page}");
     }
 }
 

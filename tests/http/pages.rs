@@ -12,6 +12,7 @@ on_both![
     a_page_is_in_the_language_that_was_asked_for,
     a_pasted_link_becomes_a_frame,
     a_page_of_nothing_is_not_found,
+    a_person_who_goes_astray_gets_a_page_and_a_program_a_problem,
 ];
 
 const NASTY: &str = "<img src=x onerror=alert(1)> & \"quotes\"";
@@ -100,5 +101,25 @@ fn a_page_of_nothing_is_not_found(backend: Backend) {
     let hall = Hall::open(backend);
     for path in ["/results/999999", "/poster/999999", "/results/999999/x.svg"] {
         assert_eq!(hall.get(path).expect(404).header("cache-control"), Some("no-store"), "{path}");
+    }
+}
+
+fn a_person_who_goes_astray_gets_a_page_and_a_program_a_problem(backend: Backend) {
+    let hall = Hall::open(backend);
+    let browser = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8"), ("accept-language", "fr-CH,fr;q=0.9")];
+    for path in ["/results/999999", "/poster/999999", "/no/such/page"] {
+        let page = hall.call("GET", path, &browser, None).expect(404);
+        assert_eq!((page.header("content-type"), page.header("cache-control")), (Some("text/html; charset=utf-8"), Some("no-store")), "{path}");
+        assert!(
+            page.body.contains("<html lang=\"fr\"") && page.body.contains("Il n’y a rien ici.") && page.body.contains("href=\"/\""),
+            "{path}: {}",
+            page.body
+        );
+        let problem = hall.call("GET", path, &[("accept", "*/*")], None).expect(404);
+        assert_eq!(problem.header("content-type"), Some("application/problem+json"), "{path}");
+    }
+    for path in ["/api/v1/nothing", "/api/v1/live/999999", "/assets/no.css"] {
+        let problem = hall.call("GET", path, &browser, None).expect(404);
+        assert_eq!(problem.header("content-type"), Some("application/problem+json"), "{path}");
     }
 }
