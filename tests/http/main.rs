@@ -10,6 +10,7 @@ mod caching;
 mod client;
 mod hall;
 mod heads;
+mod lists;
 mod live;
 mod look;
 mod main_job;
