@@ -230,8 +230,8 @@ function report(times, { answers = {}, counting = {}, check = {}, fit = {}, limi
   const slow = (/** @type {any} */ counting).last_counted_s / written.counting.last_counted_s || 1;
   return {
     ...written, at: NOW() - 3_600_000, plan: { ...written.plan, voters: written.plan.voters * times, viewers: 1000 }, books: grow(written.books),
-    answers: { ...written.answers, accepted: written.answers.accepted * times, people: written.answers.people * times, per_second: written.answers.per_second * times, ...answers, from_tap: { ...written.answers.from_tap, ...from_tap } },
-    counting: { ...written.counting, ...counting }, check: { ...written.check, answered: written.check.answered * times, voters: written.check.voters * times, ...check },
+    answers: { ...written.answers, accepted: written.answers.accepted * times, people: written.answers.people * times, per_second: 32_400, ...answers, from_tap: { ...written.answers.from_tap, ...from_tap } },
+    freshness: { ...written.freshness, viewers: 1000 }, counting: { ...written.counting, ...counting }, check: { ...written.check, answered: written.check.answered * times, voters: written.check.voters * times, ...check },
     fit: { ...written.fit, took_per_second: 32_400, needed_per_second: 16_667, ...fit }, limit: { ...written.limit, ...limit }, cpu: { ...written.cpu, ...cpu },
     timeline: written.timeline.map((/** @type {any} */ point) => ({ s: point.s * slow, tapped: Math.round(point.tapped * times), accepted: Math.round(point.accepted * times), counted: Math.round(point.counted * times) })), ...more,
   };
