@@ -202,7 +202,7 @@ export async function desk(app, people, account) {
     const found = (/** @type {string} */ text) => ada.getByTestId("found").filter({ hasText: text }).waitFor();
     await ada.setViewportSize({ width: 1280, height: 800 });
     await ada.goto(home);
-    equal((await titles()).length, 50, "one page of events");
+    await eventually("one page of events is there", async () => (await titles()).length === 50);
     await tabTo(ada, '[data-testid="search"]');
     await ada.keyboard.type("class 3 4");
     await found("2 events found");
