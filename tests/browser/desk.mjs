@@ -210,7 +210,7 @@ export async function desk(app, people, account) {
     for (const typed of ["  RESUME  cafe", `${code.slice(0, 3)} ${code.slice(3)}`]) {
       await ada.keyboard.press("Control+A");
       await ada.keyboard.type(typed);
-      await eventually(`“${typed}” finds it`, async () => JSON.stringify(await titles()) === JSON.stringify(["Café Résumé"]));
+      await eventually(`“${typed}” finds it`, async () => JSON.stringify([new URL(ada.url()).searchParams.get("search"), await titles()]) === JSON.stringify([typed.trim(), ["Café Résumé"]]));
     }
     equal(await ada.evaluate(() => document.activeElement?.getAttribute("data-testid")), "search", "the focus");
     equal(await ada.getByTestId("found").getAttribute("role"), "status", "a reader hears the number");
