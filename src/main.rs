@@ -140,11 +140,12 @@ async fn rehearse(config: Config) -> anyhow::Result<ExitCode> {
     });
     let progress = terminal::Progress::new(std::io::stderr().is_terminal());
     let tell = |moment: Moment| progress.tell(&moment);
-    let held = rehearsal::hold(&plan, stop, &tell).await?;
+    let mut held = rehearsal::hold(&plan, stop, &tell).await?;
     print!("{}", terminal::page(&held.report));
     // Whatever becomes of the files, what was made is removed.
     let written = directory.as_deref().map_or(Ok(()), |directory| held.report.write(directory));
     let told = held.report.warnings.len();
+    held.hand_in(&tell).await;
     let report = held.leave(&tell).await;
     let new = &report.warnings[told..];
     new.iter().for_each(|warning| eprintln!("warning: {warning}"));

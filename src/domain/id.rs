@@ -75,6 +75,10 @@ macro_rules! number_id {
 number_id!(EventId);
 number_id!(PollId);
 number_id!(AccountId);
+number_id!(
+    /// What one rehearsal came to.
+    ReportId
+);
 
 /// One choice: its poll, and its number inside the poll (from 1, never used twice).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

@@ -8,16 +8,18 @@ mod look;
 mod mark;
 mod percent;
 mod poll;
+mod search;
 mod tally;
 mod text;
 
 pub use ballot::{Ballot, Batch, Beat, Pick, Picks, Rank, SignedBallot, collapse};
 pub use event::{Event, EventState, JoinCode, RESERVED_PATHS, Slug};
-pub use id::{AccountId, BallotId, ChoiceId, EventId, InstanceId, PollId, VoterId};
+pub use id::{AccountId, BallotId, ChoiceId, EventId, InstanceId, PollId, ReportId, VoterId};
 pub use look::{Accent, LOGO_BYTES_MAX, LogoKind, LogoName, Shades};
 pub use mark::Mark;
 pub use percent::{largest_remainder, of_voters};
 pub use poll::{Choice, Kind, Limits, Poll, PollState, Visibility};
+pub use search::Search;
 pub use tally::{Books, Count, PollResult, ResultStatus, delta};
 pub use text::{Email, Question, Title, tidy};
 

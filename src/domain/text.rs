@@ -36,7 +36,8 @@ fn is_invisible_trick(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}' | '\u{2060}' | '\u{feff}')
 }
 
-fn bounded(raw: &str, graphemes_max: usize, missing: Error, long: Error) -> Result<String, Error> {
+/// Tidied; `missing` where nothing is left, `long` where it is too much.
+pub(super) fn bounded<E>(raw: &str, graphemes_max: usize, missing: E, long: E) -> Result<String, E> {
     let bytes_max = graphemes_max * BYTES_PER_GRAPHEME_MAX;
     // Before the work of normalising: a megabyte is refused for a comparison.
     if raw.len() > bytes_max * 2 {

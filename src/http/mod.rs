@@ -24,6 +24,7 @@ mod plain;
 mod pressure;
 mod problem;
 mod recent;
+mod rehearsals;
 mod reply;
 mod sessions;
 mod sharing;
@@ -85,6 +86,9 @@ fn routes(config: &mut ServiceConfig) {
         .service(export::results_csv)
         .service(workbook::of_poll)
         .service(workbook::of_event)
+        .service(rehearsals::keep)
+        .service(rehearsals::list)
+        .service(rehearsals::show)
         .service(logo::set)
         .service(logo::take_away)
         .service(logo::show)

@@ -105,8 +105,8 @@ async fn sign_out(request: HttpRequest, site: Data<Site>) -> Result<HttpResponse
 
 #[get("/api/v1/events")]
 async fn list_events(_owner: Owner, site: Data<Site>, query: Query<EventsQuery>) -> Result<HttpResponse> {
-    let events = if query.rehearsal { site.store.rehearsals().await? } else { site.store.events().await? };
-    Ok(private(HttpResponse::Ok()).json(EventsAnswer::of(events)))
+    let listed = site.store.events(query.into_inner().into_listing()?).await?;
+    Ok(private(HttpResponse::Ok()).json(EventsAnswer::of(listed)))
 }
 
 #[post("/api/v1/events")]

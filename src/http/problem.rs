@@ -122,7 +122,7 @@ pub async fn unknown_address(request: HttpRequest) -> HttpResponse {
 }
 
 /// What an address takes, for those who asked it otherwise. actix keeps that to itself; a test compares this with all routes.
-const METHODS: [(&str, &str); 42] = [
+const METHODS: [(&str, &str); 45] = [
     ("/", READ),
     ("/admin", READ),
     ("/admin/{rest:.*}", READ),
@@ -154,8 +154,11 @@ const METHODS: [(&str, &str); 42] = [
     ("/api/v1/events/{event}/current", "PUT"),
     ("/api/v1/events/{event}/logo", "PUT, DELETE"),
     ("/api/v1/events/{event}/results.xlsx", "GET"),
+    ("/api/v1/events/{event}/rehearsal", "PUT"),
     ("/api/v1/events/{event}/live", "GET"),
     ("/api/v1/events/{event}/stream", "GET"),
+    ("/api/v1/rehearsals", "GET"),
+    ("/api/v1/rehearsals/{report}", "GET"),
     ("/api/v1/polls/{poll}", "GET, PATCH, DELETE"),
     ("/api/v1/polls/{poll}/state", "PUT"),
     ("/api/v1/polls/{poll}/visibility", "PUT"),

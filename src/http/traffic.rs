@@ -46,7 +46,7 @@ impl Route {
                 ("live", "passes") => Route::Passes,
                 ("live", "qr.svg") => Route::Results,
                 ("session" | "setup", _) => Route::Session,
-                ("polls" | "events", _) => Route::Office,
+                ("polls" | "events" | "rehearsals", _) => Route::Office,
                 _ => Route::Other,
             };
         }
@@ -159,6 +159,7 @@ mod tests {
             ("GET", "/api/v1/polls/p1/results", "office"),
             ("GET", "/api/v1/events", "office"),
             ("GET", "/api/v1/events/e1/stream", "office"),
+            ("GET", "/api/v1/rehearsals/r1", "office"),
             ("GET", "/api/v1/gotcha", "other"),
             ("GET", "/api/v1/", "other"),
             ("GET", "/assets/vote/x.js", "asset"),

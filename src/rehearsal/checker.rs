@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use crate::domain::{BallotId, Books, Picks, VoterId};
+pub use crate::wire::rehearsal::Verdict;
 
 /// How an attempt to vote ended. In this order: what is surer of being counted is greater.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -76,31 +75,6 @@ pub struct Published {
     pub stream: Option<Counts>,
     pub export: Counts,
     pub books: Books,
-}
-
-/// All zero but `voters`, `answered` and `recovered`, or the poll has broken a promise.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
-pub struct Verdict {
-    /// People who tried at all.
-    pub voters: u64,
-    /// People who were told that a ballot of theirs is safe.
-    pub answered: u64,
-    /// Of these, people without a row.
-    pub lost: u64,
-    /// Rows that hold less than the highest safe ballot of their voter, or other picks than were sent.
-    pub wrong: u64,
-    /// Rows of a voter or a ballot that nobody sent.
-    pub unexpected: u64,
-    /// Rows whose every attempt was refused.
-    pub phantom: u64,
-    /// Votes by which rows, tally, live document, stream and export differ; and second rows of a voter.
-    pub doubled: u64,
-    /// received - counted - superseded - duplicate - late
-    pub books: i64,
-    /// Attempts that nobody knew the end of, and that did count.
-    pub recovered: u64,
-    /// Some of the voters behind the numbers, in words.
-    pub examples: Vec<String>,
 }
 
 /// Enough to look one up; a report is one page.

@@ -5,29 +5,11 @@ use uuid::Uuid;
 
 use super::checker::{Attempt, Outcome};
 use crate::domain::{BallotId, Millis, Pick, Picks, VoterId};
-
-/// How taps spread over the time given.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Shape {
-    /// All at once, and then evenly: a presenter says "now".
-    Step,
-    /// More and more: word gets round.
-    Ramp,
-    /// Rises and falls.
-    Wave,
-}
+pub use crate::wire::rehearsal::Shape;
 
 impl Shape {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Shape::Step => "step",
-            Shape::Ramp => "ramp",
-            Shape::Wave => "wave",
-        }
-    }
-
     pub fn parse(text: &str) -> Option<Shape> {
-        [Shape::Step, Shape::Ramp, Shape::Wave].into_iter().find(|shape| shape.as_str() == text)
+        Shape::ALL.iter().copied().find(|shape| shape.as_str() == text)
     }
 
     /// When the part `done` (0 to 1) of all people has tapped, as a part of the time.

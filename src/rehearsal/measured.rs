@@ -6,7 +6,7 @@ use super::Plan;
 use super::checker::Verdict;
 use super::crowd::{Habits, Share};
 use super::machine::{self, Spent};
-use super::report::{self, Circumstances, Percentiles, Report};
+use super::report::{self, Bottleneck, Circumstances, Outcome, Percentiles, Report};
 use super::storm::Sent;
 use super::viewers::{self, Frame};
 use crate::domain::Millis;
@@ -60,7 +60,7 @@ impl Measured<'_> {
             generator_busy: cpu.generator_busy,
         });
         let verdict = report::verdict(&check, &answers, self.finished && self.has_evidence);
-        let clean = verdict == "kept";
+        let clean = verdict == Outcome::Kept;
         let stopped_early = answers.not_sent > 0 || joining.people < u64::from(plan.voters);
         let complete = clean && answers.people == joining.people;
         let fit = report::fit(&report::Audience {
@@ -70,23 +70,23 @@ impl Measured<'_> {
             from_tap: answers.from_tap,
             last_accepted_s: answers.last_accepted_s,
             per_second: answers.per_second,
-            kept_up: limit.what == "taps",
+            kept_up: limit.what == Bottleneck::Taps,
             complete,
-            unchecked: verdict == "unchecked",
+            unchecked: verdict == Outcome::Unchecked,
             stopped: stopped_early,
         });
         let latencies = report::latencies(&shares);
         let end_s = last_counted_s.max(answers.last_accepted_s).max(plan.over.as_secs_f64());
         Report {
             report: report::REPORT_VERSION,
-            groundswell: env!("CARGO_PKG_VERSION"),
+            groundswell: env!("CARGO_PKG_VERSION").into(),
             at: self.start_ms,
             url: plan.url.clone(),
             stopped_early,
             plan: report::PlanPart {
                 voters: plan.voters.into(),
                 over_s: plan.over.as_secs_f64(),
-                shape: plan.shape.as_str(),
+                shape: plan.shape,
                 connections: plan.connections as u64,
                 viewers: plan.viewers as u64,
                 change: plan.change,

@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -89,6 +89,8 @@ const STREAM_SILENT: Duration = Duration::from_secs(2);
 const DOCUMENT_WITHIN: Duration = Duration::from_secs(5);
 /// The last document reaches viewers within this time after the results are final, or it does not.
 const LAST_EVENT_WITHIN: Duration = Duration::from_secs(5);
+/// A report is small; a server that takes longer over it than this is busy with something else.
+const HANDED_IN_WITHIN: Duration = Duration::from_secs(15);
 /// A server's clock may be behind ours by at most this.
 const CLOCKS_APART_MS: Millis = 24 * 3_600 * 1_000;
 
@@ -138,11 +140,17 @@ pub enum Moment {
     Kept {
         event: String,
     },
+    /// The server keeps the report.
+    HandedIn {
+        url: String,
+    },
 }
 
 /// Runs to its end, or to the stop, after which what was sent is still checked; and removes what it made.
 pub async fn run(plan: &Plan, stop: CancellationToken, tell: &(dyn Fn(Moment) + Sync)) -> anyhow::Result<Report> {
-    Ok(hold(plan, stop, tell).await?.leave(tell).await)
+    let mut held = hold(plan, stop, tell).await?;
+    held.hand_in(tell).await;
+    Ok(held.leave(tell).await)
 }
 
 /// A rehearsal that is over, and still there: the report is worth keeping before anything else may fail.
@@ -154,6 +162,28 @@ pub struct Held {
 }
 
 impl Held {
+    /// Gives the report to the server, whose back office shows it when the rehearsal is long gone. That it could not be given is no
+    /// failure of the rehearsal: the report says so.
+    pub async fn hand_in(&mut self, tell: &(dyn Fn(Moment) + Sync)) {
+        let path = format!("/api/v1/events/{}/rehearsal", self.stage.event);
+        let handed_in = async {
+            let body = serde_json::to_value(self.report.bounded())?;
+            let (status, said) = tokio::time::timeout(HANDED_IN_WITHIN, self.office.text("PUT", &path, Some(body))).await.context("it does not answer")??;
+            let said: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
+            match (status, said["id"].as_str(), said["detail"].as_str()) {
+                // Where people join, the back office is, too.
+                (200, Some(id), _) => Ok(format!("{}/admin/rehearsals/{id}", self.stage.join_url.rsplit_once('/').map_or("", |(home, _)| home))),
+                // An address it does not know.
+                (404 | 405, ..) if said["code"] != "event_unknown" => bail!("it is older than this command, and keeps none"),
+                (status, _, why) => bail!("it answers {status}: {}", why.unwrap_or("it does not say why")),
+            }
+        };
+        match handed_in.await {
+            Ok(url) => tell(Moment::HandedIn { url }),
+            Err(why) => self.report.warnings.push(format!("The server does not show this report in its back office: {why:#}")),
+        }
+    }
+
     /// Removes the rehearsal, if it is ours to remove. Where that fails, the report says so.
     pub async fn leave(self, tell: &(dyn Fn(Moment) + Sync)) -> Report {
         let Held { mut report, stage, office, keep } = self;

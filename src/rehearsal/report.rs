@@ -1,19 +1,13 @@
 //! From what a rehearsal measured to what it means: figures, what limited the run, whether the audience fits. Pure; how it looks is in
-//! `page` and `terminal`. The shape of `report.json` is this one, and docs/rehearsal.md describes it.
-
-use std::collections::BTreeMap;
+//! `page` and `terminal`. The shape of `report.json` is in `wire`, and docs/rehearsal.md describes it.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
 
-use super::checker::Verdict;
 use super::crowd::{Habits, Share};
 use super::machine::{OURSELVES, Spent};
 use super::viewers::Frame;
 use crate::domain::{Books, Millis};
-
-/// Rises when a field of `report.json` changes its meaning or goes.
-pub const REPORT_VERSION: u32 = 1;
+pub use crate::wire::rehearsal::*;
 
 /// Points of a plot over time; more are finer than a line.
 const POINTS: usize = 160;
@@ -24,180 +18,10 @@ const LASTED: f64 = 0.9;
 /// An answer within this is an answer at once.
 const AT_ONCE_MS: f64 = 1_000.0;
 
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    pub report: u32,
-    pub groundswell: &'static str,
-    /// When the storm began, unix milliseconds.
-    pub at: Millis,
-    pub url: String,
-    /// Somebody stopped it before everybody had voted.
-    pub stopped_early: bool,
-    pub plan: PlanPart,
-    pub joining: Joining,
-    pub answers: Answers,
-    pub counting: Counting,
-    pub freshness: Freshness,
-    pub cpu: Cpu,
-    pub limit: Limit,
-    pub fit: Fit,
-    pub check: Verdict,
-    pub books: BooksPart,
-    /// Nothing lost, wrong, invented or doubled; the books balance; the same ballot always got the same success; all was counted.
-    pub clean: bool,
-    /// kept, broken or unchecked; `clean` is kept.
-    pub verdict: &'static str,
-    /// What went wrong around it, in sentences: figures that are missing, a rehearsal that could not be removed.
-    pub warnings: Vec<String>,
-    pub timeline: Vec<Point>,
-    /// So many percent of the ballots were answered within so many milliseconds of the tap.
-    pub curve: Vec<(f64, f64)>,
-    /// Seconds, and the age in milliseconds of the oldest vote that was new on a viewer's screen.
-    pub staleness: Vec<(f64, f64)>,
-    /// From `--metrics-url`: before and after.
-    pub metrics: BTreeMap<String, (f64, f64)>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct PlanPart {
-    pub voters: u64,
-    pub over_s: f64,
-    pub shape: &'static str,
-    pub connections: u64,
-    pub viewers: u64,
-    pub change: f64,
-    pub repeat: f64,
-    pub choices: u16,
-    pub seed: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct Joining {
-    pub people: u64,
-    pub seconds: f64,
-    pub per_second: f64,
-}
-
-/// Milliseconds.
-#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
-pub struct Percentiles {
-    pub count: u64,
-    pub p50: f64,
-    pub p90: f64,
-    pub p99: f64,
-    pub p999: f64,
-    pub max: f64,
-}
-
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Answers {
-    /// Ballots that were answered with a success: first ones, and changes of mind.
-    pub accepted: u64,
-    pub people: u64,
-    /// Attempts that were sent, of all kinds.
-    pub attempts: u64,
-    /// 503: "later, please".
-    pub sheds: u64,
-    /// Other refusals.
-    pub refused: u64,
-    pub unknown: u64,
-    pub timeouts: u64,
-    pub resets: u64,
-    pub connect_failures: u64,
-    /// Ballots that were tried and given up without a success.
-    pub given_up: u64,
-    /// People who were not reached, and of those who were, changes of mind that were not sent.
-    pub not_sent: u64,
-    pub changes_not_sent: u64,
-    pub repeats: u64,
-    /// Ballots that had a success and were refused when they came again.
-    pub contradicted: u64,
-    pub statuses: BTreeMap<u16, u64>,
-    /// From the intended tap to the success.
-    pub from_tap: Percentiles,
-    /// From sending to the answer, each attempt.
-    pub on_the_wire: Percentiles,
-    pub last_accepted_s: f64,
-    pub per_second: f64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct Counting {
-    /// The first document that showed the last ballot.
-    pub last_counted_s: f64,
-    pub per_second: f64,
-    /// All that was accepted was counted in time.
-    pub finished: bool,
-}
-
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Freshness {
-    pub viewers: u64,
-    pub refused: u64,
-    pub broken: u64,
-    pub events: u64,
-    pub bytes: u64,
-    pub sampled: usize,
-    /// From the acceptance of a vote to the document that shows it, over all votes and sampled viewers.
-    pub from_accepted: Percentiles,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct Cpu {
-    pub cores: usize,
-    /// Whether the server's processes could be seen.
-    pub server_seen: bool,
-    /// Seconds of processor time from the first tap to the last answer, and to the last counted ballot.
-    pub storm: Spent,
-    pub whole: Spent,
-    /// Of `whole`, per accepted ballot.
-    pub us_per_vote: BTreeMap<String, f64>,
-    /// The busiest generator thread: 1 is a whole core.
-    pub generator_busy: f64,
-    pub peak_memory_bytes: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Limit {
-    pub what: &'static str,
-    pub why: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Fit {
-    /// fits, waits, too_many or unproven
-    pub word: &'static str,
-    pub sentence: String,
-    /// What this installation took, and what this audience needs if everybody is to be answered within five seconds.
-    pub took_per_second: f64,
-    pub needed_per_second: f64,
-    /// Most people who are all answered within five seconds when they vote over the same time, as far as this run can tell: none where it
-    /// was shorter than that patience, because what a burst finds in empty queues says nothing about the seconds after it.
-    pub people_within_patience: Option<u64>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct BooksPart {
-    pub received: i64,
-    pub counted: i64,
-    pub superseded: i64,
-    pub duplicate: i64,
-    pub late: i64,
-}
-
 impl From<&Books> for BooksPart {
     fn from(b: &Books) -> BooksPart {
         BooksPart { received: b.received, counted: b.counted, superseded: b.superseded, duplicate: b.duplicate, late: b.late }
     }
-}
-
-/// People, so many seconds after the first tap.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Point {
-    pub s: f64,
-    pub tapped: u64,
-    pub accepted: u64,
-    pub counted: u64,
 }
 
 impl Percentiles {
@@ -323,22 +147,22 @@ pub fn limit(c: &Circumstances) -> Limit {
     let busy: f64 = c.storm.values().sum::<f64>() / (c.cores as f64 * c.last_accepted_s.max(0.001));
     let rest_ms = (c.last_accepted_s - c.over_s) * 1_000.0;
     if c.from_tap.count == 0 {
-        return Limit { what: "nothing", why: "No vote was accepted, so nothing was measured.".into() };
+        return Limit { what: Bottleneck::Nothing, why: "No vote was accepted, so nothing was measured.".into() };
     }
     if troubles > MANY_TROUBLES {
         let why = format!("{:.1} % of all attempts ended in a timeout, a reset or an error. Look at the server's log before anything else.", troubles * 100.0);
-        return Limit { what: "errors", why };
+        return Limit { what: Bottleneck::Errors, why };
     }
     if sheds > MANY_SHEDS {
         let why = format!("The server sent {:.0} % of all attempts away with 503 to keep the rest fast: its waiting room was full.", sheds * 100.0);
-        return Limit { what: "shedding", why };
+        return Limit { what: Bottleneck::Shedding, why };
     }
     if c.from_tap.p99 <= AT_ONCE_MS && rest_ms <= 2.0 * AT_ONCE_MS {
         let why = format!(
             "Nothing did: the server kept up with the taps. Of all answers, 99 % came within {} of the tap. It may be able to take more.",
             ms(c.from_tap.p99)
         );
-        return Limit { what: "taps", why };
+        return Limit { what: Bottleneck::Taps, why };
     }
     if c.server_seen && busy >= FULL {
         let mut shares: Vec<(&String, &f64)> = c.storm.iter().collect();
@@ -353,14 +177,14 @@ pub fn limit(c: &Circumstances) -> Limit {
             busy.min(1.0) * 100.0,
             list.join(", ")
         );
-        return Limit { what: "processor", why };
+        return Limit { what: Bottleneck::Processor, why };
     }
     if c.generator_busy >= FULL {
         let why = format!(
             "The rehearsal itself: its busiest thread had its core to {:.0} %. The server may be able to take more; rehearse from a machine with more cores, or from several.",
             c.generator_busy.min(1.0) * 100.0
         );
-        return Limit { what: "generator", why };
+        return Limit { what: Bottleneck::Generator, why };
     }
     let why = format!(
         "{} connections, each busy for {} with the middle vote, come to {} votes a second, and neither the rehearsal's threads ({:.0} % busy) nor {} were full. Disk, broker or network decide; more --connections may show more.",
@@ -370,7 +194,7 @@ pub fn limit(c: &Circumstances) -> Limit {
         c.generator_busy.min(1.0) * 100.0,
         if c.server_seen { format!("the machine's cores ({:.0} %)", busy.min(1.0) * 100.0) } else { "anything else that can be seen from here".into() },
     );
-    Limit { what: "waiting", why }
+    Limit { what: Bottleneck::Waiting, why }
 }
 
 /// What the verdict on an audience rests on.
@@ -393,16 +217,16 @@ pub struct Audience {
 
 /// Whether every promise was kept. What is not counted yet may be missing without being lost, and where nothing was promised nothing was
 /// proven: neither is called broken, nor kept. `complete`: all was counted, and all could be read.
-pub fn verdict(check: &Verdict, answers: &Answers, complete: bool) -> &'static str {
+pub fn verdict(check: &Verdict, answers: &Answers, complete: bool) -> Outcome {
     // These no later counting puts right.
     if answers.contradicted + check.unexpected + check.phantom > 0 {
-        return "broken";
+        return Outcome::Broken;
     }
     if !complete || answers.accepted == 0 {
-        return "unchecked";
+        return Outcome::Unchecked;
     }
     // Whoever was told that a vote is safe is somebody the check has looked at.
-    if check.is_clean() && check.answered == answers.people { "kept" } else { "broken" }
+    if check.is_clean() && check.answered == answers.people { Outcome::Kept } else { Outcome::Broken }
 }
 
 pub fn fit(audience: &Audience) -> Fit {
@@ -424,22 +248,22 @@ pub fn fit(audience: &Audience) -> Fit {
         count(per_second as u64),
     );
     let (word, sentence) = if stopped {
-        ("unproven", format!("{whole} was not put to the proof: the rehearsal was stopped after {} people.", count(answered)))
+        (Fits::Unproven, format!("{whole} was not put to the proof: the rehearsal was stopped after {} people.", count(answered)))
     } else if unchecked && answered >= people {
-        ("unproven", format!("{whole} was answered, but whether every answer was kept could not be checked."))
+        (Fits::Unproven, format!("{whole} was answered, but whether every answer was kept could not be checked."))
     } else if !complete {
         let why =
             if answered < people { format!("{} of them were never answered", count(people - answered)) } else { "a promise was broken, see below".into() };
-        ("too_many", format!("{whole} does not fit: {why}."))
+        (Fits::TooMany, format!("{whole} does not fit: {why}."))
     } else if from_tap.p99 <= AT_ONCE_MS {
-        ("fits", format!("{whole} fits: 99 % of all votes were answered within {} of the tap, the slowest within {}.", ms(from_tap.p99), ms(from_tap.max)))
+        (Fits::Fits, format!("{whole} fits: 99 % of all votes were answered within {} of the tap, the slowest within {}.", ms(from_tap.p99), ms(from_tap.max)))
     } else if from_tap.max <= PATIENCE_S * 1_000.0 {
         (
-            "waits",
+            Fits::Waits,
             format!("{whole} fits, with some waiting: half of all votes were answered within {}, the slowest within {}.", ms(from_tap.p50), ms(from_tap.max)),
         )
     } else {
-        ("too_many", format!("{whole} is more than this installation answers within {PATIENCE_S:.0} s; it took them all, in {}.", seconds(last_accepted_s)))
+        (Fits::TooMany, format!("{whole} is more than this installation answers within {PATIENCE_S:.0} s; it took them all, in {}.", seconds(last_accepted_s)))
     };
     let sentence = if stopped { sentence } else { format!("{sentence} {plan}") };
     Fit { word, sentence, took_per_second: per_second, needed_per_second: needed, people_within_patience: within }
@@ -508,13 +332,13 @@ mod tests {
         let base = circumstances();
         let quick = Percentiles { count: 10, p50: 3.0, p99: 20.0, max: 30.0, ..Percentiles::default() };
         for (c, what, says) in [
-            (base.clone(), "processor", "server 73 %, rehearsal 27 %"),
-            (Circumstances { server_seen: false, generator_busy: 0.97, ..base.clone() }, "generator", "97 %"),
-            (Circumstances { storm: Spent::from([("server".into(), 5.0)]), ..base.clone() }, "waiting", "1,024 connections"),
-            (Circumstances { sheds: 200_000, ..base.clone() }, "shedding", "17 %"),
-            (Circumstances { troubles: 20_000, ..base.clone() }, "errors", "1.7 %"),
-            (Circumstances { from_tap: quick, last_accepted_s: 1.1, ..base.clone() }, "taps", "20 ms"),
-            (Circumstances { from_tap: Percentiles::default(), ..base }, "nothing", "No vote"),
+            (base.clone(), Bottleneck::Processor, "server 73 %, rehearsal 27 %"),
+            (Circumstances { server_seen: false, generator_busy: 0.97, ..base.clone() }, Bottleneck::Generator, "97 %"),
+            (Circumstances { storm: Spent::from([("server".into(), 5.0)]), ..base.clone() }, Bottleneck::Waiting, "1,024 connections"),
+            (Circumstances { sheds: 200_000, ..base.clone() }, Bottleneck::Shedding, "17 %"),
+            (Circumstances { troubles: 20_000, ..base.clone() }, Bottleneck::Errors, "1.7 %"),
+            (Circumstances { from_tap: quick, last_accepted_s: 1.1, ..base.clone() }, Bottleneck::Taps, "20 ms"),
+            (Circumstances { from_tap: Percentiles::default(), ..base }, Bottleneck::Nothing, "No vote"),
         ] {
             let found = limit(&c);
             assert!(found.what == what && found.why.contains(says), "{what}: {found:?}");
@@ -539,13 +363,13 @@ mod tests {
             })
         };
         let too_many = fit(&slow, true, false);
-        assert_eq!((too_many.word, too_many.people_within_patience), ("too_many", Some(352_800)));
+        assert_eq!((too_many.word, too_many.people_within_patience), (Fits::TooMany, Some(352_800)));
         assert!(too_many.sentence.contains("An audience of 1,000,000 voting within 1 s is more than") && too_many.sentence.contains("in 17.0 s"));
         assert!(too_many.sentence.contains("about 166,667 votes a second"), "{}", too_many.sentence);
         let waits = Percentiles { p50: 900.0, p99: 3_000.0, max: 4_900.0, ..slow };
         let fits = Percentiles { p50: 9.0, p99: 300.0, max: 2_900.0, ..slow };
-        assert_eq!((fit(&waits, true, false).word, fit(&fits, true, false).word), ("waits", "fits"));
-        assert_eq!((fit(&fits, false, false).word, fit(&fits, true, true).word), ("too_many", "unproven"));
+        assert_eq!((fit(&waits, true, false).word, fit(&fits, true, false).word), (Fits::Waits, Fits::Fits));
+        assert_eq!((fit(&fits, false, false).word, fit(&fits, true, true).word), (Fits::TooMany, Fits::Unproven));
     }
 
     #[test]
@@ -553,11 +377,11 @@ mod tests {
         let answers = Answers { accepted: 12, people: 10, ..Answers::default() };
         let check = Verdict { voters: 10, answered: 10, ..Verdict::default() };
         let lost = Verdict { lost: 1, ..check.clone() };
-        assert_eq!((verdict(&check, &answers, true), verdict(&lost, &answers, true)), ("kept", "broken"));
-        assert_eq!((verdict(&check, &answers, false), verdict(&lost, &answers, false)), ("unchecked", "unchecked"));
-        assert_eq!(verdict(&Verdict { phantom: 1, ..check.clone() }, &answers, false), "broken");
-        assert_eq!(verdict(&Verdict { answered: 9, ..check.clone() }, &answers, true), "broken", "somebody was not looked at");
-        assert_eq!(verdict(&Verdict::default(), &Answers::default(), true), "unchecked", "nobody was promised anything");
+        assert_eq!((verdict(&check, &answers, true), verdict(&lost, &answers, true)), (Outcome::Kept, Outcome::Broken));
+        assert_eq!((verdict(&check, &answers, false), verdict(&lost, &answers, false)), (Outcome::Unchecked, Outcome::Unchecked));
+        assert_eq!(verdict(&Verdict { phantom: 1, ..check.clone() }, &answers, false), Outcome::Broken);
+        assert_eq!(verdict(&Verdict { answered: 9, ..check.clone() }, &answers, true), Outcome::Broken, "somebody was not looked at");
+        assert_eq!(verdict(&Verdict::default(), &Answers::default(), true), Outcome::Unchecked, "nobody was promised anything");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::report::{Report, count, ms, seconds};
+use super::report::{Outcome, Report, count, ms, seconds};
 use super::{Moment, Reading};
 
 const ON_A_TERMINAL_EVERY: Duration = Duration::from_millis(200);
@@ -92,6 +92,7 @@ fn line_of(moment: &Moment, per_second: u64) -> String {
         Moment::Final { .. } => "final     the poll is closed and everything is counted".into(),
         Moment::Checking => "checking  every answer against the poll".into(),
         Moment::Removing { ballots } => format!("removing  the rehearsal and its {} ballots", count(*ballots)),
+        Moment::HandedIn { url } => format!("report    in the back office: {url}"),
         Moment::Kept { event } => format!("kept      the rehearsal {event} stays until it is removed"),
     }
 }
@@ -197,10 +198,10 @@ pub fn page(r: &Report) -> String {
         text.push_str(&format!("warning: {warning}\n"));
     }
     text.push_str(match r.verdict {
-        "kept" => "Every answer was kept: nothing lost, nothing invented.\n",
-        "unchecked" if r.answers.accepted == 0 => "NOTHING WAS PROVEN: not a single vote was accepted.\n",
-        "unchecked" => "IT COULD NOT BE CHECKED whether every answer was kept: see the warnings above.\n",
-        _ => "A PROMISE WAS BROKEN: see the check above.\n",
+        Outcome::Kept => "Every answer was kept: nothing lost, nothing invented.\n",
+        Outcome::Unchecked if r.answers.accepted == 0 => "NOTHING WAS PROVEN: not a single vote was accepted.\n",
+        Outcome::Unchecked => "IT COULD NOT BE CHECKED whether every answer was kept: see the warnings above.\n",
+        Outcome::Broken => "A PROMISE WAS BROKEN: see the check above.\n",
     });
     text
 }

@@ -14,14 +14,16 @@ mod migrate;
 mod open;
 mod read;
 mod remove;
+mod reports;
 
 pub use account::{Account, Role};
 pub use ballots::BallotRow;
 pub use count::Applied;
 pub use edit::{ChoiceEdit, EventDraft, EventEdit, PollDraft, PollEdit, Stamp};
 pub use live::{Discrepancy, History, PollTally, Pulse, Recount, RecountedEvent, RoundTally, Standing};
-pub use read::{EventSummary, IndexEntry};
+pub use read::{EVENTS_LISTED_MAX, EventSummary, IndexEntry, Listed, Listing};
 pub use remove::HiddenRehearsal;
+pub use reports::{REPORTS_KEPT_MAX, ReportDraft, ReportFigures, ReportSummary};
 
 use std::future::Future;
 

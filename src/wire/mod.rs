@@ -5,6 +5,7 @@ pub mod batch;
 pub mod bundle;
 pub mod document;
 pub mod office;
+pub mod rehearsal;
 pub mod shown;
 pub mod vote;
 

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::document::{BooksPart, ChoicePart, PollPart, ResultsPart, logo_url};
-use crate::domain::{Accent, ChoiceId, Event, InstanceId, Kind, Limits, Millis, Poll, PollId, PollState, Question, Slug, Title, Visibility};
+use crate::domain::{Accent, ChoiceId, Event, InstanceId, Kind, Limits, Millis, Poll, PollId, PollState, Question, Search, Slug, Title, Visibility};
 use crate::error::{Error, Result};
-use crate::store::{Account, ChoiceEdit, EventEdit, EventSummary, PollDraft, PollEdit, Standing};
+use crate::store::{Account, ChoiceEdit, EVENTS_LISTED_MAX, EventEdit, EventSummary, Listed, Listing, PollDraft, PollEdit, Standing};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,7 +39,23 @@ pub struct EventBody {
 #[serde(deny_unknown_fields)]
 pub struct EventsQuery {
     #[serde(default)]
-    pub rehearsal: bool,
+    rehearsal: bool,
+    #[serde(default)]
+    search: String,
+    /// The last event of the answer before.
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+impl EventsQuery {
+    pub fn into_listing(self) -> Result<Listing> {
+        let limit = self.limit.unwrap_or(EVENTS_LISTED_MAX);
+        if !(1..=EVENTS_LISTED_MAX).contains(&limit) {
+            return Err(Error::invalid("query_invalid", "`limit` is a number from 1 to 500."));
+        }
+        let after = self.after.as_deref().map(str::parse).transpose()?;
+        Ok(Listing { rehearsals: self.rehearsal, search: Search::parse(&self.search)?, after, limit })
+    }
 }
 
 #[derive(Deserialize)]
@@ -219,6 +235,9 @@ impl<'a> SessionAnswer<'a> {
 #[derive(Serialize)]
 pub struct EventsAnswer {
     events: Vec<EventLine>,
+    /// There are more: ask for those `after` it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -234,7 +253,7 @@ struct EventLine {
 }
 
 impl EventsAnswer {
-    pub fn of(events: Vec<EventSummary>) -> EventsAnswer {
+    pub fn of(Listed { events, more }: Listed) -> EventsAnswer {
         let line = |e: EventSummary| EventLine {
             id: e.id.to_string(),
             code: e.code,
@@ -245,7 +264,8 @@ impl EventsAnswer {
             created_at: e.created_at,
             updated_at: e.updated_at,
         };
-        EventsAnswer { events: events.into_iter().map(line).collect() }
+        let next = events.last().filter(|_| more).map(|last| last.id.to_string());
+        EventsAnswer { events: events.into_iter().map(line).collect(), next }
     }
 }
 

@@ -8,6 +8,8 @@ import { setupPage, signInPage } from "/assets/admin/account.js";
 import { eventsPage } from "/assets/admin/events.js";
 import { newEventPage } from "/assets/admin/new-event.js";
 import { eventPage } from "/assets/admin/event.js";
+import { rehearsalsPage } from "/assets/admin/rehearsals.js";
+import { rehearsalPage } from "/assets/admin/rehearsal.js";
 
 /** @type {(() => void) | void} what the shown page wants done when it goes */
 let leave;
@@ -34,7 +36,7 @@ async function route() {
   try {
     const { user } = await api("GET", "session");
     if (mine !== turn) return;
-    $("who").hidden = false;
+    $("who").hidden = $("rooms").hidden = false;
     $("who-email").textContent = user.email;
   } catch (error) {
     if (mine !== turn) return;
@@ -43,8 +45,12 @@ async function route() {
   const [, , first, id] = location.pathname.split("/");
   const tools = { go, trouble };
   try {
+    for (const link of $("rooms").children) link.ariaCurrent = (link.dataset.room === "rehearsals") === (first === "rehearsals") ? "page" : null;
     /** @type {{element:Node, leave?:() => void, focus?:string}} `focus`: where one begins to write */
-    const page = first === "new" ? newEventPage(tools) : first === "events" && id ? await eventPage(decodeURIComponent(id), tools) : await eventsPage(tools);
+    const page = first === "new" ? newEventPage(tools)
+      : first === "events" && id ? await eventPage(decodeURIComponent(id), tools)
+      : first === "rehearsals" ? await (id ? rehearsalPage(decodeURIComponent(id)) : rehearsalsPage(tools))
+      : await eventsPage(tools);
     if (mine !== turn) return page.leave?.();
     put(page.element, !page.focus);
     leave = page.leave;
@@ -58,7 +64,7 @@ async function route() {
 /** @param {string} why */
 async function signedOut(why) {
   const mine = ++turn;
-  $("alert").hidden = $("who").hidden = true;
+  $("alert").hidden = $("who").hidden = $("rooms").hidden = true;
   const { needed } = await api("GET", "setup").catch(() => ({ needed: false }));
   if (mine !== turn) return;
   put(needed ? clone("no-account-page") : signInPage(why, route), false);

@@ -1,32 +1,81 @@
-// The list of events, and a way to find one.
+// The list of events, and a way to find one: the server looks, because it has them all.
 
 import { api } from "/assets/shared/api.js";
-import { clone, control, slot } from "/assets/admin/dom.js";
+import { clone, control, say, setText, slot } from "/assets/admin/dom.js";
 import { day, grouped, t } from "/assets/shared/words.js";
 
 /** @typedef {{go:(path:string) => void, trouble:(error:any) => void}} Tools */
+/** @typedef {{id:string, code:string, title:string, state:string, polls:number, created_at:number}} EventLine */
+/** @typedef {{events:EventLine[], next?:string}} Page */
 
 const SEARCH_FROM = 6; // events: fewer are found by looking
+const PER_PAGE = 50; // events
+const TYPED_MS = 250; // a pause this long: the word is there
 
 /** @param {Tools} tools */
 export async function eventsPage({ go, trouble }) {
-  const { events } = await api("GET", "events");
+  let wanted = new URLSearchParams(location.search).get("search") ?? "";
+  const first = await page(wanted, "");
   const element = clone("events-page");
-  const list = slot(element, "list");
-  list.append(...events.map(row));
-  list.hidden = events.length === 0;
-  slot(element, "empty").hidden = events.length > 0;
-  slot(element, "search-field").hidden = events.length < SEARCH_FROM;
-  control(element, "search").addEventListener("input", (/** @type {Event} */ { target }) => {
-    const wanted = /** @type {HTMLInputElement} */ (target).value.trim().toLowerCase();
-    let found = 0;
-    events.forEach((/** @type {any} */ event, /** @type {number} */ at) => {
-      const hit = [event.title, event.slug ?? ""].some((text) => text.toLowerCase().includes(wanted)) || (/^[\d\s]+$/.test(wanted) && event.code.includes(wanted.replace(/\D/g, "")));
-      list.children[at].hidden = !hit;
-      found += hit ? 1 : 0;
-    });
-    slot(element, "nothing").hidden = found > 0;
-    slot(element, "nothing").textContent = found ? "" : t("nothing_found", { text: wanted });
+  const [list, input] = [slot(element, "list"), control(element, "search")];
+  let next = "";
+  let turn = 0; // an answer that comes after the next question is dropped
+  let timer = 0;
+
+  /** @param {Page} found */
+  function draw(found) {
+    next = found.next ?? "";
+    list.replaceChildren(...found.events.map(row));
+    list.hidden = found.events.length === 0;
+    slot(element, "more").hidden = !next;
+    slot(element, "empty").hidden = Boolean(wanted) || found.events.length > 0;
+    slot(element, "nothing").hidden = !wanted || found.events.length > 0;
+    const n = found.events.length;
+    setText(slot(element, "found"), !wanted ? "" : n === 0 ? t("nothing_found", { text: wanted }) : t(next ? "found_more" : "found", { n }));
+  }
+
+  async function look() {
+    clearTimeout(timer);
+    const text = input.value.trim();
+    if (text === wanted) return;
+    wanted = text;
+    const mine = ++turn;
+    remember(text);
+    try {
+      const found = await page(text, "");
+      if (mine === turn) draw(found);
+    } catch (error) {
+      if (mine === turn) trouble(error);
+    }
+  }
+
+  draw(first);
+  input.value = wanted;
+  slot(element, "search-field").hidden = first.events.length < SEARCH_FROM && !wanted;
+  input.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = window.setTimeout(look, TYPED_MS);
+  });
+  input.addEventListener("keydown", (/** @type {KeyboardEvent} */ { key }) => { if (key === "Enter") look(); });
+  control(element, "all").addEventListener("click", () => {
+    input.value = "";
+    input.focus();
+    look();
+  });
+  control(element, "more").addEventListener("click", async () => {
+    const mine = turn;
+    try {
+      const found = await page(wanted, next);
+      if (mine !== turn) return;
+      next = found.next ?? "";
+      const rows = found.events.map(row);
+      list.append(...rows);
+      rows[0]?.querySelector("a").focus();
+      slot(element, "more").hidden = !next;
+      say(t(next ? "found_more" : "found", { n: list.children.length }));
+    } catch (error) {
+      trouble(error);
+    }
   });
   control(element, "demo").addEventListener("click", async (/** @type {Event} */ { currentTarget }) => {
     const button = /** @type {HTMLButtonElement} */ (currentTarget);
@@ -39,11 +88,25 @@ export async function eventsPage({ go, trouble }) {
       trouble(error);
     }
   });
-  return { element };
+  return { element, leave: () => clearTimeout(timer) };
 }
 
-/** @param {{id:string, code:string, title:string, state:string, polls:number, created_at:number}} event */
-function row(event) {
+/** @param {string} search @param {string} after @returns {Promise<Page>} */
+function page(search, after) {
+  const query = new URLSearchParams({ limit: String(PER_PAGE), ...(search && { search }), ...(after && { after }) });
+  return api("GET", `events?${query}`);
+}
+
+/** So that the way back from an event leads to what was found. @param {string} search */
+function remember(search) {
+  const address = new URL(location.href);
+  if (search) address.searchParams.set("search", search);
+  else address.searchParams.delete("search");
+  history.replaceState(null, "", address);
+}
+
+/** @param {EventLine} event */
+export function row(event) {
   const item = clone("event-row");
   const link = item.querySelector("a");
   link.href = `/admin/events/${event.id}`;

@@ -70,6 +70,16 @@ export const letter = (at) => (at < 26 ? "" : letter(Math.floor(at / 26) - 1)) +
 /** Eight colours, then from the start. @param {number} at from 0 */
 export const hue = (at) => String((at % 8) + 1);
 
+const lasting = Object.fromEntries(["millisecond", "second", "minute"].map((unit) => [unit, new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "narrow", maximumSignificantDigits: 3 })]));
+
+/** How long something took, in the unit people think in. @param {number} ms */
+export function lasted(ms) {
+  const [n, unit] = ms < 1000 ? [ms < 10 ? ms : Math.round(ms), "millisecond"] : ms < 120_000 ? [ms / 1000, "second"] : [Math.round(ms / 60_000), "minute"];
+  const parts = lasting[unit].formatToParts(Number(n)).filter(({ type }) => type !== "literal");
+  const text = (/** @type {boolean} */ isUnit) => parts.filter(({ type }) => (type === "unit") === isUnit).map(({ value }) => value).join("");
+  return `${text(false)}\u00a0${text(true)}`; // the short form of some languages leaves the space out
+}
+
 /** @param {number} ms */
 export function age(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));

@@ -48,7 +48,7 @@ async function english(app) {
 const holes = (text) => [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
 
 /** Codes of answers that people in the back office never read: those of ballots, and of programs that speak out of turn. */
-const NOT_FOR_PEOPLE = /^(ballot_|batch_|body_|picks_|pass_|token_|revision_|voter_|round_invalid|round_over|change_not_allowed|no_ballot|json_invalid|query_invalid|not_json|not_picture|kind_unknown|state_invalid|visibility_unknown|method_not_allowed|request_invalid|header_)/;
+const NOT_FOR_PEOPLE = /^(ballot_|batch_|body_|picks_|pass_|token_|revision_|voter_|round_invalid|round_over|change_not_allowed|no_ballot|json_invalid|query_invalid|not_json|not_picture|kind_unknown|state_invalid|visibility_unknown|method_not_allowed|request_invalid|header_|report_(?:version|invalid|large)|not_rehearsal)/;
 
 /** Every code the server can say to people has words in every language, and no words are for a code it never says. @returns {Promise<string>} */
 export async function refusalsAreComplete() {

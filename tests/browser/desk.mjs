@@ -204,18 +204,54 @@ export async function desk(app, people, account) {
 
   await ownLook(app, people, ada);
 
-  await check("among many events the one is found by a word or by its code", async () => {
-    for (let made = 0; made < 5; made += 1) {
-      const answer = await ada.request.post(new URL("/api/v1/events", home).href, { data: { title: `Class ${made}` }, headers: { "sec-fetch-site": "same-origin", origin: new URL(home).origin } });
+  await check("among many events the one is found by a word or by its code, while the hands stay on the keyboard", async () => {
+    const make = async (/** @type {string} */ title) => {
+      const answer = await ada.request.post(new URL("/api/v1/events", home).href, { data: { title }, headers: { "sec-fetch-site": "same-origin", origin: new URL(home).origin } });
       equal(answer.status(), 201, "an event is made");
-    }
+      return answer.json();
+    };
+    const { code } = await make("Café Résumé");
+    for (let made = 0; made < 55; made += 1) await make(`Class ${made}`);
+    const titles = () => ada.getByTestId("event-link").locator("b").allInnerTexts();
+    const found = (/** @type {string} */ text) => ada.getByTestId("found").filter({ hasText: text }).waitFor();
+    await ada.setViewportSize({ width: 1280, height: 800 });
     await ada.goto(home);
-    await ada.getByTestId("search").fill("class 3");
-    await eventually("one is left", async () => (await ada.getByTestId("event-link").filter({ visible: true }).count()) === 1);
-    await ada.getByTestId("search").fill("nothing like it");
-    await ada.getByText("No event has").waitFor();
+    await eventually("one page of events is there", async () => (await titles()).length === 50);
+    await tabTo(ada, '[data-testid="search"]');
+    await ada.keyboard.type("class 3 4");
+    await found("2 events found");
+    equal(await titles(), ["Class 43", "Class 34"], "every word is in the title");
+    for (const typed of ["  RESUME  cafe", `${code.slice(0, 3)} ${code.slice(3)}`]) {
+      await ada.keyboard.press("Control+A");
+      await ada.keyboard.type(typed);
+      await eventually(`“${typed}” finds it`, async () => JSON.stringify([new URL(ada.url()).searchParams.get("search"), await titles()]) === JSON.stringify([typed.trim(), ["Café Résumé"]]));
+    }
+    equal(await ada.evaluate(() => document.activeElement?.getAttribute("data-testid")), "search", "the focus");
+    equal(await ada.getByTestId("found").getAttribute("role"), "status", "a reader hears the number");
+    await ada.getByTestId("event-link").click();
+    await ada.getByTestId("event-title").filter({ hasText: "Café Résumé" }).waitFor();
+    await ada.goBack();
+    await found("1 event found");
+    equal([await ada.getByTestId("search").inputValue(), await titles()], [`${code.slice(0, 3)} ${code.slice(3)}`, ["Café Résumé"]], "the way back leads to what was found");
+  });
+
+  await check("what is found nowhere says what to do, and more than a page is one press away", async () => {
+    await ada.getByTestId("search").fill("50% of nothing_like\\it");
+    await ada.getByTestId("found").filter({ hasText: "No event has “50% of nothing_like\\it”" }).waitFor();
+    await ada.getByText("One word is enough").waitFor();
+    await people.photograph(ada, "found-nothing", "laptop", "phone");
+    await accessible(ada, "a search that finds nothing");
     await ada.setViewportSize({ width: 320, height: 568 });
     await fitsInWidth(ada);
+    await ada.getByTestId("all-events").click();
+    await eventually("all are back", async () => (await ada.getByTestId("event-link").count()) === 50);
+    equal(await ada.evaluate(() => document.activeElement?.getAttribute("data-testid")), "search", "the focus");
+    await ada.getByTestId("search").fill("class");
+    await ada.getByTestId("found").filter({ hasText: "There are more" }).waitFor();
+    await ada.getByTestId("more-events").click();
+    await eventually("all 55 are there", async () => (await ada.getByTestId("event-link").count()) === 55);
+    equal(await ada.evaluate(() => document.activeElement?.querySelector("b")?.textContent), "Class 4", "the focus is on the first that came");
+    assert(await ada.getByTestId("more-events").isHidden(), "there is nothing more to show");
   });
   await ada.context().close();
 }

@@ -11,6 +11,7 @@ import { admin, mine, phone, stage, tabTo } from "./hands.mjs";
 import { looks } from "./looks.mjs";
 import { outbox } from "./outbox.mjs";
 import { paper } from "./paper.mjs";
+import { rehearsal } from "./rehearsal.mjs";
 import { stopwatch } from "./stopwatch.mjs";
 import { assert, CannotGoOn, check, close, equal, eventually, failures, need } from "./report.mjs";
 
@@ -19,7 +20,8 @@ const SCREEN_WITHIN_MS = 500; // from the tap to the presenter's bar
 
 const { values: { binary = "target/debug/groundswell", shots = "", only = "" } } = parseArgs({ options: { binary: { type: "string" }, shots: { type: "string" }, only: { type: "string" } } });
 
-const app = new App(binary);
+const TOKEN = "a-token-for-people-in-browsers-1234"; // for who rehearses
+const app = new App(binary, { GROUNDSWELL_API_TOKEN: TOKEN });
 process.on("exit", () => app.remove());
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 
@@ -36,6 +38,7 @@ try {
   people = await People.arrive(app, shots);
   await evening(app, people);
   await desk(app, people, ACCOUNT);
+  await rehearsal(app, people, ACCOUNT, TOKEN);
   await check("no page complained: no error, no refused request, nothing against the content security policy", async () => {
     equal([...people.complaints], [], "complaints");
   });

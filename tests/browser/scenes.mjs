@@ -199,14 +199,19 @@ stages.push({ name: "present-signed-out", path: `/present/${EVENT}`, sizes: ["la
 // ---------------------------------------------------------------------------- the back office
 
 /** @param {any[]} polls @param {any[]} [events] @returns {Api} */
-const office = (polls, events = []) => ({ path, method }) => {
+const office = (polls, events = []) => ({ path, method, query }) => {
   if (path === "session") return { json: { user: { id: "u", email: "ada@example.org", role: "owner" } } };
   if (path === "setup") return { json: { needed: false } };
-  if (path === "events" && method === "GET") return { json: { events } };
+  if (path === "events" && method === "GET") return { json: query?.has("rehearsal") ? { events: [] } : found(events, query?.get("search") ?? "") };
   if (path === `events/${EVENT}`) return { json: { id: EVENT, code: CODE, slug: null, title: "Friday all-hands", state: "live", current: polls[0]?.id ?? null, created_at: NOW(), updated_at: NOW(), polls } };
   if (path.endsWith("/results")) return { json: { poll: polls[0].id, round: 1, rounds: [1], question: polls[0].question, choices: polls[0].choices, results: polls[0].results, books: { ...polls[0].books, in_flight: 0, missing: [], unreported: [] } } };
   return stage(() => live(polls, { now: NOW() }))({ path, method, body: null });
 };
+/** As the server finds them, near enough. @param {any[]} events @param {string} search */
+function found(events, search) {
+  const hits = events.filter(({ title, code }) => `${title} ${code}`.toLowerCase().includes(search.toLowerCase()));
+  return hits.length > 6 ? { events: hits.slice(0, 6), next: hits[5].id } : { events: hits };
+}
 /** @type {Scene[]} */
 const desks = [];
 /** @param {string} name @param {string} path @param {Api} api @param {Partial<Scene>} [about] */
@@ -222,7 +227,8 @@ desk("sign-in", "/admin", nobody(false), { ready: "[data-testid=sign-in-form]" }
 desk("no-account", "/admin", nobody(true), { sizes: ["laptop"], ready: ".narrow" });
 desk("no-events", "/admin", office([]), { ready: ".how" });
 desk("events", "/admin", office([], many), { ready: ".events li" });
-desk("found-nothing", "/admin", office([], many), { sizes: ["laptop"], hands: (page) => page.getByTestId("search").fill("xyz") });
+desk("found", "/admin?search=fi", office([], many), { ready: ".events li" });
+desk("found-nothing", "/admin", office([], many), { hands: async (page) => { await page.getByTestId("search").fill("xyz"); await page.getByTestId("nothing-found").waitFor(); } });
 desk("new-event", "/admin/new", office([]), { ready: "[data-testid=event-form]" });
 desk("new-event-filled", "/admin/new", office([]), { ready: "[data-testid=event-form]", hands: (page) => page.getByTestId("template-ice").click() });
 desk("event-empty", `/admin/events/${EVENT}`, office([]), { ready: ".join", hands: open("add-poll") });
@@ -244,6 +250,44 @@ desk("arabic-new", "/admin/new", office([]), { lang: "ar", ready: "[data-testid=
 desk("gone", "/admin/events/nothing", ({ path }) => (path === "session" ? { json: { user: { id: "u", email: "ada@example.org", role: "owner" } } } : undefined), { sizes: ["laptop"], ready: ".narrow" });
 desk("arabic", `/admin/events/${EVENT}`, office([poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" }), third]), { lang: "ar", ready: "[data-testid=poll]" });
 desk("german", "/admin/new", office([]), { lang: "de", sizes: ["laptop"], ready: "[data-testid=event-form]" });
+
+// ---------------------------------------------------------------------------- rehearsals
+
+const written = JSON.parse(readFileSync(new URL("../http/report.json", import.meta.url), "utf8"));
+/** As written, for so many times as many people, and with other ends. @param {number} times @param {any} [more] */
+function report(times, { answers = {}, counting = {}, check = {}, fit = {}, limit = {}, cpu = {}, from_tap = {}, ...more } = {}) {
+  const grow = (/** @type {any} */ part) => Object.fromEntries(Object.entries(part).map(([key, value]) => [key, typeof value === "number" ? Math.round(value * times) : value]));
+  const slow = (/** @type {any} */ counting).last_counted_s / written.counting.last_counted_s || 1;
+  return {
+    ...written, at: NOW() - 3_600_000, plan: { ...written.plan, voters: written.plan.voters * times, viewers: 1000 }, books: grow(written.books),
+    answers: { ...written.answers, accepted: written.answers.accepted * times, people: written.answers.people * times, per_second: 32_400, ...answers, from_tap: { ...written.answers.from_tap, ...from_tap } },
+    freshness: { ...written.freshness, viewers: 1000 }, counting: { ...written.counting, ...counting }, check: { ...written.check, answered: written.check.answered * times, voters: written.check.voters * times, ...check },
+    fit: { ...written.fit, took_per_second: 32_400, needed_per_second: 16_667, ...fit }, limit: { ...written.limit, ...limit }, cpu: { ...written.cpu, ...cpu },
+    timeline: written.timeline.map((/** @type {any} */ point) => ({ s: point.s * slow, tapped: Math.round(point.tapped * times), accepted: Math.round(point.accepted * times), counted: Math.round(point.counted * times) })), ...more,
+  };
+}
+/** @param {any} one @param {string} [id] */
+const line = (one, id = "r1") => ({ id, event: EVENT, title: "Dry run", at: one.at, kept_at: one.at, groundswell: one.groundswell, verdict: one.verdict, fit: one.fit.word, voters: one.plan.voters, over_ms: one.plan.over_s * 1000, counted_ms: one.counting.last_counted_s * 1000, lost: one.check.lost });
+const REPORTS = {
+  fits: report(100 / 3, { counting: { last_counted_s: 4.1 }, answers: { last_accepted_s: 3.9 } }),
+  waits: report(1000 / 3, { from_tap: { p50: 1_890, p90: 3_400, p99: 4_120, p999: 4_380, max: 4_600 }, counting: { last_counted_s: 6.4 }, answers: { last_accepted_s: 5.6 }, fit: { word: "waits", people_within_patience: 1_210_000 },
+    limit: { what: "processor" }, cpu: { storm: { rehearsal: 3.1, server: 5.2, postgres: 1.9 } } }),
+  too_many: report(1000 / 3, { from_tap: { p50: 8_000, p90: 15_000, p99: 16_500, p999: 16_900, max: 17_000 }, counting: { last_counted_s: 17.4 }, answers: { last_accepted_s: 17 }, fit: { word: "too_many", people_within_patience: 354_000 }, limit: { what: "waiting" } }),
+  stopped: report(100 / 3, { stopped_early: true, fit: { word: "unproven" }, answers: { people: 43_120 } }),
+  unchecked: report(100 / 3, { verdict: "unchecked", clean: false, counting: { finished: false }, warnings: ["Counting made no progress for 60 s: what is not counted yet cannot be told from what is lost."] }),
+  broken: report(100 / 3, { verdict: "broken", clean: false, check: { lost: 3, wrong: 1, examples: ["lost: voter 0190f3c4-7b1e-7c2a-9d3e-4f5a6b7c8d9e"] }, fit: { word: "too_many" } }),
+};
+/** @param {Record<string, any>} reports @param {any[]} [left] @returns {Api} */
+const archive = (reports, left = []) => (call) => {
+  if (call.path === "rehearsals") return { json: { rehearsals: Object.entries(reports).map(([id, one]) => line(one, id)) } };
+  if (call.path.startsWith("rehearsals/") && reports[call.path.slice(11)]) return { json: reports[call.path.slice(11)] };
+  return call.path === "events" ? { json: { events: left } } : office([])(call);
+};
+desk("rehearsals", "/admin/rehearsals", archive(REPORTS, many.slice(0, 1)), { ready: "[data-testid=rehearsal-link]" });
+desk("rehearsals-none", "/admin/rehearsals", archive({}), { ready: ".how" });
+for (const name of Object.keys(REPORTS)) desk(`rehearsal-${name}`, `/admin/rehearsals/${name}`, archive(REPORTS), { ready: ".plot .accepted", ...(name === "fits" ? { hands: (page) => page.locator("summary", { hasText: "table" }).click() } : {}) });
+desk("rehearsal-arabic", "/admin/rehearsals/waits", archive(REPORTS), { lang: "ar", ready: ".plot .accepted" });
+desk("rehearsals-german", "/admin/rehearsals", archive(REPORTS), { lang: "de", ready: "[data-testid=rehearsal-link]" });
 
 // ---------------------------------------------------------------------------- on other people's pages and pictures
 

@@ -13,7 +13,7 @@ const TYPES = { ".html": "text/html; charset=utf-8", ".css": "text/css", ".js": 
 const CSP = readFileSync(join(ROOT, "src/http/mod.rs"), "utf8").match(/const CSP: &str = "([^"]+)"/)?.[1] ?? "";
 
 /**
- * @typedef {(call: {method:string, path:string, body:any}) => {status?:number, json?:any, stream?:any, svg?:string, hang?:boolean}|undefined} Api
+ * @typedef {(call: {method:string, path:string, body:any, query?:URLSearchParams}) => {status?:number, json?:any, stream?:any, svg?:string, hang?:boolean}|undefined} Api
  */
 
 export class Theatre {
@@ -32,9 +32,9 @@ export class Theatre {
 
   /** @param {import("node:http").IncomingMessage} request @param {import("node:http").ServerResponse} response */
   async #answer(request, response) {
-    const { pathname: path } = new URL(request.url ?? "/", this.home);
+    const { pathname: path, searchParams } = new URL(request.url ?? "/", this.home);
     response.setHeader("content-security-policy", CSP);
-    if (path.startsWith("/api/")) return this.#perform(request, response, path.slice("/api/v1/".length));
+    if (path.startsWith("/api/")) return this.#perform(request, response, path.slice("/api/v1/".length), searchParams);
     const page = path.startsWith("/admin") ? "admin/index.html" : path.startsWith("/present") ? "present/index.html"
       : path.startsWith("/overlay") ? "overlay/index.html" : path.startsWith("/embed") ? "overlay/index.html" : "vote/index.html";
     const file = path.startsWith("/assets/") ? normalize(path.slice("/assets/".length)) : page;
@@ -43,11 +43,11 @@ export class Theatre {
     response.writeHead(200, { "content-type": TYPES[/** @type {keyof typeof TYPES} */ (extname(file))] ?? "application/octet-stream" }).end(bytes);
   }
 
-  /** @param {import("node:http").IncomingMessage} request @param {import("node:http").ServerResponse} response @param {string} path */
-  async #perform(request, response, path) {
+  /** @param {import("node:http").IncomingMessage} request @param {import("node:http").ServerResponse} response @param {string} path @param {URLSearchParams} query */
+  async #perform(request, response, path, query) {
     let text = "";
     for await (const chunk of request) text += chunk;
-    const said = this.api({ method: request.method ?? "GET", path, body: text ? JSON.parse(text) : null });
+    const said = this.api({ method: request.method ?? "GET", path, query, body: text ? JSON.parse(text) : null });
     if (said?.hang) return request.socket.destroy();
     if (said?.svg) return response.writeHead(200, { "content-type": "image/svg+xml" }).end(said.svg);
     if (said?.stream) {

@@ -19,6 +19,7 @@ mod edits;
 mod fence;
 mod intake;
 mod journal;
+mod lists;
 mod marks;
 mod observing;
 mod outage;

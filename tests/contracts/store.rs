@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use groundswell::domain::{BallotId, Batch, CLOSE_GRACE_MS, Count, PollState};
+use groundswell::store::Listing;
 use uuid::Uuid;
 
 use crate::craft::{
@@ -297,7 +298,7 @@ fn a_call_dropped_half_way_leaves_no_transaction_open(backend: Backend) {
         crate::craft::eventually("all edits are committed", async || number(place, "select count(*) from event").await == 40).await;
         assert_eq!(number(place, "select number from edition").await, 40);
         for _ in 0..20 {
-            store.events().await.unwrap();
+            store.events(Listing::of_people()).await.unwrap();
             store.tallies(vec![poll_id()]).await.unwrap();
         }
     });

@@ -14,6 +14,7 @@ mod crowds;
 mod door;
 mod hall;
 mod heads;
+mod lists;
 mod live;
 mod look;
 mod main_job;

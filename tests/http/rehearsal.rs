@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use groundswell::rehearsal::{self, Moment, Plan, Report, Shape};
+use groundswell::wire::rehearsal::{Fits, Outcome};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +31,7 @@ on_both![
     ballots_come_as_a_table_of_any_length,
 ];
 
-fn plan(server: &Server) -> Plan {
+pub fn plan(server: &Server) -> Plan {
     Plan {
         url: format!("http://{}", server.address),
         token: TOKEN.into(),
@@ -51,7 +52,7 @@ fn plan(server: &Server) -> Plan {
     }
 }
 
-fn rehearse(plan: &Plan, look: impl Fn(&Moment) + Sync) -> anyhow::Result<Report> {
+pub fn rehearse(plan: &Plan, look: impl Fn(&Moment) + Sync) -> anyhow::Result<Report> {
     runtime().block_on(rehearsal::run(plan, CancellationToken::new(), &|moment| look(&moment)))
 }
 
@@ -89,7 +90,7 @@ fn a_rehearsal_votes_watches_and_finds_nothing_lost(backend: Backend) {
     assert!(report.timeline.last().is_some_and(|p| (p.tapped, p.accepted, p.counted) == (500, 500, 500)), "{:?}", report.timeline.last());
     assert!(report.timeline.is_sorted_by(|a, b| a.s < b.s && a.accepted <= b.accepted && a.counted <= b.counted));
     assert!(report.metrics.keys().any(|name| name.contains("accepted_total")), "{:?}", report.metrics);
-    assert!(report.counting.finished && report.fit.word != "unproven" && !report.limit.why.is_empty());
+    assert!(report.counting.finished && report.fit.word != Fits::Unproven && !report.limit.why.is_empty());
     assert!(rehearsals(&hall).is_empty() && events(&hall).is_empty(), "it went as it came");
 
     let directory = tempfile::TempDir::new().expect("a directory");
@@ -126,7 +127,7 @@ fn a_ballot_that_disappears_is_found_lost(backend: Backend) {
     });
     assert_eq!((report.check.lost, report.clean), (1, false), "{:?}", report.check);
     assert!(report.check.doubled > 0 && report.check.examples.iter().any(|e| e.starts_with("lost: voter ")), "{:?}", report.check);
-    assert_eq!(report.fit.word, "too_many");
+    assert_eq!(report.fit.word, Fits::TooMany);
 }
 
 fn a_ballot_that_nobody_sent_is_found_unexpected(backend: Backend) {
@@ -152,7 +153,7 @@ fn a_rehearsal_that_is_stopped_checks_what_was_sent(backend: Backend) {
         }
     }));
     let report = report.expect("it ends in good order");
-    assert!(report.clean && report.stopped_early && report.fit.word == "unproven", "{report:?}");
+    assert!(report.clean && report.stopped_early && report.fit.word == Fits::Unproven, "{report:?}");
     let answered = report.check.answered;
     assert!((3..2_000).contains(&answered) && report.books.counted as u64 == answered, "{:?}", report.check);
     assert_eq!(report.answers.not_sent, 2_000 - answered);
@@ -279,7 +280,7 @@ fn a_rehearsal_that_nobody_answers_proves_nothing(backend: Backend) {
         }
     });
     let report = report.expect("there is a report");
-    assert_eq!((report.answers.accepted, report.verdict, report.is_clean()), (0, "unchecked", false), "{report:?}");
+    assert_eq!((report.answers.accepted, report.verdict, report.is_clean()), (0, Outcome::Unchecked, false), "{report:?}");
 }
 
 /// Passes everything on, until the streams are cut; from then on only what is no stream.
@@ -326,11 +327,11 @@ fn streams_that_break_off_break_no_promise(backend: Backend) {
         }
     });
     let report = report.expect("there is a report");
-    assert_eq!((report.verdict, report.check.doubled, report.books.counted, report.freshness.broken), ("kept", 0, 100, 13), "{report:?}");
+    assert_eq!((report.verdict, report.check.doubled, report.books.counted, report.freshness.broken), (Outcome::Kept, 0, 100, 13), "{report:?}");
     assert!(report.counting.finished && report.warnings.iter().any(|w| w.contains("not compared")), "{:?}", report.warnings);
 }
 
-fn rehearsal_event(hall: &Hall) -> Event {
+pub fn rehearsal_event(hall: &Hall) -> Event {
     let event = hall.office("POST", "/api/v1/events", json!({"title": "Dry run", "rehearsal": true})).expect(201).json();
     assert_eq!(event["rehearsal"], true);
     let text = |name: &str| event[name].as_str().expect("text").to_owned();

@@ -32,6 +32,9 @@ enum Keep {
 }
 
 use Keep::*;
+
+/// As `groundswell rehearse` writes it.
+pub const REPORT: &str = include_str!("report.json");
 use Who::*;
 
 /// Method, path, who may, what caches may do, status, and a body that is right.
@@ -78,6 +81,10 @@ const ROUTES: &[Row] = &[
     ("PUT", "/api/v1/events/{event}/current", Owner, Never, 200, Some(r#"{"poll":null}"#)),
     ("GET", "/api/v1/events/{event}/live", Owner, Never, 200, None),
     ("GET", "/api/v1/events/{event}/stream", Owner, Never, 200, None),
+    // Of an event that is no rehearsal.
+    ("PUT", "/api/v1/events/{event}/rehearsal", Owner, Never, 409, Some(REPORT)),
+    ("GET", "/api/v1/rehearsals", Owner, Never, 200, None),
+    ("GET", "/api/v1/rehearsals/{report}", Owner, Never, 404, None),
     ("GET", "/api/v1/polls/{poll}", Owner, Never, 200, None),
     ("PATCH", "/api/v1/polls/{poll}", Owner, Never, 200, Some(r#"{"question":"Which one?"}"#)),
     ("PUT", "/api/v1/polls/{poll}/state", Owner, Never, 200, Some(r#"{"state":"closed"}"#)),

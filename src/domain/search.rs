@@ -1,0 +1,124 @@
+//! Finding an event again by what one remembers of it: words of its title or short name in any order and writing, or its join code.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+use super::text::{TITLE_GRAPHEMES_MAX, bounded};
+use crate::error::Error;
+
+/// What somebody looks for, bounded as a title is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Search {
+    /// Folded. Each is found somewhere.
+    words: Vec<String>,
+    /// A join code or a part of it, where nothing but digits and spaces was typed.
+    digits: Option<String>,
+}
+
+/// Fewer stand in nearly every join code.
+const DIGITS_MIN: usize = 3;
+
+impl Search {
+    /// `None` where nothing was typed that could be looked for.
+    pub fn parse(raw: &str) -> Result<Option<Search>, Error> {
+        let long = Error::invalid("search_long", "What you look for is longer than any title: at most 120 characters.");
+        let text = match bounded(raw, TITLE_GRAPHEMES_MAX, None, Some(long)) {
+            Ok(text) => text,
+            Err(None) => return Ok(None),
+            Err(Some(long)) => return Err(long),
+        };
+        let words: Vec<String> = text.split(' ').map(folded).filter(|word| !word.is_empty()).collect();
+        let digits: String = text.split(' ').collect();
+        let digits = (digits.len() >= DIGITS_MIN && digits.bytes().all(|b| b.is_ascii_digit())).then_some(digits);
+        Ok((!words.is_empty()).then_some(Search { words, digits }))
+    }
+
+    pub fn finds(&self, title: &str, slug: Option<&str>, code: &str) -> bool {
+        if self.digits.as_ref().is_some_and(|digits| code.contains(digits)) {
+            return true;
+        }
+        let (title, slug) = (folded(title), slug.unwrap_or_default());
+        self.words.iter().all(|word| title.contains(word) || slug.contains(word))
+    }
+}
+
+/// As people compare: without case, accents and look-alike forms. "Résumé" is "RESUME", "ﬁnal" is "final", "Straße" is "STRASSE".
+fn folded(text: &str) -> String {
+    // What most titles are, for a tenth of the time.
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    // Up and then down: some letters have two small forms (σ, ς), and ß has only a large one of two.
+    let folded = text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    // A large letter may have brought an accent along (ŉ); and joiners are seen by nobody.
+    folded.filter(|c| !is_combining_mark(*c) && !matches!(c, '\u{200c}'..='\u{200f}')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(search: &str, title: &str) -> bool {
+        Search::parse(search).unwrap().expect("something to look for").finds(title, Some("grand-final"), "482913")
+    }
+
+    #[test]
+    fn words_are_found_in_any_order_case_and_accent() {
+        for (search, title) in [
+            ("friday", "Friday all-hands"),
+            ("HANDS fri", "Friday all-hands"),
+            ("  all   hands ", "Friday all-hands"),
+            ("resume", "Résumé"),
+            ("RÉSUMÉ", "resume"),
+            ("strasse", "Lange Straße"),
+            ("STRASSE", "lange straße"),
+            ("οδυσσευς", "Ὀδυσσεύς"),
+            ("ΟΔΥΣΣΕΥΣ", "Οδυσσεύς"),
+            ("совет", "Учёный СОВЕТ"),
+            ("ученыи", "Учёный совет"),
+            ("istanbul", "İSTANBUL"),
+            ("final", "The ﬁnal"),
+            ("١٢", "الصف ١٢"),
+            ("الفيلم", "أمسية الفِيلم"),
+            ("投票", "今夜の投票"),
+            ("ガ", "ｶﾞ"),
+            ("🎬", "Film night 🎬"),
+            ("grand", "Something else"),
+            ("grand else", "Something else"),
+        ] {
+            assert!(found(search, title), "{search} in {title}");
+        }
+        for (search, title) in [("friday monday", "Friday all-hands"), ("fridays", "Friday"), ("é!", "e")] {
+            assert!(!found(search, title), "{search} in {title}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_found_with_spaces_and_in_part() {
+        for search in ["482913", "482 913", " 4829 ", "913", "4 8 2"] {
+            assert!(found(search, "Friday"), "{search}");
+        }
+        assert!(!found("482 914", "Friday"));
+        assert!(!found("48", "Friday") && !found("friday 4", "Friday"), "a digit or two is no code");
+        assert!(found("20 26", "Class of 2026"), "digits stand in titles, too");
+    }
+
+    #[test]
+    fn signs_mean_themselves() {
+        for (search, title) in [("%", "100 % sure"), ("_", "snake_case"), ("\\", "back\\slash"), ("'", "Ada's"), ("*", "a*b"), ("50%", "a 50% chance")] {
+            assert!(found(search, title), "{search}");
+            assert!(!found(search, "Friday all-hands"), "{search}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_looked_for_when_nothing_was_typed_and_too_much_is_refused() {
+        for nothing in ["", "  ", "\u{200b}", "\0", "\u{301}"] {
+            assert_eq!(Search::parse(nothing).unwrap(), None, "{nothing:?}");
+        }
+        assert!(Search::parse(&"x".repeat(120)).unwrap().is_some());
+        for long in ["x".repeat(121), "x ".repeat(1_000_000)] {
+            assert!(matches!(Search::parse(&long), Err(Error::Invalid(r)) if r.code == "search_long"));
+        }
+    }
+}

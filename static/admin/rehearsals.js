@@ -1,0 +1,65 @@
+// What rehearsals came to, the command that makes one, and those that were not removed.
+
+import { api } from "/assets/shared/api.js";
+import { day, lasted, t } from "/assets/shared/words.js";
+import { clone, control, done, oops, say, setText, slot } from "/assets/admin/dom.js";
+import { row as eventRow } from "/assets/admin/events.js";
+import { glance, glanceOf, headline, shortly } from "/assets/admin/report-words.js";
+
+/**
+ * @typedef {{id:string, title:string, at:number, groundswell:string, verdict:import("/assets/admin/report-words.js").Verdict, fit:import("/assets/admin/report-words.js").Fits,
+ *   voters:number, over_ms:number, counted_ms:number, lost:number}} Line
+ */
+
+const LOOK_EVERY_MS = 5000; // the terminal is beside this window
+const LEFT_MOST = 50; // rehearsals that are still there
+
+/** @param {import("/assets/admin/events.js").Tools} tools */
+export async function rehearsalsPage({ trouble }) {
+  const element = clone("rehearsals-page");
+  /** @type {string|undefined} */
+  let known;
+
+  async function look() {
+    const [{ rehearsals }, { events }] = await Promise.all([api("GET", "rehearsals"), api("GET", `events?rehearsal=true&limit=${LEFT_MOST}`)]);
+    const now = JSON.stringify([rehearsals, events]);
+    if (now === known) return;
+    // What one reads, and may be about to press, is not replaced unless there is news.
+    if (known !== undefined && rehearsals[0]) say(`${headline(rehearsals[0].voters, rehearsals[0].over_ms)}: ${t(`glance_${glanceOf(rehearsals[0].verdict, rehearsals[0].fit)}`)}`);
+    known = now;
+    slot(element, "list").replaceChildren(...rehearsals.map(row));
+    slot(element, "list").hidden = rehearsals.length === 0;
+    slot(element, "left-list").replaceChildren(...events.map(eventRow));
+    slot(element, "left").hidden = events.length === 0;
+  }
+
+  await look();
+  const lines = command();
+  setText(slot(element, "command"), lines.join("\n"));
+  control(element, "copy").addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(lines.join("\n"));
+      done(t("command_copied"));
+    } catch {
+      oops({ detail: t("copy_refused") });
+    }
+  });
+  const timer = window.setInterval(() => { if (!document.hidden) look().catch((error) => { if (error.status === 401) trouble(error); }); }, LOOK_EVERY_MS);
+  return { element, leave: () => clearInterval(timer) };
+}
+
+/** With this server's own address in it. @returns {string[]} */
+function command() {
+  const ours = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+  return ["export GROUNDSWELL_API_TOKEN=…", "groundswell rehearse \\", `  --url ${location.origin} \\`, `  --voters 100000 --over 1s --viewers 1000${ours ? "" : " \\\n  --i-operate-this-server"}`];
+}
+
+/** @param {Line} line */
+function row(line) {
+  const item = clone("rehearsal-row");
+  item.querySelector("a").href = `/admin/rehearsals/${line.id}`;
+  setText(slot(item, "title"), headline(line.voters, line.over_ms));
+  glance(slot(item, "glance"), glanceOf(line.verdict, line.fit));
+  setText(slot(item, "about"), [shortly(line.verdict, line.lost, lasted(line.counted_ms)), day(line.at), t("version", { version: line.groundswell })].filter(Boolean).join(" · "));
+  return item;
+}
