@@ -243,7 +243,7 @@ impl Consumer {
 
 impl Consumer {
     /// What lies here is safe already.
-    pub(super) fn is_durable(&self) -> bool {
+    pub(super) fn has_journal(&self) -> bool {
         self.shared.journal.is_some()
     }
 

@@ -109,6 +109,14 @@ impl Queue {
     }
 }
 
+/// Where a batch is safe from its publishing until it is acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeptBy {
+    Nobody,
+    Journal,
+    Broker,
+}
+
 pub enum Consumer {
     Memory(memory::Consumer),
     Rabbit(Box<rabbit::Consumer>),
@@ -133,11 +141,12 @@ impl Consumer {
         }
     }
 
-    /// What lies in these lanes is safe already, and nobody waits for it to be taken.
-    pub fn is_durable(&self) -> bool {
+    /// Who keeps what lies in these lanes. Where it is somebody, nobody waits for it to be taken.
+    pub fn kept_by(&self) -> KeptBy {
         match self {
-            Consumer::Memory(consumer) => consumer.is_durable(),
-            Consumer::Rabbit(_) => true,
+            Consumer::Memory(consumer) if consumer.has_journal() => KeptBy::Journal,
+            Consumer::Memory(_) => KeptBy::Nobody,
+            Consumer::Rabbit(_) => KeptBy::Broker,
         }
     }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::now_ms;
 use crate::domain::{Batch, Books, Millis};
 use crate::error::{Error, Result};
-use crate::queue::{Consumer, Content, Delivery, Taken};
+use crate::queue::{Consumer, Content, Delivery, KeptBy, Taken};
 use crate::store::{Applied, Store};
 
 /// Ballots in one transaction: a backlog is written in large statements, a trickle at once.
@@ -24,6 +24,9 @@ const BALLOTS_PER_COMMIT_MAX: usize = 20_000;
 const GATHER: Duration = Duration::from_millis(20);
 /// A commit of so many is large enough: a backlog does not wait.
 const GATHERED: usize = 2_000;
+/// The same for SQLite, as often as screens are redrawn: it writes every page a commit has touched whole, and a crowd's ballots lie on pages of
+/// their own until many come together. The journal, for which votes wait, is on the same disk.
+const GATHER_ON_DISK: Duration = Duration::from_millis(100);
 /// A commit that fails after this long may have been too much for this database: the next try takes half.
 const TOO_MUCH_AFTER: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -82,7 +85,11 @@ impl Worker {
             metrics::histogram!("groundswell_tally_commit_seconds").record(begun.elapsed().as_secs_f64());
             metrics::histogram!("groundswell_tally_commit_ballots").record(ballots as f64);
             // Where lanes are not durable, somebody waits for each commit.
-            gathered = if self.consumer.is_durable() && ballots < GATHERED { begun + GATHER } else { begun };
+            gathered = match self.consumer.kept_by() {
+                KeptBy::Broker if ballots < GATHERED => begun + GATHER,
+                KeptBy::Journal if ballots < BALLOTS_PER_COMMIT_MAX => begun + GATHER_ON_DISK,
+                _ => begun,
+            };
             applied();
         }
         self.consumer.close().await;
