@@ -26,6 +26,7 @@ use crate::live::Live;
 use crate::queue::{Memory, Queue, Rabbit, RabbitSettings, Spill, SpillSettings};
 use crate::store::{Stamp, Store};
 use crate::tally::{self, Worker};
+use crate::traces::Traces;
 use places::Place;
 
 /// Viewers get this long to hear that the server stops.
@@ -40,6 +41,8 @@ const CLOCK_EVERY: Duration = Duration::from_millis(500);
 const SIGN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Votes are not accepted into the last of a disk: counting them takes some room, too.
 const JOURNAL_FREE_BYTES_MIN: u64 = 1 << 20;
+/// For sending the last traces, whatever the collector does.
+const LAST_TRACES_TIMEOUT: Duration = Duration::from_secs(2);
 /// Histograms of the metrics grow until somebody asks them to settle.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Connections the kernel holds for us while a crowd arrives; it may hold fewer (`net.core.somaxconn`).
@@ -65,6 +68,7 @@ pub struct Application {
     shutdown_delay: Duration,
     shared: Option<Arc<Shared>>,
     announcement: Announcement,
+    traces: Option<Traces>,
     /// Held while the process lives: nobody else works there.
     place: Option<Place>,
 }
@@ -93,6 +97,7 @@ impl Application {
         };
         let place = take_place(config, runs_web)?;
         let metrics_handle = recorder();
+        let traces = Traces::start(config.traces.as_ref()).map_err(anyhow::Error::msg)?;
         let store = Store::open(&config.database_url, u32::from(config.tally_workers) + 1).await.map_err(in_its_own_words)?;
         let lanes = agreed_lanes(&store, config).await?;
         let instance = InstanceId(Uuid::now_v7());
@@ -127,6 +132,7 @@ impl Application {
             shutdown_delay: config.shutdown_delay,
             shared: None,
             tasks: JoinSet::new(),
+            traces,
             place,
         };
         tasks.spawn(every(UPKEEP_EVERY, stop.clone(), move || metrics_handle.run_upkeep()));
@@ -306,12 +312,17 @@ impl Application {
             let _ = tokio::time::timeout(DRAIN_TIMEOUT, self.workers.shutdown()).await;
         }
         self.tasks.shutdown().await;
+        // It blocks; what holds votes is closed meanwhile.
+        let last_traces = self.traces.take().map(|traces| tokio::task::spawn_blocking(move || traces.end(LAST_TRACES_TIMEOUT)));
         metrics.stop().await;
         if tokio::time::timeout(DRAIN_TIMEOUT, self.store.close()).await.is_err() {
             tracing::warn!("the database did not say goodbye in time");
         }
         if let Some(spill) = &self.spill {
             spill.close().await;
+        }
+        if let Some(last_traces) = last_traces {
+            let _ = last_traces.await;
         }
         match end {
             End::Wanted => Ok(()),

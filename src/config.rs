@@ -1,6 +1,7 @@
 //! Settings: flags or environment, checked before anything starts. An impossible or unknown one stops the start with a sentence
 //! that names it.
 
+mod otel;
 mod rehearse;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::domain::{DEFAULT_LANES, Email};
 use crate::http::{AllowedOrigins, TrustedProxies, Wanted};
 use crate::rehearsal::Plan;
+use crate::traces;
 
 /// Live polls for crowds that arrive all at once.
 #[derive(Parser)]
@@ -155,6 +157,8 @@ struct Settings {
     /// A file that holds GROUNDSWELL_API_TOKEN
     #[arg(long, env = "GROUNDSWELL_API_TOKEN_FILE", global = true, value_name = "FILE")]
     api_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    otel: otel::Otel,
 }
 
 /// Settings that have been checked.
@@ -181,6 +185,8 @@ pub struct Config {
     pub tally_workers: u16,
     pub owner: Option<(Email, String)>,
     pub api_token: Option<String>,
+    /// Where traces go, if they are sent.
+    pub traces: Option<traces::Settings>,
     /// With `rehearse`: what, and where the report goes.
     pub rehearsal: Option<(Plan, Option<PathBuf>)>,
 }
@@ -280,6 +286,7 @@ impl Config {
             database_url,
             owner,
             api_token,
+            traces: s.otel.into_settings()?,
             rehearsal,
         })
     }

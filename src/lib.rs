@@ -15,4 +15,5 @@ pub mod recount;
 pub mod rehearsal;
 pub mod store;
 pub mod tally;
+pub mod traces;
 pub mod wire;

@@ -15,7 +15,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, post, web};
 use super::assets::file_at_hand;
 use super::audience::{document_at_hand, find_poll, pass_of};
 use super::body::{parse, read_ballot};
-use super::noted::{is_noted, under_a_number};
+use super::noted::{HEADER as NUMBER, is_noted, under_a_number};
 use super::plain::{Vote, poll_of};
 use super::recent::Seen;
 use super::reply::write_receipt;
@@ -26,6 +26,7 @@ use super::{SECURITY_HEADERS, stream};
 use crate::clock::now_ms;
 use crate::domain::{Ballot, CLOSE_GRACE_MS, Event, EventState, Millis, Poll};
 use crate::error::{Error, Result};
+use crate::traces::{self, Asked, Work};
 use crate::wire::vote::BallotBody;
 
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -70,8 +71,25 @@ async fn others<B: MessageBody + 'static>(
     if let Some(answer) = at_hand {
         return Ok(ServiceResponse::new(request.into_parts().0, secured(answer)).map_into_right_body());
     }
+    let mut work = traced(&request, route);
     let answer = if is_noted(route) { under_a_number(request, route, async |request| next.call(request).await).await } else { next.call(request).await };
+    match &answer {
+        Ok(answer) => work.answered(answer.status().as_u16(), || Asked {
+            method: answer.request().method().as_str(),
+            pattern: answer.request().match_pattern(),
+            number: answer.headers().get(&NUMBER).and_then(|number| number.to_str().ok()),
+        }),
+        Err(error) => work.answered(error.as_response_error().status_code().as_u16(), Asked::default),
+    }
     Ok(answer?.map_into_left_body())
+}
+
+/// Probes come too often to say anything, and a vote has its batch.
+fn traced(request: &ServiceRequest, route: Route) -> Work {
+    match route {
+        Route::Ballots | Route::Operations => Work::none(),
+        _ => traces::request(request.method().as_str(), || request.headers().get("traceparent").and_then(|parent| parent.to_str().ok())),
+    }
 }
 
 /// What spells the address in another way (`%30` for `0`) finds it through the router.

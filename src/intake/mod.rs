@@ -29,6 +29,7 @@ use crate::clock::now_ms;
 use crate::domain::{Ballot, Batch, Beat, InstanceId, Millis};
 use crate::error::Error;
 use crate::queue::{Holding, NotSafe, Queue, Safe, Spill};
+use crate::traces;
 use figures::{Figures, LaneFigures, Refused};
 use line::Line;
 
@@ -324,6 +325,9 @@ impl Intake {
         let Ticket { number, accepted_at, to_spill } = self.lane(lane).begin(now_ms(), self.shared.spill.is_some());
         let count = ballots.len();
         let batch = Arc::new(self.batch(lane, number, accepted_at, ballots, None));
+        let mut work = traces::work("batch publish", || {
+            [("groundswell.lane", lane.into()), ("groundswell.ballots", count as i64), ("groundswell.to_spill", to_spill.into())]
+        });
         let started = std::time::Instant::now();
         let safe = tokio::time::timeout(SAFE_WITHIN, self.make_safe(batch, to_spill));
         let outcome = safe.await.unwrap_or(Err(NotSafe::Unknown("nothing was heard of the batch")));
@@ -336,11 +340,13 @@ impl Intake {
             }
             Err(NotSafe::Refused(why)) => {
                 self.lane(lane).give_up(number);
+                work.failed("refused");
                 self.shared.figures.refuse(Refused::Queue, count);
                 Err(Error::Busy(why))
             }
             Err(NotSafe::Unknown(why)) => {
                 self.lane(lane).give_up(number);
+                work.failed("unknown");
                 self.figures(lane).unknown.increment(count as u64);
                 Err(Error::Unknown(why))
             }

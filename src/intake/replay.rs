@@ -10,6 +10,7 @@ use super::{Intake, SAFE_WITHIN};
 use crate::clock::now_ms;
 use crate::domain::{Batch, Beat, InstanceId};
 use crate::queue::{Held, LaneHolding, Spill};
+use crate::traces;
 
 /// Nobody waits for what is replayed; a broker that has just come back may need a while for its first confirms.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -98,6 +99,7 @@ impl Intake {
             return None;
         }
         let chunk = spill.oldest(open, pace.chunk()).await.ok()?;
+        let mut work = traces::work("spill replay", || [("groundswell.batches", chunk.len() as i64)]);
         let started = Instant::now();
         let publishes = chunk.into_iter().map(async |held| {
             let confirmed = self.shared.queue.publish_message(held.lane, &held.body, PATIENCE).await.is_ok();
@@ -110,9 +112,11 @@ impl Intake {
         let pause = pace.after(outcomes.len(), started.elapsed(), outcomes.iter().all(|(_, confirmed)| *confirmed));
         let confirmed: Vec<Held> = outcomes.into_iter().filter(|(_, confirmed)| *confirmed).map(|(held, _)| held).collect();
         if confirmed.is_empty() {
+            work.failed("nothing_confirmed");
             return None;
         }
-        let ballots = confirmed.iter().map(|held| held.ballots).sum();
+        let ballots: u64 = confirmed.iter().map(|held| held.ballots).sum();
+        work.note("groundswell.ballots", ballots as i64);
         // A disk too full to strike them off: until it is not, they would only be sent again and again.
         let confirmed = Arc::new(confirmed);
         while spill.release(confirmed.clone()).await.is_err() {

@@ -16,6 +16,7 @@ use crate::domain::{Batch, Books, Millis};
 use crate::error::{Error, Result};
 use crate::queue::{Consumer, Content, Delivery, KeptBy, Taken};
 use crate::store::{Applied, Store};
+use crate::traces;
 
 /// Ballots in one transaction: a backlog is written in large statements, a trickle at once.
 const BALLOTS_PER_COMMIT_MAX: usize = 20_000;
@@ -115,7 +116,17 @@ impl Worker {
         while !rest.is_empty() {
             let (part, after) = rest.split_at(at_once.min(rest.len()));
             let begun = Instant::now();
-            match self.count(part).await {
+            let mut work = traces::work("batch commit", || {
+                let ballots: usize = part.iter().map(Delivery::ballots).sum();
+                [("groundswell.batches", part.len() as i64), ("groundswell.ballots", ballots as i64), ("groundswell.worker", self.home.into())]
+            });
+            let counted = self.count(part).await;
+            if let Err(failed) = &counted {
+                work.failed(if matches!(failed, Error::Disk(_)) { "disk" } else { "not_committed" });
+            }
+            // It ends here, not with the pause before the next attempt.
+            drop(work);
+            match counted {
                 Ok(step) => {
                     self.consumer.set_stuck(false);
                     record(&step.applied);

@@ -4,19 +4,21 @@
 use std::path::{Path, PathBuf};
 
 /// Each room and whom it may name. Itself always.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("error", &[]),
     ("clock", &["domain"]),
     ("domain", &["error"]),
     ("store", &["domain", "error"]),
     ("wire", &["domain", "error", "store"]),
     ("queue", &["domain", "wire", "error"]),
-    ("intake", &["domain", "queue", "error", "clock"]),
-    ("tally", &["domain", "queue", "store", "error", "clock"]),
+    ("intake", &["domain", "queue", "error", "clock", "traces"]),
+    ("tally", &["domain", "queue", "store", "error", "clock", "traces"]),
     ("live", &["domain", "store", "wire", "error", "clock"]),
-    ("http", &["domain", "wire", "intake", "live", "store", "error", "clock"]),
+    ("http", &["domain", "wire", "intake", "live", "store", "error", "clock", "traces"]),
+    // What a span may say is spelled there, and it knows nobody.
+    ("traces", &[]),
     // It holds what to rehearse, as it holds everything else that was asked for.
-    ("config", &["domain", "http", "rehearsal", "error"]),
+    ("config", &["domain", "http", "rehearsal", "error", "traces"]),
     // Voters from outside: they know the server by its address, or they would prove nothing.
     ("rehearsal", &["domain", "wire", "error", "clock"]),
     // Compares rows with what a server shows, and sees that from outside.
@@ -27,10 +29,16 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("lib", &[]),
     ("main", EVERYBODY),
 ];
-const EVERYBODY: &[&str] = &["app", "clock", "config", "domain", "error", "http", "intake", "live", "queue", "recount", "rehearsal", "store", "tally", "wire"];
+const EVERYBODY: &[&str] =
+    &["app", "clock", "config", "domain", "error", "http", "intake", "live", "queue", "recount", "rehearsal", "store", "tally", "traces", "wire"];
 
 /// What of other people's crates stays in one place: the beginning of a path, where it may stand, and why.
-const FOREIGN: [(&str, &[&str], &str); 12] = [
+const FOREIGN: [(&str, &[&str], &str); 17] = [
+    ("opentelemetry", &["traces/"], "what a span may say is decided in one room"),
+    ("opentelemetry_sdk", &["traces/"], "what a span may say is decided in one room"),
+    ("opentelemetry_otlp", &["traces/"], "what a span may say is decided in one room"),
+    ("opentelemetry_http", &["traces/"], "what a span may say is decided in one room"),
+    ("ureq", &["traces/"], "it blocks, and so belongs to the thread that sends traces"),
     ("sqlx", &["store/"], "all SQL is in store, so that what a database promises is read in one room"),
     ("libsqlite3_sys", &["store/"], "all SQL is in store"),
     ("rusqlite", &["store/", "queue/spill/file.rs"], "all SQL is in store, but for the spill's own file, which is no database to anybody else"),

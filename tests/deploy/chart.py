@@ -28,7 +28,7 @@ BUNDLED = LEAST | {
     "rabbitmq": {"bundled": True, "password": "brokerpassword", "cookie": "cookie"},
 }
 EVERYTHING = BUNDLED | {
-    "tally": {"keda": {"enabled": True}},
+    "tally": {"keda": {"enabled": True}, "extraEnv": [{"name": "LANES", "value": "32"}]},
     "serviceMonitor": {"enabled": True},
     "image": {"repository": "registry.example.org:5000/polls/groundswell", "tag": "1.2.3", "pullSecrets": [{"name": "registry"}]},
     "web": {"autoscaling": {"enabled": False}, "extraEnv": [{"name": "LANES", "value": "32"}], "spill": {"storageClass": "fast"}},
@@ -135,6 +135,10 @@ def main():
     check("the edge has the very files of deploy/nginx", differing + [name for name in ("start", "nginx.conf", "site.conf") if name not in files])
     web = find(found, "StatefulSet", "-web")
     check("each web process has a disk that outlives it", [] if web["spec"]["volumeClaimTemplates"][0]["metadata"]["name"] == "spill" else ["no claim"])
+    everything = objects(EVERYTHING)
+    counting = [("StatefulSet", "-web"), ("Deployment", "-tally")]
+    extra = [find(everything, kind, end)["spec"]["template"]["spec"]["containers"][0]["env"] for kind, end in counting]
+    check("settings of one's own reach both who serves and who counts", [str(env) for env in extra if {"name": "LANES", "value": "32"} not in env])
     service = find(found, "Service", "-web")["metadata"]["name"]
     env = {e["name"]: e.get("value") for e in find(found, "Deployment", "-edge")["spec"]["template"]["spec"]["containers"][0]["env"]}
     check("the edge asks the web processes by their own name", [] if env["WEB"].startswith(f"{service}.polls.svc") else [env["WEB"]])

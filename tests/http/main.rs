@@ -26,6 +26,7 @@ mod process;
 mod rehearsal;
 mod routes;
 mod sharing;
+mod traces;
 mod trouble;
 mod voting;
 mod watching;
