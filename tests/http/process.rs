@@ -42,17 +42,25 @@ impl Process {
 
     /// Its log goes there.
     pub fn logging(command: &mut Command, log: Stdio) -> Process {
+        Process::try_logging(command, log).unwrap_or_else(|said| panic!("it ended: {said}"))
+    }
+
+    /// The same for one that may end at its start; then, what it had said until then.
+    pub fn try_logging(command: &mut Command, log: Stdio) -> Result<Process, String> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().expect("the binary runs");
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
         let mut said = String::new();
         // The announcement ends with its data and metrics lines; before, the process may have ended.
         while !said.contains("metrics http") {
-            assert!(out.read_line(&mut said).expect("text") > 0, "it ended: {said}");
+            if out.read_line(&mut said).expect("text") == 0 {
+                child.wait().expect("it ended");
+                return Err(said);
+            }
         }
         // One that only counts has no address.
         let join = said.lines().find_map(|l| l.trim().strip_prefix("join")).unwrap_or("http://0.0.0.0:0/").trim();
         let address = join.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address");
-        Process { child, address, said }
+        Ok(Process { child, address, said })
     }
 
     pub fn metrics(&self) -> SocketAddr {

@@ -109,9 +109,8 @@ impl Cluster {
 
     pub fn start_web(&mut self, at: usize) {
         let web = &self.webs[at];
-        let log = self.log(&format!("web-{at}"));
         let began = Instant::now();
-        let process = Process::logging(&mut self.command("web", &web.data, &web.broker, &web.database), log.into());
+        let process = self.supervised(&mut self.command("web", &web.data, &web.broker, &web.database), &format!("web-{at}"));
         let door = Door::nowhere().at(process.address);
         until("a web process is ready", || door.is_ready());
         self.starts.push(began.elapsed());
@@ -120,9 +119,15 @@ impl Cluster {
     }
 
     pub fn start_tally(&mut self, at: usize) {
-        let log = self.log(&format!("tally-{at}"));
         let mut command = self.command("tally", self.directory.path(), &self.tally_broker, &self.tally_database);
-        self.tallies[at] = Some(Process::logging(&mut command, log.into()));
+        self.tallies[at] = Some(self.supervised(&mut command, &format!("tally-{at}")));
+    }
+
+    /// As systemd and compose do: a process whose database does not answer at its start ends with a sentence, and is started again.
+    fn supervised(&self, command: &mut Command, name: &str) -> Process {
+        const STARTS_MAX: usize = 5;
+        let mut starts = (0..STARTS_MAX).map(|_| Process::try_logging(command, self.log(name).into()));
+        starts.find_map(Result::ok).unwrap_or_else(|| panic!("{name} ended at its start {STARTS_MAX} times; its log says why"))
     }
 
     /// kill -9.
