@@ -21,6 +21,8 @@ const STOPS_MOST = 200;
  */
 export async function everythingByKeyboard(page) {
   const wanted = await page.evaluate(() => {
+    // First, as a field in place of words is there only as long as it has the focus.
+    /** @type {HTMLElement|null} */ (document.activeElement)?.blur();
     const inside = document.querySelector("dialog[open]") ?? document;
     const groups = new Set();
     const stops = [...inside.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")].filter((one) => {
@@ -35,7 +37,6 @@ export async function everythingByKeyboard(page) {
       return false;
     });
     stops.forEach((stop, at) => stop.setAttribute("data-stop", String(at)));
-    /** @type {HTMLElement|null} */ (document.activeElement)?.blur();
     getSelection()?.removeAllRanges();
     // From the beginning, wherever somebody has been: the browser goes on from where the focus last was.
     const top = Object.assign(document.createElement("span"), { tabIndex: -1 });
