@@ -25,7 +25,7 @@ const BALLOTS_PER_COMMIT_MAX: usize = 20_000;
 const GATHER: Duration = Duration::from_millis(20);
 /// A commit of so many is large enough: a backlog does not wait.
 const GATHERED: usize = 2_000;
-/// The same for SQLite, as often as screens are redrawn: it writes every page a commit has touched whole, and a crowd's ballots lie on pages of
+/// As `GATHER`, for SQLite, and as often as screens are redrawn: it writes every page a commit has touched whole, and a crowd's ballots lie on pages of
 /// their own until many come together. The journal, for which votes wait, is on the same disk.
 const GATHER_ON_DISK: Duration = Duration::from_millis(100);
 /// A commit that fails after this long may have been too much for this database: the next try takes half.
