@@ -57,6 +57,8 @@ impl Refused {
 pub(super) struct Figures {
     refused: Vec<Counter>,
     pub batch: Histogram,
+    /// Batches that were left behind because the broker took long.
+    pub overdue: Counter,
     pub waiting: Gauge,
     /// How long the oldest ballot that is not safe yet has waited.
     pub oldest: Gauge,
@@ -66,12 +68,15 @@ impl Figures {
     pub fn new(has_spill: bool) -> Figures {
         let refused = Refused::ALL.map(|(_, why)| metrics::counter!("groundswell_ballots_refused_total", "why" => why));
         refused.iter().for_each(|counter| counter.increment(0));
+        let overdue = metrics::counter!("groundswell_batches_overdue_total");
         if has_spill {
+            overdue.increment(0);
             metrics::counter!("groundswell_spill_ballots_replayed_total").increment(0);
         }
         Figures {
             refused: refused.into(),
             batch: metrics::histogram!("groundswell_batch_ballots"),
+            overdue,
             waiting: metrics::gauge!("groundswell_ballots_waiting"),
             oldest: metrics::gauge!("groundswell_ballots_oldest_wait_seconds"),
         }

@@ -19,6 +19,8 @@ pub struct Lane {
     /// and nobody was told that it is safe.
     void: Vec<(u64, u64)>,
     circuit: Circuit,
+    /// A batch is with the broker, and its confirm is late: those behind it do not wait for it.
+    overdue: bool,
 }
 
 /// What a batch goes on its way with.
@@ -41,7 +43,7 @@ impl Lane {
         self.last += 1;
         // Later than the last beat, which spoke for everything up to its clock.
         let accepted_at = now.max(self.beat_clock + 1);
-        Ticket { number: self.last, accepted_at, to_spill: has_spill && !self.circuit.is_closed() }
+        Ticket { number: self.last, accepted_at, to_spill: has_spill && (self.overdue || !self.circuit.is_closed()) }
     }
 
     /// The batch is in neither place, as far as anybody knows: its waiters are told so, and an empty batch fills its place. If the
@@ -61,6 +63,11 @@ impl Lane {
         for (from, to) in &beat.void {
             self.void(*from, *to);
         }
+    }
+
+    /// The broker is slow, not silent: no failure that would open the circuit, but until it has answered batches go to the disk.
+    pub fn set_overdue(&mut self, overdue: bool) {
+        self.overdue = overdue;
     }
 
     pub fn circuit(&mut self) -> &mut Circuit {
@@ -115,6 +122,16 @@ mod tests {
         lane.circuit().fail(0, 0.0);
         assert!(lane.begin(1, true).to_spill);
         assert!(!lane.begin(1, false).to_spill);
+    }
+
+    #[test]
+    fn while_a_confirm_is_overdue_batches_go_to_the_disk_and_the_circuit_stays_closed() {
+        let mut lane = Lane::default();
+        assert!(!lane.begin(1, true).to_spill);
+        lane.set_overdue(true);
+        assert!(lane.begin(1, true).to_spill && lane.circuit().is_closed());
+        lane.set_overdue(false);
+        assert!(!lane.begin(1, true).to_spill);
     }
 
     #[test]

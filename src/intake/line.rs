@@ -1,23 +1,29 @@
 //! The line before a lane: what the desks of all threads hand over stands here until the batch before it has come back. So a lane has one batch
 //! on its way at a time, whatever the number of threads: an idle system adds almost no delay, and a busy one forms large batches by itself.
+//! Only a batch that the broker takes long to confirm is left behind: the disk takes the next ones meanwhile.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::figures::Refused;
 use super::{BATCH_BALLOTS_MAX, Intake};
 use crate::domain::{Ballot, CLOSE_GRACE_MS, Millis};
 use crate::error::Error;
+use crate::queue::Spill;
 
 /// How long a web process may take to learn of a close: see `store::edit::WAIT_COVERED` and the ticks of `live`.
 const LEARN_MS: Millis = 500;
 /// Ballots that stood in line for longer are refused instead of sent. Their poll was open when they joined; the batch is stamped when it
 /// leaves, and must not turn out later than the grace after a close allows.
 const IN_LINE_MAX: Duration = Duration::from_millis((CLOSE_GRACE_MS - LEARN_MS) as u64);
+/// A batch whose confirm takes longer does not hold up those behind it. Together with as long in line it stays below `FULL_AFTER`: a broker that
+/// is slow costs time and disk, never a refusal.
+const OVERDUE_AFTER: Duration = Duration::from_millis(500);
 /// Behind a ballot that has waited for this long, nobody joins: newcomers are refused at the door, at once, instead of standing in a line that
 /// would refuse them later. Longer than a broker may take to confirm (1 s; then the disk takes what is in line, and the line moves).
 const FULL_AFTER: Duration = Duration::from_millis(1_250);
@@ -111,7 +117,7 @@ impl Line {
         (count > 0).then(|| standing.parts.drain(..count).collect())
     }
 
-    /// How long the oldest ballot that is not safe yet has waited, on its way or in line; and how many stood here for too long. They are refused
+    /// How long the oldest ballot that is not safe yet has waited, on its way or in line (but not one left behind, for which nobody waits); and how many stood here for too long. They are refused
     /// now, rather than when the batch before them comes back: none of them has a number yet.
     pub(super) fn look(&self) -> (Duration, usize) {
         let (waited, late) = {
@@ -173,14 +179,61 @@ impl Intake {
                 continue;
             }
             self.figures(lane).in_line.record(oldest.as_secs_f64());
-            let outcome = Outcome::of(self.send(lane, ballots).await);
-            for thread in waiting {
-                // A thread that has stopped waits no more; its ballots are safe all the same.
-                let _ = thread.send(outcome);
+            let ticket = match self.begin(lane, ballots.len()) {
+                Ok(ticket) => ticket,
+                Err(why) => {
+                    tell(waiting, Outcome::of(Err(why)));
+                    continue;
+                }
+            };
+            let intake = self.clone();
+            let mut sending = Box::pin(async move { tell(waiting, Outcome::of(intake.send(lane, ticket, ballots).await)) });
+            if ticket.to_spill || self.shared.spill.is_none() {
+                sending.await;
+            } else if timeout(OVERDUE_AFTER, &mut sending).await.is_err() {
+                self.leave_behind(lane, sending).await;
             }
         }
         // The line is empty and knows that nobody carries; another may be carrying already.
         std::mem::forget(carrying);
+    }
+
+    /// The broker has a batch and does not answer yet: where the disk has room, those behind it go there, instead of standing in a line that
+    /// the broker is too slow for. The batch itself is told when the broker confirms it, or the disk has it.
+    async fn leave_behind(&self, lane: u16, sending: Pin<Box<impl Future<Output = ()> + Send + 'static>>) {
+        if !self.shared.spill.as_ref().is_some_and(Spill::is_writable) {
+            return sending.await;
+        }
+        let overdue = Overdue::new(self.clone(), lane);
+        self.shared.figures.overdue.increment(1);
+        self.shared.runtime.spawn(async move {
+            sending.await;
+            drop(overdue);
+        });
+    }
+}
+
+/// A thread that has stopped waits no more; its ballots are safe all the same.
+fn tell(waiting: Vec<oneshot::Sender<Outcome>>, outcome: Outcome) {
+    waiting.into_iter().for_each(|thread| _ = thread.send(outcome));
+}
+
+/// The confirm of a lane's batch is late, until this is dropped.
+struct Overdue {
+    intake: Intake,
+    lane: u16,
+}
+
+impl Overdue {
+    fn new(intake: Intake, lane: u16) -> Overdue {
+        intake.lane(lane).set_overdue(true);
+        Overdue { intake, lane }
+    }
+}
+
+impl Drop for Overdue {
+    fn drop(&mut self) {
+        self.intake.lane(self.lane).set_overdue(false);
     }
 }
 
@@ -205,6 +258,7 @@ mod tests {
             full = is_full(full, ms(waited));
             assert_eq!(full, expected, "{waited} ms");
         }
+        assert!(2 * OVERDUE_AFTER < FULL_AFTER, "a slow broker fills no line where there is a disk");
         assert!(FULL_AFTER < IN_LINE_MAX, "refused at the door before anybody is refused in line");
     }
 }

@@ -315,14 +315,19 @@ impl Intake {
         }
     }
 
-    /// Numbers the batch, stamps it, and waits until it is safe.
-    async fn send(&self, lane: u16, ballots: Vec<Ballot>) -> Result<Receipt, Error> {
+    /// A number and a time for a batch of so many ballots.
+    fn begin(&self, lane: u16, count: usize) -> Result<Ticket, Error> {
         if !self.is_ready() {
             // Before a number is given: during an outage every phone tries again and again.
-            self.shared.figures.refuse(Refused::NotReady, ballots.len());
+            self.shared.figures.refuse(Refused::NotReady, count);
             return Err(Error::Busy("no vote can be made safe at the moment"));
         }
-        let Ticket { number, accepted_at, to_spill } = self.lane(lane).begin(now_ms(), self.shared.spill.is_some());
+        Ok(self.lane(lane).begin(now_ms(), self.shared.spill.is_some()))
+    }
+
+    /// Waits until the batch is safe.
+    async fn send(&self, lane: u16, ticket: Ticket, ballots: Vec<Ballot>) -> Result<Receipt, Error> {
+        let Ticket { number, accepted_at, to_spill } = ticket;
         let count = ballots.len();
         let batch = Arc::new(self.batch(lane, number, accepted_at, ballots, None));
         let mut work = traces::work("batch publish", || {

@@ -12,7 +12,7 @@ use groundswell::clock::now_ms;
 use groundswell::domain::{Ballot, InstanceId, Millis, PollId, PollState};
 use groundswell::error::Error;
 use groundswell::intake::{Desk, Intake, Receipt, WAITING_MAX};
-use groundswell::queue::{Memory, Queue};
+use groundswell::queue::{Memory, Queue, Spill};
 use groundswell::store::Store;
 use groundswell::tally::Worker;
 use lapin::options::QueueDeleteOptions;
@@ -21,8 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::craft::{assert_proven, ballot, batch, event_with_poll, eventually, instance, poll_id, soon, stamp, tally, voter};
 use crate::on_both;
+use crate::outage::place_at;
 use crate::queue::{LANES, lanes};
+use crate::spill::settings;
 use crate::support::{Backend, Place, runtime};
+use crate::trouble::with_own_broker;
 
 on_both![
     waiters_of_one_batch_hear_the_same_time,
@@ -58,6 +61,39 @@ fn a_vote_accepted_behind_a_stalled_batch_is_never_late() {
         let books = tally(&scene.store, poll).await.books;
         assert_eq!((books.late, books.counted), (0, accepted), "what was accepted is counted: {answers:?}");
         assert!(matches!(answers[1], Err(Error::Busy(_))), "{:?}", answers[1]);
+    });
+}
+
+/// A broker that takes long, though not so long that it counts as away: whoever votes meanwhile has the disk, and is told before the first.
+#[test]
+fn votes_behind_a_batch_that_the_broker_is_slow_to_confirm_go_to_the_disk() {
+    with_own_broker(|broker| {
+        let place = place_at(broker);
+        runtime().block_on(LocalSet::new().run_until(async {
+            let (queue, instance) = (lanes(&place), instance());
+            soon("lanes", queue.until_ready()).await;
+            let spill = Spill::open(settings(place.directory.path()), instance).unwrap();
+            let intake = Intake::with_spill(queue.clone(), Some(spill.clone()), instance, LANES, now_ms() - 1);
+            let desk = Rc::new(intake.desk());
+            let vote = |n| spawn_local(&desk, ballot(poll_id(), n, 1, "1"));
+            broker.control(&["pause", "rabbitmq"]);
+            let first = vote(1);
+            // The first of these may still join its batch.
+            let mut others = Vec::new();
+            eventually("somebody is told", async || {
+                others.push(vote(others.len() as u32 + 2));
+                others.iter().any(JoinHandle::is_finished)
+            })
+            .await;
+            let overtook = !first.is_finished();
+            broker.control(&["resume", "rabbitmq"]);
+            for answer in others.into_iter().chain([first]) {
+                soon("an answer", answer).await.unwrap().expect("accepted");
+            }
+            assert!(overtook, "nobody waits behind a batch that is overdue");
+            assert!(spill.holding().ballots > 0);
+            queue.close().await;
+        }));
     });
 }
 

@@ -271,6 +271,9 @@ impl World {
                 Ballot { voter, revision: *revision }
             })
             .collect();
+        // A confirm may be late, and then those behind do not wait for it.
+        let with_broker = self.courses.iter().any(|course| course.message.lane == lane && matches!(course.stage, Stage::Published { .. }));
+        self.lanes[lane].set_overdue(with_broker && self.rng.bool());
         let ticket = self.lanes[lane].begin(self.now, true);
         let message = Message { instance: self.instance, lane, number: ticket.number, accepted_at: ticket.accepted_at, ballots, beat: None };
         self.courses.push(Course { message, stage: Stage::Numbered { to_spill: ticket.to_spill } });
