@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Content, Delivery, NotSafe, Safe};
 use crate::error::{Error, Result};
-use crate::wire::batch::{CONTENT_TYPE, MESSAGE_TYPE};
+use crate::wire::batch::kind_of;
 
 /// A confirm that takes longer is not waited for: the batch's fate is unknown. Phones wait meanwhile.
 pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
@@ -223,7 +223,8 @@ impl Rabbit {
 async fn publish_confirmed(channel: &Channel, queue: ShortString, body: &[u8]) -> lapin::Result<Confirmation> {
     /// `delivery_mode`: to disk. Quorum queues do so anyway; other queues an operator may put in their place do not.
     const PERSISTENT: u8 = 2;
-    let properties = BasicProperties::default().with_content_type(CONTENT_TYPE.into()).with_type(MESSAGE_TYPE.into()).with_delivery_mode(PERSISTENT);
+    let kind = kind_of(body);
+    let properties = BasicProperties::default().with_content_type(kind.content_type.into()).with_type(kind.name.into()).with_delivery_mode(PERSISTENT);
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     #[cfg(feature = "planted")]
     let options = BasicPublishOptions { mandatory: !crate::planted::is(crate::planted::Planted::PublishWithoutMandatory), ..options };
