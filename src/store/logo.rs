@@ -1,7 +1,5 @@
 //! Pictures of events. Their names are hashes of what they are, so a row never changes.
 
-use std::time::Instant;
-
 use super::edit::edit_event;
 use super::read::{event_unknown, load_event};
 use super::{Stamp, Store, reading, writing};

@@ -1,0 +1,194 @@
+//! A server of one side, with an event that people watch.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use groundswell::clock::now_ms;
+use groundswell::http::PassKey;
+use groundswell::rehearsal::load::{Request, vote_request};
+use groundswell::store::Store;
+use uuid::Uuid;
+
+use crate::common::{execute, runtime};
+
+pub const PATIENCE: Duration = Duration::from_secs(60);
+const TOKEN: &str = "a-token-for-benchmarks-of-32-characters";
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    Plain,
+    Embedded,
+    Distributed,
+}
+
+/// Processes of one side.
+pub struct Place {
+    side: Side,
+    pub address: SocketAddr,
+    children: Vec<Child>,
+    database_url: String,
+    database: Option<(String, String)>,
+    pub stream: String,
+    pub snapshot: String,
+    pub event: String,
+    pub poll: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Place {
+    pub fn start(side: Side) -> Place {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let mut place = Place {
+            side,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            children: Vec::new(),
+            database_url: format!("sqlite://{}/groundswell.db", directory.path().display()),
+            database: None,
+            stream: "/stream".into(),
+            snapshot: "/same".into(),
+            event: String::new(),
+            poll: String::new(),
+            _directory: directory,
+        };
+        match side {
+            Side::Plain => {
+                let mut command = Command::new(std::env::current_exe().expect("this benchmark has a path"));
+                command.arg("--plain-server");
+                place.spawn(command, true);
+            }
+            Side::Embedded => {
+                let command = place.groundswell("serve", &[]);
+                place.spawn(command, true);
+            }
+            Side::Distributed => {
+                let admin = std::env::var("GROUNDSWELL_TEST_DATABASE_URL").expect("checked");
+                let name = format!("gs_bench_{}", Uuid::new_v4().simple());
+                execute(&admin, format!("create database {name}"));
+                place.database_url = format!("{}/{name}", admin.rsplit_once('/').expect("a database name").0);
+                place.database = Some((admin, name.clone()));
+                let amqp = std::env::var("GROUNDSWELL_TEST_AMQP_URL").expect("checked");
+                for role in ["web", "tally"] {
+                    let command = place.groundswell(role, &["--amqp-url", &amqp, "--amqp-prefix", &name]);
+                    place.spawn(command, role == "web");
+                }
+            }
+        }
+        if side != Side::Plain {
+            place.open_poll();
+        }
+        place
+    }
+
+    fn groundswell(&self, role: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_groundswell"));
+        command
+            .args([role, "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--database-url", &self.database_url, "--api-token", TOKEN])
+            .args(more);
+        command.env_remove("DATABASE_URL").env_remove("AMQP_URL").env("RUST_LOG", "error");
+        command
+    }
+
+    fn spawn(&mut self, mut command: Command, web: bool) {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the process starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let last_line = if web { "  join    http://" } else { "  metrics " };
+        let line = lines.by_ref().map_while(Result::ok).find(|l| l.starts_with(last_line)).expect("the process says that it runs");
+        if web {
+            self.address = line.trim_start_matches(last_line).trim_end_matches('/').parse().expect("an address");
+        }
+        // Read on, or the child blocks on a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        self.children.push(child);
+        let deadline = Instant::now() + PATIENCE;
+        while self.side != Side::Plain && !self.raw("GET", "/readyz", "", None).0.contains(" 200 ") {
+            assert!(Instant::now() < deadline, "the server is not ready");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    pub fn open_poll(&mut self) {
+        let event = self.office("POST", "/api/v1/events", r#"{"title":"Benchmark"}"#);
+        self.event = event["id"].as_str().expect("an event").to_owned();
+        let code = event["code"].as_str().expect("a code");
+        self.snapshot = format!("/api/v1/live/{code}");
+        self.stream = format!("/api/v1/live/{code}/stream");
+        let poll = r#"{"kind":"single","question":"How should the film end?","choices":["They ride into the sunset","The dog saves everyone","It was all a dream","To be continued"]}"#;
+        let poll = self.office("POST", &format!("/api/v1/events/{}/polls", self.event), poll);
+        self.poll = poll["id"].as_str().expect("a poll").to_owned();
+        self.office("PUT", &format!("/api/v1/polls/{}/state", self.poll), r#"{"state":"open"}"#);
+    }
+
+    /// Changes the document; its version afterwards.
+    pub fn change(&self) -> u64 {
+        match self.side {
+            Side::Plain => self.raw("POST", "/change", "", Some("")).1.parse().expect("a number"),
+            _ => {
+                self.office("PATCH", &format!("/api/v1/events/{}", self.event), &format!("{{\"title\":\"Benchmark {}\"}}", now_us()));
+                let live: serde_json::Value = serde_json::from_str(&self.raw("GET", &self.snapshot, "", None).1).expect("JSON");
+                live["version"].as_u64().expect("a version")
+            }
+        }
+    }
+
+    pub fn requests(&self, count: usize) -> Vec<Request> {
+        self.requests_for(&[(self.event.clone(), self.poll.clone())], count)
+    }
+
+    /// Votes for these polls of these events in turn, each from a voter of its own.
+    pub fn requests_for(&self, polls: &[(String, String)], count: usize) -> Vec<Request> {
+        let url = self.database_url.clone();
+        let key =
+            runtime().block_on(async { Store::open(&url, 1).await.expect("the database opens").secret("pass_key", Vec::new()).await.expect("there is a key") });
+        let key = PassKey::new(&key);
+        let now = now_ms();
+        let vote = |n: usize| {
+            let (event, poll) = &polls[n % polls.len()];
+            let pass = key.mint_open(event.parse().expect("an id"), Uuid::new_v4(), now);
+            vote_request(self.address, poll, &pass, Uuid::new_v4(), 1, &format!("{poll}-{}", n % 4 + 1))
+        };
+        (0..count).map(vote).collect()
+    }
+
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.children[0].id())).expect("it runs");
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("Linux");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    fn office(&self, method: &str, path: &str, body: &str) -> serde_json::Value {
+        let (head, body) = self.raw(method, path, &format!("authorization: Bearer {TOKEN}\r\n"), Some(body));
+        assert!(head.starts_with("HTTP/1.1 20"), "{method} {path}: {head} {body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    pub fn raw(&self, method: &str, path: &str, more: &str, body: Option<&str>) -> (String, String) {
+        use std::io::Read;
+        let Ok(mut stream) = std::net::TcpStream::connect(self.address) else { return Default::default() };
+        let length = body.map_or(String::new(), |b| format!("content-type: application/json\r\ncontent-length: {}\r\n", b.len()));
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n{more}{length}\r\n{}", body.unwrap_or_default());
+        let mut answer = String::new();
+        if stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer)).is_err() {
+            return Default::default();
+        }
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        (head.to_owned(), body.to_owned())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if let Some((admin, name)) = &self.database {
+            execute(admin, format!("drop database if exists {name} with (force)"));
+        }
+    }
+}
+
+pub fn now_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros() as i64
+}

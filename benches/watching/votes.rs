@@ -1,0 +1,32 @@
+//! What viewers cost those who vote.
+
+use std::time::Duration;
+
+use groundswell::rehearsal::load::fire;
+
+use crate::common::setting;
+use crate::place::{Place, Side};
+use crate::rates::{GENERATOR_THREADS, median};
+use crate::viewers::Viewers;
+
+/// Votes per second with 1,000 viewers and without.
+pub fn votes() {
+    const VIEWERS: usize = 1_000;
+    let (seconds, rounds) = (setting("BENCH_SECONDS", 5), setting("BENCH_ROUNDS", 3));
+    for connections in [64, 1_024] {
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            for (watched, rates) in [(false, &mut without), (true, &mut with)] {
+                let place = Place::start(Side::Embedded);
+                let requests = place.requests(100_000 * seconds as usize);
+                let viewers = watched.then(|| Viewers::start(&place, VIEWERS));
+                let outcome = fire(place.address, requests, connections, GENERATOR_THREADS, Duration::from_secs(seconds));
+                rates.push(outcome.per_second());
+                assert_eq!(outcome.failed, 0, "votes failed");
+                drop(viewers);
+            }
+        }
+        let (without, with) = (median(without), median(with));
+        println!("\n{connections} voting connections: {without:.0} votes/s without viewers, {with:.0} with {VIEWERS}: {:.3}", with / without);
+    }
+}
