@@ -74,7 +74,7 @@ async fn set_up(request: HttpRequest, site: Data<Site>, body: Json<SetupBody>) -
 #[post("/api/v1/session")]
 async fn sign_in(request: HttpRequest, site: Data<Site>, body: Json<SignInBody>) -> Result<HttpResponse> {
     check_same_site(&request, false)?;
-    let failed = || Error::Unauthorized(reason("login_failed", "E-mail and password do not fit together."));
+    let failed = || Error::Unauthorized(reason("login_failed", "Email and password do not fit together."));
     let email = Email::parse(&body.0.email).map_err(|_| failed())?;
     let device = sessions::device_of(&request, &site, &email);
     site.guard.sign_in(site.settings.trusted_proxies.client_of(&request), &email, device)?;

@@ -74,21 +74,25 @@ export function confirm(title, text, yes) {
 }
 
 const DOUBLE_CLICK_MS = 1000;
+let errors = 0;
 
 /**
- * A form that says what went wrong in its own place and cannot be sent twice.
+ * A form that says what went wrong below the field that is wrong, or else above its button, and cannot be sent twice.
  * @param {HTMLFormElement} form
  * @param {(fields: FormData) => Promise<void>} send throws a string (with a field's name in front: "title: …") or an ApiError
  */
 export function onSubmit(form, send) {
   const error = /** @type {HTMLElement} */ (form.querySelector(".error"));
+  const below = error.nextElementSibling;
+  error.id ||= `error-${errors += 1}`;
   let sending = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (sending) return;
     sending = true;
     error.textContent = "";
-    for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+    below?.before(error);
+    for (const field of form.querySelectorAll("[aria-invalid]")) for (const name of ["aria-invalid", "aria-describedby"]) field.removeAttribute(name);
     try {
       await send(new FormData(form));
       setTimeout(() => { sending = false; }, DOUBLE_CLICK_MS); // the second click of a double click is not another form
@@ -97,6 +101,8 @@ export function onSubmit(form, send) {
       if (problem instanceof Wrong) {
         const field = /** @type {HTMLElement|null} */ (form.querySelector(`[name="${problem.field}"]`));
         field?.setAttribute("aria-invalid", "true");
+        field?.setAttribute("aria-describedby", error.id);
+        (field?.closest(".limits") ?? field?.closest(".field"))?.after(error); // in sight, also where the form is longer than the window
         field?.focus();
       }
       error.textContent = problem.detail ?? problem.message;

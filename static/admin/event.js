@@ -11,6 +11,7 @@ import { newPollFields, readNewPoll } from "/assets/admin/poll-fields.js";
 import { pollCard } from "/assets/admin/poll-card.js";
 
 const TITLE_LONGEST = 120; // characters
+const LOST_AFTER_MS = 2_000; // a stream that is back by then was not missed
 
 /** @param {string} id @param {import("/assets/admin/events.js").Tools} tools */
 export async function eventPage(id, { go, trouble }) {
@@ -46,6 +47,7 @@ export async function eventPage(id, { go, trouble }) {
     setText(control(element, "end"), t(event.state === "ended" ? "live_again" : "end_event"));
     drawJoin(element, event.code, latest.live?.join_url ?? `${location.origin}/${event.code}`);
     look.draw(event, latest.live?.join_url ?? location.origin);
+    slot(element, "outcome").hidden = event.polls.every((/** @type {any} */ poll) => poll.state === "draft"); // nothing yet to be read
     drawPolls();
   }
 
@@ -65,9 +67,16 @@ export async function eventPage(id, { go, trouble }) {
   }
 
   let heard = ""; // one reload per change, even if the two never agree
+  let lostTimer = 0;
+  const isLost = (/** @type {boolean} */ lost) => {
+    clearTimeout(lostTimer);
+    lostTimer = lost ? window.setTimeout(() => setText(slot(element, "lost"), t("lost")), LOST_AFTER_MS) : 0;
+    if (!lost) setText(slot(element, "lost"), "");
+  };
   // The stream moves the numbers; who, what and in which order comes from the event itself.
   const stop = follow(presenters(id), {
     document(live) {
+      isLost(false);
       if (!latest.take(live)) return;
       const known = event.polls.map(shape).join() + event.current + event.title;
       const told = live.polls.map(shape).join() + live.current + live.event.title;
@@ -76,9 +85,13 @@ export async function eventPage(id, { go, trouble }) {
       if (known !== told && told !== heard) reload().catch(trouble);
       heard = told;
     },
-    lost() {},
+    lost: () => { if (!lostTimer) isLost(true); },
     refused: trouble,
   });
+  const leave = () => {
+    clearTimeout(lostTimer);
+    stop();
+  };
 
   const addForm = slot(element, "add").querySelector("form");
   const fields = () => slot(addForm, "poll").replaceChildren(newPollFields());
@@ -126,7 +139,7 @@ export async function eventPage(id, { go, trouble }) {
   });
 
   draw();
-  return { element, leave: stop };
+  return { element, leave };
 }
 
 /** What makes a page redraw itself whole. @param {any} poll */
@@ -141,6 +154,7 @@ function drawJoin(element, code, url) {
   const qr = `/api/v1/live/${code}/qr.svg`;
   if (slot(element, "qr").getAttribute("src") !== qr) slot(element, "qr").src = qr;
   slot(element, "poster").href = `/poster/${code}?lang=${language}`;
+  slot(element, "results-page").href = `/results/${code}?lang=${language}`;
   slot(element, "all-results").href = `/api/v1/events/${location.pathname.split("/")[3]}/results.xlsx?lang=${language}`;
   slot(element, "present").href = `/present/${location.pathname.split("/")[3]}`;
 }

@@ -113,6 +113,6 @@ export function row(event) {
   slot(item, "title").textContent = event.title;
   slot(item, "about").textContent = [
     t("code_line", { code: grouped(event.code) }), t("questions", { n: event.polls }), day(event.created_at), event.state === "ended" ? t("ended_small") : "",
-  ].filter(Boolean).join(" · ");
+  ].filter(Boolean).map((part) => part.replaceAll(" ", "\u00a0")).join(" · "); // a line ends between them, never inside a date
   return item;
 }

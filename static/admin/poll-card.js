@@ -72,6 +72,7 @@ export function pollCard(id, { id: event, code }, act) {
     control(element, "stage").hidden = place.current;
     setText(control(element, "toggle"), t(open ? "close_voting" : poll.closed_at ? "open_again" : "open_voting"));
     setText(control(element, "reveal"), t(poll.revealed ? "hide" : "reveal"));
+    lightOne(element, open || !poll.closed_at ? "toggle" : poll.revealed ? "" : "reveal");
     control(element, "round").hidden = poll.state === "draft";
     setText(slot(element, "about"), about(poll));
     const select = control(element, "visibility");
@@ -89,6 +90,11 @@ export function pollCard(id, { id: event, code }, act) {
   }
 
   return { element, draw, count: count_ };
+}
+
+/** What comes next stands out: to open again what is over does not. @param {any} element @param {string} next */
+function lightOne(element, next) {
+  for (const name of ["toggle", "reveal"]) control(element, name).classList.toggle("main", name === next);
 }
 
 /** @param {any} element @param {Poll} poll */

@@ -50,7 +50,7 @@ export function controls({ event, latest, view, redraw }) {
     if (!live) return;
     const at = live.polls.findIndex((one) => one.id === (asked ?? live.current));
     const next = live.polls[at < 0 && by < 0 ? -1 : at + by];
-    if (!next) return;
+    if (!next) return stir();
     asked = next.id;
     if (view.lobby) look({ lobby: false });
     change(() => api("PUT", `events/${event}/current`, { poll: next.id }));
@@ -69,19 +69,19 @@ export function controls({ event, latest, view, redraw }) {
     previous: () => step(-1),
     toggle() {
       const one = poll();
-      if (!one) return;
+      if (!one) return stir(); // the buttons say what a key can do here
       // Waiting for the clock: opened by hand, it waits no longer.
       if (phase(one, latest.now()) === "opens_soon") return change(() => api("PATCH", `polls/${one.id}`, { opens_at: null }));
       change(() => api("PUT", `polls/${one.id}/state`, { state: phase(one, latest.now()) === "open" ? "closed" : "open" }));
     },
     reveal() {
       const one = poll();
-      if (!one) return;
+      if (!one) return stir();
       change(() => api("PUT", `polls/${one.id}/visibility`, { revealed: !one.revealed }));
     },
     join: () => look({ lobby: !view.lobby }),
     sort: () => look({ sorted: !view.sorted }),
-    timer() { if (poll()?.state === "open") $("timer").showModal(); },
+    timer() { poll()?.state === "open" ? $("timer").showModal() : stir(); },
     larger() { resize(size + 1); windows.tell(); },
     smaller() { resize(size - 1); windows.tell(); },
     numbers() { emphasise(NUMBERS[(NUMBERS.indexOf(numbers) + 1) % NUMBERS.length]); windows.tell(); },
@@ -138,7 +138,7 @@ export function controls({ event, latest, view, redraw }) {
 
   resize(size);
   emphasise(numbers);
-  fadeWhenIdle();
+  const stir = fadeWhenIdle();
   refreshControls();
 
   function refreshControls() {
@@ -153,6 +153,9 @@ export function controls({ event, latest, view, redraw }) {
     button("toggle").disabled = button("reveal").disabled = !one;
     button("timer").disabled = !open;
     $("timer-stop").hidden = !one?.closes_at;
+    // Open, close, reveal, next: what comes next stands out.
+    const lit = !one ? "next" : open || !one.closed_at ? "toggle" : one.revealed ? "next" : "reveal";
+    for (const name of ["toggle", "reveal", "next"]) button(name).classList.toggle("main", name === lit);
     label("toggle", t(open ? "close_voting" : one?.closed_at ? "open_again" : "open_voting"));
     label("reveal", t(one?.revealed ? "hide" : "reveal"));
     const upcoming = next ? t("upcoming", { question: next.question }) : one ? t("last") : "";
@@ -191,4 +194,5 @@ function fadeWhenIdle() {
   for (const kind of ["pointermove", "pointerdown", "focusin"]) document.addEventListener(kind, stir);
   document.addEventListener("keydown", (pressed) => { if (pressed.key === "Tab") stir(); });
   stir();
+  return stir;
 }

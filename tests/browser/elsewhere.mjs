@@ -68,6 +68,21 @@ async function evening(hall, site, other, shots) {
     await hall.leave();
     await checkAlone(name, body);
   };
+  /**
+   * Somebody has the question before them, the way to the server is cut, and they vote all the same.
+   * @param {(person: Context, code: string, page: Page) => Promise<void>} cut @param {string} choice @param {string} told what the page says then
+   */
+  const votesWithoutServer = async (cut, choice, told) => {
+    const { code, poll } = await hall.question();
+    const person = await hall.person();
+    const page = await open(person, `${site.origin}/${code}`, complaints);
+    await page.getByTestId("choice").first().waitFor();
+    await cut(person, code, page);
+    await phone.vote(page, choice);
+    await phone.reached(page, "saved");
+    await says(page, "connection", told);
+    return { code, poll, person, page };
+  };
   const photograph = async (/** @type {Page} */ page, /** @type {string} */ name) => { if (shots) await page.screenshot({ path: join(shots, `elsewhere-${name}.png`) }); };
 
   await check("from a bucket under another name one joins, votes and is counted; the server answers calls alone, and a reload asks nobody for files", async () => {
@@ -112,19 +127,14 @@ async function evening(hall, site, other, shots) {
   });
 
   await check("offline there, a reload shows the page and the question; the vote is saved, and counted once when the network is back", async () => {
-    const { code, poll } = await hall.question();
-    const person = await hall.person();
-    const page = await open(person, `${site.origin}/${code}`, complaints);
-    await page.getByTestId("choice").first().waitFor();
-    await isKept(page);
-    await hasPass(page, code);
-    site.isCut = wire.isCut = true;
-    await person.setOffline(true);
-    await page.reload();
-    await says(page, "question", "Which ending?");
-    await phone.vote(page, "Robots");
-    await phone.reached(page, "saved");
-    await says(page, "connection", "You are offline. Your vote is saved and will be sent.");
+    const { poll, person, page } = await votesWithoutServer(async (someone, code, question) => {
+      await isKept(question);
+      await hasPass(question, code);
+      site.isCut = wire.isCut = true;
+      await someone.setOffline(true);
+      await question.reload();
+      await says(question, "question", "Which ending?");
+    }, "Robots", "You are offline. Your vote is saved and will be sent.");
     await page.reload();
     await phone.reached(page, "saved");
     site.isCut = wire.isCut = false;
@@ -134,14 +144,7 @@ async function evening(hall, site, other, shots) {
   });
 
   await check("with the server gone the bucket still shows the page; the vote is saved, and counted when the server is back", async () => {
-    const { code, poll } = await hall.question();
-    const person = await hall.person();
-    const page = await open(person, `${site.origin}/${code}`, complaints);
-    await page.getByTestId("choice").first().waitFor();
-    await app.kill();
-    await phone.vote(page, "Cowboys");
-    await phone.reached(page, "saved");
-    await says(page, "connection", "No answer from the server. Your vote is saved and will be sent.");
+    const { code, poll, page } = await votesWithoutServer(() => app.kill(), "Cowboys", "No answer from the server. Your vote is saved and will be sent.");
     // Somebody who comes only now: nothing can be known of the event, and it is nobody's setting that is wrong.
     const late = await open(await hall.person(), `${site.origin}/${code}`, complaints);
     await says(late, "connection", "No answer from the server. Trying again by itself.");

@@ -1,4 +1,4 @@
-// What can be said of any page by looking at it: what axe finds, and whether Tab goes everywhere, in order, and is seen.
+// What can be said of any page by looking at it: what axe finds, whether Tab goes everywhere, in order, and is seen, and what stands over what.
 
 import axe from "axe-core";
 
@@ -66,3 +66,16 @@ export async function everythingByKeyboard(page) {
   wanted.forEach((name, at) => { if (!seen.includes(at)) wrong.push(`${name} is not reached`); });
   return wrong;
 }
+
+/**
+ * How far the beginnings of the words of any two are apart, where one stands over the other.
+ * @param {import("playwright-core").Page} page @param {string} over @param {string} under
+ */
+export const farthest = (page, over, under) => page.evaluate((selectors) => {
+  const [above, below] = selectors.map((selector) => [...document.querySelectorAll(selector)].map((one) => {
+    const range = document.createRange();
+    range.selectNodeContents(one);
+    return (one.classList.contains("letter") ? one : range).getBoundingClientRect().left;
+  }));
+  return Math.max(...above.map((left, at) => Math.round(Math.abs(left - below[at]))));
+}, [over, under]);

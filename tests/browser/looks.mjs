@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { catalogueIsComplete, refusalsAreComplete } from "./catalogues.mjs";
 import { enter } from "./enter.mjs";
-import { axeFinds, everythingByKeyboard } from "./eyes.mjs";
+import { axeFinds, everythingByKeyboard, farthest } from "./eyes.mjs";
 import { assert, check, equal } from "./report.mjs";
 import { scenes } from "./scenes.mjs";
 import { Theatre } from "./theatre.mjs";
@@ -82,6 +82,53 @@ export async function looks(browser) {
         equal(small, [], name);
         await page.context().close();
       }
+    });
+
+    await check("a title or a question stands over what belongs to it, whatever its own direction", async () => {
+      for (const [name, over, under] of [["admin-events", ".events b", ".events .quiet"], ["present-arabic-question", "#question", "#bars .letter"]]) {
+        const page = await show(name, "laptop");
+        equal(await farthest(page, over, under), 0, `px between ${over} and ${under} in ${name}`);
+        await page.context().close();
+      }
+    });
+
+    await check("what a form says is below the field that is wrong, belongs to it, and is in sight on a phone", async () => {
+      const page = await show("admin-new-event-wrong");
+      const { field, error, said } = await page.evaluate(() => {
+        const wrong = /** @type {HTMLElement} */ (document.querySelector("[name=choices]"));
+        const words = /** @type {HTMLElement} */ (document.getElementById(wrong.getAttribute("aria-describedby") ?? ""));
+        return { field: wrong.getBoundingClientRect().bottom, error: words?.getBoundingClientRect(), said: words?.textContent };
+      });
+      equal(said, "Write at least two choices, each on its own line.", "it says");
+      assert(error.top >= field && error.top < field + 40 && error.bottom <= 740, `the field ends at ${field}, its words are at ${error.top} to ${error.bottom}`);
+      await page.getByTestId("choices").fill("Cowboys\nPirates");
+      await page.getByTestId("submit").click();
+      await page.waitForFunction(() => !document.querySelector("[name=choices]")?.hasAttribute("aria-describedby"));
+      await page.context().close();
+    });
+
+    await check("of open, close, reveal and next, the one that comes next stands out; a key that can do nothing brings the buttons", async () => {
+      for (const [name, next] of [["present-lobby", "next"], ["present-draft", "toggle"], ["present-two", "toggle"], ["present-closed-hidden", "reveal"], ["present-final", "next"]]) {
+        const page = await show(name, "laptop");
+        equal(await page.locator("#controls .main").evaluateAll((all) => all.map((one) => one.getAttribute("data-do"))), [next], name);
+        await page.context().close();
+      }
+      const desk = await show("admin-event", "laptop");
+      const lit = await desk.getByTestId("poll").evaluateAll((cards) => cards.map((card) => [...card.querySelectorAll(".buttons > .main[data-do]")].map((one) => one.textContent).join()));
+      equal(lit, ["", "Close voting", "Open voting"], "at the desk");
+      await desk.context().close();
+      const page = await show("present-lobby", "laptop");
+      await page.locator("body[data-idle]").waitFor();
+      await page.keyboard.press("Space");
+      await page.locator("body:not([data-idle])").waitFor();
+      await page.context().close();
+    });
+
+    await check("an event at the desk says that its server is gone, and no longer once it is back", async () => {
+      const page = await show("admin-lost", "laptop");
+      await page.context().setOffline(false);
+      await page.getByTestId("lost").filter({ hasNotText: /./ }).waitFor({ state: "attached" });
+      await page.context().close();
     });
 
     await check("results that change do not move what is on a phone", async () => {

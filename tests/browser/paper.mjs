@@ -2,7 +2,7 @@
 // is, and addresses that lead nowhere. A real server, furnished through its API; for looking at, for axe and for the keyboard.
 
 import { deflateSync } from "node:zlib";
-import { axeFinds, everythingByKeyboard } from "./eyes.mjs";
+import { axeFinds, everythingByKeyboard, farthest } from "./eyes.mjs";
 import { App } from "./app.mjs";
 import { SIZES } from "./browser.mjs";
 import { assert, check, equal, eventually } from "./report.mjs";
@@ -53,6 +53,7 @@ export async function furnish(binary) {
     { question: "Which ending?", choices: SHORT.slice(0, 4), voters: 24, closed: true },
     { question: "Which snacks?", choices: SHORT.slice(4, 10), kind: "multiple", max: 3, voters: 9 },
     { question: "Who should host the next one?", choices: SHORT.slice(10, 13), visibility: "hidden" },
+    { question: "أي نهاية تفضل؟", choices: ARABIC },
   ]);
   const own = await event({ title: "أمسية الفيلم" }, [{ question: "أي نهاية تفضل؟", choices: ARABIC, voters: 12 }], { accent: YELLOW, logo: true });
   const dry = await event({ title: "A dry run for the annual general meeting of the friends of long titles and their families", rehearsal: true }, [
@@ -135,6 +136,12 @@ export async function paper(browser, binary) {
         assert(await page.locator("img.logo").evaluate((image) => /** @type {HTMLImageElement} */ (image).naturalWidth) === 240, `${name} has no logo`);
         await page.context().close();
       }
+    });
+
+    await check("a question stands over what is said of it, whatever its own direction", async () => {
+      const page = await turnTo(browser, app, /** @type {Sheet} */ (sheets.find((one) => one.name === "results")), { size: "phone", colorScheme: "light" });
+      equal(await farthest(page, "h2", "h2 + .quiet"), 0, "px between a question and its details");
+      await page.context().close();
     });
 
     await check("a picture for the press keeps every word inside, in either direction, with the logo in it", async () => {

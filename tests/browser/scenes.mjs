@@ -185,6 +185,7 @@ big("lost", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: async (page) => { a
 big("near", [], { api: stage(() => live([poll(SHORT.slice(0, 3), [17, 83, 0], { closes_at: NOW() + 9_000 })])), ready: "#bars .row" });
 big("long-question", [poll(["Yes", "No"], [731, 473], { question: LONG_QUESTION })], { sizes: ["projector", "laptop"] });
 big("mixed", [poll(["👍 Yes", "القراصنة", "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft", "No"], [3, 1, 2, 0])], { sizes: ["projector", "tablet"] });
+big("arabic-question", [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })]);
 big("arabic-twelve", [final(poll(Array.from({ length: 12 }, (_, at) => `${ARABIC[at % 4]} ${at + 1}`), falling(12, 80), { question: "أي نهاية تفضل؟" }))], { lang: "ar" });
 big("timer", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("t"), sizes: ["laptop", "phone"] });
 big("clean", [poll(SHORT.slice(0, 4), [412_000, 345_678, 200_321, 42_001])], { path: `/present/${EVENT}#screen`, sizes: ["projector", "cinema"] });
@@ -247,6 +248,15 @@ desk("refusal", "/admin", (call) => (call.method === "POST" ? { status: 401, jso
   await page.getByTestId("form-error").filter({ hasText: /./ }).waitFor();
 } });
 desk("arabic-new", "/admin/new", office([]), { lang: "ar", ready: "[data-testid=event-form]" });
+desk("new-event-wrong", "/admin/new", office([]), { ready: "[data-testid=event-form]", hands: async (page) => {
+  await page.getByTestId("question").fill("Which ending?");
+  await page.getByTestId("submit").click();
+  await page.getByTestId("form-error").filter({ hasText: /./ }).waitFor();
+} });
+desk("lost", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", full: false, hands: async (page) => {
+  await page.context().setOffline(true);
+  await page.getByTestId("lost").filter({ hasText: "No connection" }).waitFor();
+} });
 desk("gone", "/admin/events/nothing", ({ path }) => (path === "session" ? { json: { user: { id: "u", email: "ada@example.org", role: "owner" } } } : undefined), { sizes: ["laptop"], ready: ".narrow" });
 desk("arabic", `/admin/events/${EVENT}`, office([poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" }), third]), { lang: "ar", ready: "[data-testid=poll]" });
 desk("german", "/admin/new", office([]), { lang: "de", sizes: ["laptop"], ready: "[data-testid=event-form]" });
