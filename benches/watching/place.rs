@@ -11,7 +11,7 @@ use groundswell::rehearsal::load::{Request, vote_request};
 use groundswell::store::Store;
 use uuid::Uuid;
 
-use crate::common::{execute, runtime};
+use crate::common::{execute, resident_kib, runtime};
 
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const TOKEN: &str = "a-token-for-benchmarks-of-32-characters";
@@ -152,9 +152,7 @@ impl Place {
     }
 
     pub fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.children[0].id())).expect("it runs");
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("Linux");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
+        resident_kib(self.children[0].id())
     }
 
     fn office(&self, method: &str, path: &str, body: &str) -> serde_json::Value {
