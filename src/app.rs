@@ -1,8 +1,10 @@
 //! Wiring: which rooms stand in this process, which tasks run, and in what order they stop. The only place that knows all rooms.
 
+mod chores;
+mod listen;
 mod places;
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,22 +13,23 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpServer};
 use anyhow::{Context, bail};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::net::TcpSocket;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clock::now_ms;
 use crate::config::{Command, Config};
-use crate::domain::{AccountId, Batch, EventId, InstanceId};
+use crate::domain::{AccountId, InstanceId};
 use crate::error::Error;
 use crate::http::{self, Budget, Limits, PassKey, Shared, Site, SiteSettings};
-use crate::intake::{BEAT_EVERY, Intake};
+use crate::intake::Intake;
 use crate::live::Live;
 use crate::queue::{Memory, Queue, Rabbit, RabbitSettings, Spill, SpillSettings};
-use crate::store::{Stamp, Store};
+use crate::store::Store;
 use crate::tally::{self, Worker};
 use crate::traces::Traces;
+use chores::{beat_until, close_by_clock, end_old_sessions_until, every};
+use listen::{listen, local, reachable};
 use places::Place;
 
 /// Viewers get this long to hear that the server stops.
@@ -35,18 +38,12 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 const LAST_BEAT_TIMEOUT: Duration = Duration::from_secs(2);
 /// What is in the lanes of this process gets this long to be counted.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
-/// How soon the end of a countdown is written down.
-const CLOCK_EVERY: Duration = Duration::from_millis(500);
-/// For telling the database what the broker cannot be told.
-const SIGN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Votes are not accepted into the last of a disk: counting them takes some room, too.
 const JOURNAL_FREE_BYTES_MIN: u64 = 1 << 20;
 /// For sending the last traces, whatever the collector does.
 const LAST_TRACES_TIMEOUT: Duration = Duration::from_secs(2);
 /// Histograms of the metrics grow until somebody asks them to settle.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
-/// Connections the kernel holds for us while a crowd arrives; it may hold fewer (`net.core.somaxconn`).
-const BACKLOG: u32 = 8_192;
 
 /// A process that is ready to run.
 pub struct Application {
@@ -362,75 +359,6 @@ impl Running {
     }
 }
 
-/// Beats once a second. What the broker cannot be told the database is told directly (`signs`): that this process lives, and how many
-/// batches it has given out. So that nobody takes it for gone, and no result for final, while votes lie in its spill.
-async fn beat_until(intake: Intake, signs: Option<Store>, stop: CancellationToken) {
-    let mut out = None;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(BEAT_EVERY) => {}
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            unheard = intake.beat() => if let (Some(store), false) = (&signs, unheard.is_empty()) {
-                sign(store, unheard, &mut out).await;
-            }
-        }
-    }
-}
-
-/// A transaction that has begun is left to end by itself, however long it takes; until then nothing else is signed.
-async fn sign(store: &Store, unheard: Vec<Batch>, out: &mut Option<JoinHandle<bool>>) {
-    if out.as_ref().is_some_and(|before| !before.is_finished()) {
-        return;
-    }
-    let store = store.clone();
-    let beats: Vec<_> = unheard.into_iter().filter_map(|of| of.beat.map(|beat| (of.instance, of.lane, beat))).collect();
-    let signing = out.insert(tokio::spawn(async move { store.sign(&beats).await.is_ok() }));
-    if !matches!(tokio::time::timeout(SIGN_TIMEOUT, signing).await, Ok(Ok(true))) {
-        tracing::debug!("neither broker nor database hear this process");
-    }
-}
-
-async fn end_old_sessions_until(shared: Arc<Shared>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(http::SESSIONS_EVERY) => {}
-        }
-        shared.limits.end_old_sessions(&shared.store).await;
-    }
-}
-
-/// Polls with a closing time. Nobody votes after it, whatever this does; it makes the close known, and the result final.
-async fn close_by_clock(store: Store, live: Live, stop: CancellationToken) {
-    let stamp = || {
-        let at = now_ms();
-        Stamp { actor: "clock".into(), at, audit_id: EventId::compose(at, http::chance()).0 }
-    };
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(CLOCK_EVERY) => {}
-        }
-        match store.close_by_clock(stamp).await {
-            Ok(0) => {}
-            Ok(_) => live.nudge(),
-            Err(error) => tracing::warn!(%error, "polls whose time is over could not be closed; voting in them has ended all the same"),
-        }
-    }
-}
-
-async fn every(period: Duration, stop: CancellationToken, work: impl Fn()) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(period) => work(),
-        }
-    }
-}
-
 /// One recorder for the process, however many applications a test starts in it.
 fn recorder() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -460,37 +388,6 @@ fn metrics_server(config: &Config, handle: PrometheusHandle) -> anyhow::Result<(
     .listen(listener)?
     .run();
     Ok((server, address))
-}
-
-fn listen(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<std::net::TcpListener> {
-    let address = SocketAddr::new(host, port);
-    let open = || {
-        let socket = if host.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // A restart need not wait for the connections of the process before it.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        // Not the standard library's listener: it holds 128 connections while a crowd arrives, whatever actix is told.
-        socket.listen(BACKLOG)?.into_std()
-    };
-    open().with_context(|| format!("{setting}: cannot listen on {address}; is it in use?"))
-}
-
-/// An address that other machines reach, for the join link: the one this machine would use towards the outside. Nothing is sent.
-fn reachable(host: IpAddr) -> IpAddr {
-    if !host.is_unspecified() {
-        return host;
-    }
-    let outward = || {
-        let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-        // TEST-NET-1: never routed. Connecting a UDP socket only asks the routing table.
-        socket.connect("192.0.2.1:9").ok()?;
-        Some(socket.local_addr().ok()?.ip())
-    };
-    outward().unwrap_or(local(host))
-}
-
-fn local(host: IpAddr) -> IpAddr {
-    if host.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { host }
 }
 
 fn take_place(config: &Config, runs_web: bool) -> anyhow::Result<Option<Place>> {

@@ -50,6 +50,8 @@ pub use sharing::AllowedOrigins;
 pub use site::{Shared, Site, SiteSettings, chance, secret_bytes};
 use voting::votes_first;
 
+use std::sync::LazyLock;
+
 use actix_web::http::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, PERMISSIONS_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{self, QueryConfig, ServiceConfig};
@@ -66,6 +68,10 @@ static SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (PERMISSIONS_POLICY, HeaderValue::from_static("camera=(), microphone=(), geolocation=()")),
 ];
+
+/// The same as lines, for answers that are written by hand.
+static SECURITY_LINES: LazyLock<String> =
+    LazyLock::new(|| SECURITY_HEADERS.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().expect("ours are ASCII"))).collect());
 
 fn security_headers() -> DefaultHeaders {
     SECURITY_HEADERS.iter().cloned().fold(DefaultHeaders::new(), DefaultHeaders::add)

@@ -99,8 +99,7 @@ pub fn no_room() -> Vec<u8> {
         request: None,
     };
     let body = serde_json::to_string(&problem).expect("strings can be written");
-    let security: String = super::SECURITY_HEADERS.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().expect("ours are ASCII"))).collect();
-    let (length, retry) = (body.len(), fastrand::u32(RETRY_AFTER_S));
+    let (length, retry, security) = (body.len(), fastrand::u32(RETRY_AFTER_S), &*super::SECURITY_LINES);
     format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\nretry-after: {retry}\r\n{security}connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
     )

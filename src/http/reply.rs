@@ -11,7 +11,7 @@ use actix_web::body::MessageBody;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::SECURITY_HEADERS;
+use super::SECURITY_LINES;
 use super::audience::{LIVE_CACHE, NO_STORE};
 use crate::clock::now_ms;
 use crate::domain::Millis;
@@ -19,11 +19,8 @@ use crate::error::Error;
 use crate::intake::Receipt;
 use crate::live::Frame;
 
-/// Headers of every answer.
-static SECURITY: LazyLock<String> =
-    LazyLock::new(|| SECURITY_HEADERS.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().expect("ours are ASCII"))).collect());
 static ACCEPTED: LazyLock<String> =
-    LazyLock::new(|| format!("HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncache-control: {NO_STORE}\r\n{}", *SECURITY));
+    LazyLock::new(|| format!("HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncache-control: {NO_STORE}\r\n{}", *SECURITY_LINES));
 static LIVE: LazyLock<String> = LazyLock::new(|| format!("cache-control: {}\r\n", LIVE_CACHE.to_str().expect("ours are ASCII")));
 
 /// 202, or why not. `closes` tells the client that the connection ends with it.
@@ -43,7 +40,7 @@ pub fn to_vote(out: &mut Vec<u8>, ballot: Uuid, outcome: Result<Receipt, Error>,
 /// A live document, or only that nothing has changed since what the client has.
 pub fn to_reading(out: &mut Vec<u8>, frame: &Frame, unchanged: bool, closes: bool) {
     let start = if unchanged { "HTTP/1.1 304 Not Modified\r\n" } else { "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" };
-    for part in [start, "etag: ", &frame.etag, "\r\n", &LIVE, &SECURITY] {
+    for part in [start, "etag: ", &frame.etag, "\r\n", &LIVE, &SECURITY_LINES] {
         out.extend_from_slice(part.as_bytes());
     }
     if unchanged {
@@ -71,7 +68,7 @@ fn refusal(out: &mut Vec<u8>, error: &Error, closes: bool) {
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(SECURITY.as_bytes());
+    out.extend_from_slice(SECURITY_LINES.as_bytes());
     let body = answer.into_body().try_into_bytes().unwrap_or_default();
     end(out, &body, closes);
 }
