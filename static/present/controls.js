@@ -155,7 +155,7 @@ export function controls({ event, latest, view, redraw }) {
     $("timer-stop").hidden = !one?.closes_at;
     // Open, close, reveal, next: what comes next stands out.
     const lit = !one ? "next" : open || !one.closed_at ? "toggle" : one.revealed ? "next" : "reveal";
-    for (const name of ["toggle", "reveal", "next"]) button(name).classList.toggle("main", name === lit);
+    for (const name of ["toggle", "reveal", "next"]) button(name).classList.toggle("main", name === lit && !button(name).disabled);
     label("toggle", t(open ? "close_voting" : one?.closed_at ? "open_again" : "open_voting"));
     label("reveal", t(one?.revealed ? "hide" : "reveal"));
     const upcoming = next ? t("upcoming", { question: next.question }) : one ? t("last") : "";

@@ -162,6 +162,7 @@ function big(name, polls, { more = {}, ...about } = {}) {
   stages.push({ name: `present-${name}`, path: `/present/${EVENT}`, sizes: ["projector"], api: stage(() => live(polls, { ...more, now: NOW() })), ready: polls.length ? "#bars .row" : "#lobby:not([hidden])", after_ms: 1100, ...about });
 }
 big("lobby", [], { sizes: ["projector", "laptop", "phone"] });
+big("lobby-first", [poll(["Yes", "No"], [0, 0], { state: "draft" })], { more: { current: null }, sizes: ["projector", "phone"], ready: "#lobby:not([hidden])" });
 big("two", [poll(["Yes, ship it", "No, wait"], [731, 473])], { sizes: ["projector", "laptop", "cinema", "phone"] });
 big("three", [poll(SHORT.slice(0, 3), [17, 83, 0])]);
 big("six", [poll(SHORT.slice(0, 6), [612, 88, 340, 15, 0, 149])], { sizes: ["projector", "laptop", "tablet"] });

@@ -67,7 +67,9 @@ export class Wire {
       answer.end(isText ? said.body : JSON.stringify(said.body ?? {}));
       return;
     }
-    const to = new URL(path, this.target?.());
+    const home = this.target?.();
+    if (!home) return question.socket.destroy(); // the server is starting again, and has not yet said where it is
+    const to = new URL(path, home);
     const headers = { ...question.headers };
     if (this.changes) for (const name of ["accept-encoding", "if-none-match"]) delete headers[name];
     const passed = request({ host: to.hostname, port: to.port, path, method, headers }, (got) => {
