@@ -61,6 +61,8 @@ pub struct Seat {
     busy: Cell<bool>,
     /// When the first bytes came that no handler has answered.
     unanswered_since: Cell<Option<Instant>>,
+    /// The answer is made piece by piece, and between two it may be us who make the client wait.
+    streams: Cell<bool>,
     /// When anything was written last.
     quiet_since: Cell<Instant>,
     /// Nothing was heard yet.
@@ -134,6 +136,7 @@ impl Seat {
             begun: Cell::new(false),
             busy: Cell::new(false),
             unanswered_since: Cell::new(None),
+            streams: Cell::new(false),
             quiet_since: Cell::new(Instant::now()),
             fresh: Cell::new(true),
             given_up: Cell::new(false),
@@ -155,6 +158,7 @@ impl Seat {
 
     /// The handler has answered. HTTP writes its head, and then a body of this size.
     pub fn answers(&self, body: BodySize) {
+        self.streams.set(body == BodySize::Stream);
         if let Turn::Request { rest, .. } = self.turn.get() {
             let turn = match body {
                 BodySize::None => Turn::Request { rest, answer: Answer::Body(0) },
@@ -178,7 +182,9 @@ impl Seat {
         if self.given_up.get() {
             return Some(self.quiet_since.get() + HEARD_OUT_MAX);
         }
-        let patience = if self.fresh.get() { UNANSWERED_MAX } else { KEPT_MAX };
+        // HTTP alone knows where its requests end, so half of the next one may lie there unseen, come with one that is answered by now.
+        let may_have_begun = self.turn.get() == Turn::Http && !self.streams.get();
+        let patience = if self.fresh.get() || may_have_begun { UNANSWERED_MAX } else { KEPT_MAX };
         Some(self.unanswered_since.get().map_or_else(|| self.quiet_since.get() + patience, |since| since + UNANSWERED_MAX))
     }
 

@@ -119,9 +119,14 @@ fn a_connection_that_was_answered_once_has_no_more_patience() {
     let hall = Hall::open(Backend::Embedded);
     let chunked: &[u8] = b"GET /livez HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n";
     let whole: &[u8] = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
-    let starts: [(&str, &[u8], &[u8]); 3] = [
+    let ended: &[u8] = b"GET /livez HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+    let with_half_a_head = [ended, b"GET /livez HTTP/1.1\r\nhost"].concat();
+    let starts: [(&str, &[u8], &[u8]); 6] = [
         ("a slow second head", whole, b"GET /livez HTTP/1.1\r\nx-slow: 777777777777777777777777777777777777\r\n\r\n"),
         ("a byte of a second head, and silence", whole, b"G"),
+        ("a slow second head after a request in chunks", ended, b"GET /livez HTTP/1.1\r\nx-slow: 777777777777777777777777777777777777\r\n\r\n"),
+        ("half a head behind a request in chunks, and silence", &with_half_a_head, b""),
+        ("half a body that nobody asked for, and silence", chunked, b""),
         ("a slow body that nobody asked for", chunked, b"1\r\nx\r\n1\r\nx\r\n1\r\nx\r\n1\r\nx\r\n1\r\nx\r\n1\r\nx\r\n"),
     ];
     std::thread::scope(|scope| {
