@@ -33,7 +33,7 @@ use crate::traces;
 use figures::{Figures, LaneFigures, Refused};
 use line::Line;
 
-/// Ballots waiting in this process to become safe; about 300 bytes each. More are refused with 503.
+/// Ballots waiting in this process to become safe; about 150 bytes each. More are refused with 503.
 pub const WAITING_MAX: usize = 100_000;
 /// Ballots in one batch: 400 KB as a message, one statement in the database.
 pub const BATCH_BALLOTS_MAX: usize = 4_096;
