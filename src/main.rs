@@ -185,7 +185,7 @@ fn listen_for_stop() -> impl Future<Output = ()> {
 
 /// Text for people on a terminal, JSON for machines elsewhere.
 fn start_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,lapin=error,sqlx=warn,actix_server=warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,lapin=error,sqlx=warn,actix_server=warn,actix_http::h1=off"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() { log.init() } else { log.json().flatten_event(true).with_span_list(false).init() }
 }

@@ -188,9 +188,12 @@ fn table(poll: &Poll, counted: &Counted) -> anyhow::Result<Vec<u8>> {
     Ok(out)
 }
 
+/// What formulas begin with, in full width, too: some spreadsheets take that for the same.
+const FORMULA_STARTS: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
+
 /// A cell that a spreadsheet would take for a formula gets a quote in front, as OWASP advises.
 fn harmless(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+    if text.starts_with(FORMULA_STARTS) { format!("'{text}") } else { text.to_owned() }
 }
 
 #[cfg(test)]
@@ -200,7 +203,7 @@ mod tests {
 
     #[test]
     fn no_cell_is_a_formula_and_the_table_reads_back() {
-        let texts = ["=1+1", "+1", "-1", "@sum", "plain, \"quoted\"\nline"];
+        let texts = ["=1+1", "+1", "-1", "@sum", "＝1+1", "plain, \"quoted\"\nline"];
         let poll = Poll {
             id: PollId(1),
             event: EventId(1),
@@ -219,13 +222,13 @@ mod tests {
             locked: true,
             choices: texts.iter().zip(1..).map(|(text, number)| Choice { number, text: (*text).into() }).collect(),
         };
-        let result = PollResult { voters: 5, choices: (1..=5).map(|n| (n, 1, 20)).collect() };
+        let result = PollResult { voters: 6, choices: (1..=6).map(|n| (n, 1, 20)).collect() };
         let out = table(&poll, &Counted { result, books: Books::default(), status: ResultStatus::Final }).unwrap();
         let mut reader = csv::Reader::from_reader(&out[3..]);
         let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
-        assert_eq!(rows.len(), 5);
+        assert_eq!(rows.len(), 6);
         for (row, text) in rows.iter().zip(texts) {
-            assert!(row.iter().all(|cell| !cell.starts_with(['=', '+', '-', '@', '\t', '\r'])), "{row:?}");
+            assert!(row.iter().all(|cell| !cell.starts_with(FORMULA_STARTS)), "{row:?}");
             assert_eq!(row[3].trim_start_matches('\''), text);
         }
     }

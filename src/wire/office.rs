@@ -131,6 +131,9 @@ pub struct PollPatch {
     closes_at: Option<Option<Millis>>,
 }
 
+/// The end of the year 9999: what calendars, and the numbers of JavaScript, hold exactly.
+const TIME_MAX: Millis = 253_402_300_799_999;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ChoicePatch {
@@ -140,6 +143,9 @@ struct ChoicePatch {
 
 impl PollPatch {
     pub fn into_edit(self, poll: PollId) -> Result<PollEdit> {
+        if [self.opens_at, self.closes_at].into_iter().flatten().flatten().any(|at| !(0..=TIME_MAX).contains(&at)) {
+            return Err(Error::invalid("time_invalid", "A time is in milliseconds since 1970, and not after the year 9999."));
+        }
         let choices = self
             .choices
             .map(|choices| {

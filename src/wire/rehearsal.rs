@@ -15,6 +15,8 @@ pub const REPORT_VERSION: u32 = 1;
 pub const REPORT_BYTES_MAX: usize = 64 * 1_024;
 /// Clocks of two machines are not further apart than this, or a time is none.
 const AHEAD_MS_MAX: Millis = 24 * 3_600 * 1_000;
+/// Of seconds, milliseconds, percent and rates alike: more than a rehearsal of any length or size comes to.
+const FIGURE_MAX: f64 = 1e12;
 
 /// A closed set of words, the same in JSON, in CSS and in the catalogues of the screens.
 macro_rules! words {
@@ -301,7 +303,7 @@ impl Report {
         if self.report != REPORT_VERSION {
             return Err(Error::invalid("report_version", "This report is of another version. Rehearse with the same version of groundswell as the server's."));
         }
-        if !(0..=now + AHEAD_MS_MAX).contains(&self.at) || self.clean != (self.verdict == Outcome::Kept) {
+        if !(0..=now + AHEAD_MS_MAX).contains(&self.at) || self.clean != (self.verdict == Outcome::Kept) || !self.is_possible() {
             return Err(Error::invalid("report_invalid", "This report contradicts itself: send it as `groundswell rehearse` wrote it."));
         }
         let report = serde_json::to_string(&self).map_err(Error::internal)?;
@@ -321,6 +323,17 @@ impl Report {
             groundswell: self.groundswell,
         };
         Ok(ReportDraft { id, figures, report })
+    }
+
+    /// Times, rates and numbers of ballots: none is below zero, and none so large that no rehearsal can have it.
+    fn is_possible(&self) -> bool {
+        let of = |p: &Percentiles| [p.p50, p.p90, p.p99, p.p999, p.max];
+        let mut figures = vec![self.plan.over_s, self.plan.change, self.plan.repeat, self.joining.seconds, self.joining.per_second];
+        figures.extend([self.answers.last_accepted_s, self.answers.per_second, self.counting.last_counted_s, self.counting.per_second]);
+        figures.extend([self.cpu.generator_busy, self.fit.took_per_second, self.fit.needed_per_second]);
+        figures.extend([&self.answers.from_tap, &self.answers.on_the_wire, &self.freshness.from_accepted].into_iter().flat_map(of));
+        let BooksPart { received, counted, superseded, duplicate, late } = self.books;
+        figures.iter().all(|figure| (0.0..=FIGURE_MAX).contains(figure)) && [received, counted, superseded, duplicate, late].iter().all(|count| *count >= 0)
     }
 
     /// As it is handed in: the figures of the server's own meters are the first to stay behind when it is too long.

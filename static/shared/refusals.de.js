@@ -39,6 +39,7 @@ export default {
   limits_invalid: "Das Mindeste und das Höchste liegen zwischen 1 und der Zahl der Antworten.",
   limits_single: "Eine einfache Auswahl nimmt genau eine Antwort.",
   closes_at_past: "Die Zeit zum Schließen ist schon vorbei.",
+  time_invalid: "Eine Zeit steht in Millisekunden seit 1970 und liegt nicht nach dem Jahr 9999.",
   closes_before_opens: "Es würde schließen, bevor es öffnet.",
   slug_invalid: "Ein Kurzname hat 3 bis 40 Buchstaben, Ziffern und Bindestriche, darunter mindestens einen Buchstaben.",
   slug_reserved: "Diesen Kurznamen benutzt die Software selbst. Nimm einen anderen.",

@@ -39,6 +39,7 @@ export default {
   limits_invalid: "El mínimo y el máximo van de 1 al número de respuestas.",
   limits_single: "Una elección única admite exactamente una respuesta.",
   closes_at_past: "La hora de cierre ya ha pasado.",
+  time_invalid: "Una hora se da en milisegundos desde 1970, y no después del año 9999.",
   closes_before_opens: "La votación cerraría antes de abrir.",
   slug_invalid: "Un nombre corto tiene de 3 a 40 letras, cifras y guiones, con al menos una letra.",
   slug_reserved: "Este nombre corto lo usa el propio programa. Elige otro.",

@@ -39,6 +39,7 @@ export default {
   limits_invalid: "Le minimum et le maximum sont entre 1 et le nombre de réponses.",
   limits_single: "Un choix unique prend exactement une réponse.",
   closes_at_past: "L’heure de fermeture est déjà passée.",
+  time_invalid: "Une heure se donne en millisecondes depuis 1970, et pas après l’an 9999.",
   closes_before_opens: "Le vote fermerait avant d’ouvrir.",
   slug_invalid: "Un nom court a de 3 à 40 lettres, chiffres et tirets, dont au moins une lettre.",
   slug_reserved: "Ce nom court est utilisé par le logiciel. Choisissez-en un autre.",

@@ -239,6 +239,9 @@ fn a_countdown_ends_the_voting_by_itself(backend: Backend) {
     early.vote(&hall, &poll, 1, 1, &[1]).expect(202);
     let patch = |body: Value| office(&hall, "PATCH", &format!("/api/v1/polls/{poll}"), body);
     assert_eq!(patch(json!({"closes_at": 1})).expect(422).code(), "closes_at_past");
+    for (field, at) in [("closes_at", i64::MAX), ("opens_at", i64::MIN), ("opens_at", 253_402_300_800_000)] {
+        assert_eq!(patch(json!({field: at})).expect(422).code(), "time_invalid", "{field} {at}");
+    }
     let closes_at = event.live(&hall)["now"].as_i64().unwrap() + 1_000;
     assert_eq!(patch(json!({"closes_at": closes_at})).expect(200).json()["closes_at"], closes_at, "also after the first vote");
     assert_eq!(event.live(&hall)["polls"][0]["closes_at"], closes_at, "phones count down by it");

@@ -181,7 +181,11 @@ fn who_stops_reading_and_reads_on_skips_to_the_newest() {
 fn who_never_reads_is_hung_up_on() {
     let hall = Hall::open_with(Backend::Embedded, &["--viewers-max", "1"]);
     let event = long_event(&hall);
-    let slow = reluctant(&hall, &event);
+    let mut slow = reluctant(&hall, &event);
+    // Not before it is in: whoever asks first has the place.
+    let mut status = [0; 12];
+    slow.read_exact(&mut status).expect("an answer");
+    assert_eq!(&status[8..], b" 200");
     until("it has the one place", || hall.get(&public(&event)).status == 503);
     for n in 1..=40 {
         retitle(&hall, &event, &format!("Title {n}"));
