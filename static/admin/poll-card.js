@@ -2,6 +2,7 @@
 
 import { api } from "/assets/shared/api.js";
 import { moment, t } from "/assets/shared/words.js";
+import { phonesGoOn } from "/assets/shared/live.js";
 import { clone, confirm, control, setText, slot } from "/assets/admin/dom.js";
 import { inPlace } from "/assets/admin/in-place.js";
 import { fillVisibility } from "/assets/admin/poll-fields.js";
@@ -72,6 +73,7 @@ export function pollCard(id, { id: event, code }, act) {
     control(element, "stage").hidden = place.current;
     setText(control(element, "toggle"), t(open ? "close_voting" : poll.closed_at ? "open_again" : "open_voting"));
     setText(control(element, "reveal"), t(poll.revealed ? "hide" : "reveal"));
+    slot(element, "phones-go-on").hidden = poll.revealed || !phonesGoOn(poll);
     lightOne(element, open || !poll.closed_at ? "toggle" : poll.revealed ? "" : "reveal");
     control(element, "round").hidden = poll.state === "draft";
     setText(slot(element, "about"), about(poll));

@@ -1,6 +1,7 @@
 // What the presenter can do, by button and by key. No single key destroys anything.
 
 import { api } from "/assets/shared/api.js";
+import { phonesGoOn } from "/assets/shared/live.js";
 import { t } from "/assets/shared/words.js";
 import { refit } from "/assets/present/bars.js";
 import { mirror } from "/assets/present/mirror.js";
@@ -157,7 +158,10 @@ export function controls({ event, latest, view, redraw }) {
     const lit = !one ? "next" : open || !one.closed_at ? "toggle" : one.revealed ? "next" : "reveal";
     for (const name of ["toggle", "reveal", "next"]) button(name).classList.toggle("main", name === lit && !button(name).disabled);
     label("toggle", t(open ? "close_voting" : one?.closed_at ? "open_again" : "open_voting"));
-    label("reveal", t(one?.revealed ? "hide" : "reveal"));
+    const screenAlone = Boolean(one && phonesGoOn(one));
+    setText($("controls").querySelector("[data-do='reveal'] .what"), t(one?.revealed ? "hide" : "reveal"));
+    button("reveal").title = t(screenAlone ? "reveal_here" : "reveal_key");
+    $("controls").querySelector("[data-do='reveal'] small").hidden = !screenAlone;
     const upcoming = next ? t("upcoming", { question: next.question }) : one ? t("last") : "";
     if ($("upcoming").textContent !== upcoming) $("upcoming").textContent = upcoming;
   }
@@ -169,8 +173,11 @@ export function controls({ event, latest, view, redraw }) {
 const button = (what) => /** @type {any} */ (document.querySelector(`[data-do="${what}"]`));
 
 /** @param {string} what @param {string} text */
-function label(what, text) {
-  if (button(what).textContent !== text) button(what).textContent = text;
+const label = (what, text) => setText(button(what), text);
+
+/** @param {Element} element @param {string} text */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }
 
 let errorTimer = 0;

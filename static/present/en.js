@@ -36,6 +36,8 @@ const en = {
   close_voting: "Close voting",
   reveal: "Reveal bars",
   hide: "Hide bars",
+  reveal_key: "Reveal or hide the bars (Enter)",
+  reveal_here: "Reveal or hide the bars on the big screen alone (Enter)",
   upcoming: "Next: {question}",
   last: "Last question",
   no_fullscreen: "This browser does not allow full screen.",

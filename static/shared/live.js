@@ -33,3 +33,7 @@ export class Latest {
     return this.#offset === -Infinity ? Date.now() : performance.now() + this.#offset;
   }
 }
+
+/** Does what is revealed or hidden concern the big screen alone? As `audience_sees_result` in the domain decides without it. @param {Poll} poll */
+export const phonesGoOn = (poll) => poll.visibility === "live" || poll.visibility === "after_vote"
+  || (poll.visibility === "after_close" && poll.state === "closed" && Boolean(poll.closed_at));

@@ -173,6 +173,7 @@ big("twenty-long", [poll(longs(20), falling(20, 80))], { sizes: ["projector", "l
 big("none", [poll(SHORT.slice(0, 4), [0, 0, 0, 0])]);
 big("million", [poll(SHORT.slice(0, 4), [412_000, 345_678, 200_321, 42_001])], { sizes: ["projector", "cinema"] });
 big("hidden", [poll(SHORT.slice(0, 4), [412, 345, 200, 42], { revealed: false, visibility: "after_close" })]);
+big("hidden-live", [poll(SHORT.slice(0, 4), [412, 345, 200, 42], { revealed: false })], { sizes: ["laptop", "phone"] });
 big("draft", [poll(SHORT.slice(0, 4), [0, 0, 0, 0], { state: "draft", revealed: false, results: { voters: 0, status: "provisional", choices: [] } })]);
 big("closed-hidden", [{ ...poll(SHORT.slice(0, 4), [412, 345, 200, 42], { revealed: false }), ...closed }]);
 big("final", [final(poll(SHORT.slice(0, 4), [412, 345, 200, 42]))], { sizes: ["projector", "laptop"] });
@@ -235,6 +236,11 @@ desk("new-event", "/admin/new", office([]), { ready: "[data-testid=event-form]" 
 desk("new-event-filled", "/admin/new", office([]), { ready: "[data-testid=event-form]", hands: (page) => page.getByTestId("template-ice").click() });
 desk("event-empty", `/admin/events/${EVENT}`, office([]), { ready: ".join", hands: open("add-poll") });
 desk("event", `/admin/events/${EVENT}`, office([first, second, third]), { ready: "[data-testid=poll]" });
+{
+  const [live, waits, shown] = [{ revealed: false }, { revealed: false, visibility: "after_close", id: "8f3k2m9qx1c7w" }, { id: "8f3k2m9qx1c7x" }].map((how) => poll(SHORT.slice(0, 4), [412, 345, 200, 42], how));
+  desk("hidden", `/admin/events/${EVENT}`, office([live, waits, shown]), { ready: "[data-testid=poll]" });
+  desk("hidden-german", `/admin/events/${EVENT}`, office([live]), { lang: "de", ready: "[data-testid=poll]" });
+}
 desk("results", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", hands: open("results") });
 desk("edit", `/admin/events/${EVENT}`, office([third, second]), { ready: "[data-testid=poll]", hands: open("edit") });
 desk("schedule", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: open("schedule") });
