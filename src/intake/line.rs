@@ -117,8 +117,8 @@ impl Line {
         (count > 0).then(|| standing.parts.drain(..count).collect())
     }
 
-    /// How long the oldest ballot that is not safe yet has waited, on its way or in line (but not one left behind, for which nobody waits); and how many stood here for too long. They are refused
-    /// now, rather than when the batch before them comes back: none of them has a number yet.
+    /// How long the oldest ballot that is not safe yet has waited, on its way or in line (but not one left behind, for which nobody waits); and
+    /// how many stood here for too long. They are refused now, rather than when the batch before them comes back: none of them has a number yet.
     pub(super) fn look(&self) -> (Duration, usize) {
         let (waited, late) = {
             let mut standing = self.lock();

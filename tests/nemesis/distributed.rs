@@ -135,6 +135,7 @@ fn a_broker_too_slow_for_the_load_costs_no_refusal() {
     say(&report);
     cluster.recount();
     assert!(report.is_clean(), "{:?}", report.verdict);
+    assert!(report.spilled > 0, "the broker kept up, so nothing is proven: {report}");
 }
 
 #[test]
