@@ -13,8 +13,6 @@ mod files;
 mod fresh;
 #[path = "watching/many.rs"]
 mod many;
-#[path = "watching/place.rs"]
-mod place;
 #[path = "watching/plain.rs"]
 mod plain;
 #[path = "watching/rates.rs"]
@@ -30,7 +28,7 @@ fn main() {
     rlimit::increase_nofile_limit(u64::MAX).expect("the limit of open files can be raised to the hard one");
     let args: Vec<String> = std::env::args().collect();
     match args.get(1).map(String::as_str) {
-        Some("--plain-server") => return plain::plain_server(),
+        Some("--bare-server") => return plain::plain_server(),
         Some("--viewers") => return viewers::viewers(args[2].parse().expect("an address"), &args[3], args[4].parse().expect("a number")),
         _ => {}
     }

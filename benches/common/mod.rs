@@ -1,6 +1,8 @@
 //! What all benchmarks need: the CPU of processes, a database's orders, settings.
 #![allow(dead_code, reason = "each benchmark takes what it needs")]
 
+pub mod server;
+
 use sqlx::{AssertSqlSafe, Connection};
 
 pub fn cpu_of(pid: u32) -> f64 {

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use crate::common::server::{Server, Side, now_us};
 use crate::common::setting;
-use crate::place::{Place, Side, now_us};
 use crate::viewers::Viewers;
 
 /// What the server keeps of its files for other things than viewers.
@@ -17,37 +17,37 @@ pub fn crowd() {
         "\n{count} viewers\n{:<14} {:>11} {:>13} {:>10} {:>12} {:>12} {:>16}",
         "side", "KiB/viewer", "kernel KiB", "opened s", "all fresh s", "median s", "not reading KiB"
     );
-    for side in [Side::Plain, Side::Embedded] {
-        let place = Place::start(side);
-        place.change();
-        let (before, kernel) = (place.resident_kib(), kernel_kib());
+    for side in [Side::Bare, Side::Embedded] {
+        let server = Server::start(side);
+        server.change();
+        let (before, kernel) = (server.resident_kib(), kernel_kib());
         let started = Instant::now();
-        let mut viewers = Viewers::start(&place, count);
+        let mut viewers = Viewers::start(&server, count);
         let opened = started.elapsed();
         // Every buffer has been used at least once.
         for _ in 0..3 {
-            let version = place.change();
+            let version = server.change();
             viewers.all_at(version);
         }
-        let each = place.resident_kib().saturating_sub(before) as f64 / count as f64;
+        let each = server.resident_kib().saturating_sub(before) as f64 / count as f64;
         // The kernel holds both ends of each connection here.
         let kernel = kernel_kib().saturating_sub(kernel) as f64 / count as f64 / 2.0;
         let mut fresh: Vec<f64> = (0..5)
             .map(|_| {
                 let changed = now_us();
-                let version = place.change();
+                let version = server.change();
                 (viewers.all_at(version) - changed) as f64 / 1e6
             })
             .collect();
         fresh.sort_by(f64::total_cmp);
-        let reading = place.resident_kib();
+        let reading = server.resident_kib();
         let stopped = (count / 4).max(1);
         viewers.stop_reading(stopped);
         for _ in 0..100 {
-            let version = place.change();
+            let version = server.change();
             viewers.all_at(version);
         }
-        let held = (place.resident_kib() as f64 - reading as f64) / stopped as f64;
+        let held = (server.resident_kib() as f64 - reading as f64) / stopped as f64;
         println!(
             "{:<14} {each:>11.2} {kernel:>13.2} {:>10.1} {:>12.3} {:>12.3} {held:>16.2}",
             format!("{side:?}"),

@@ -1,7 +1,7 @@
 //! Files of the app, side by side with a plain GET of the same bytes.
 
+use crate::common::server::{Server, Side};
 use crate::common::setting;
-use crate::place::{Place, Side};
 use crate::plain::script;
 use crate::rates::{median, read_rate};
 
@@ -9,14 +9,14 @@ use crate::rates::{median, read_rate};
 pub fn files() {
     const CONNECTIONS: usize = 64;
     let (seconds, rounds) = (setting("BENCH_SECONDS", 5), setting("BENCH_ROUNDS", 3));
-    let (plain, place) = (Place::start(Side::Plain), Place::start(Side::Embedded));
+    let (plain, server) = (Server::start(Side::Bare), Server::start(Side::Embedded));
     let file = script();
     println!("\na file of {} bytes, {CONNECTIONS} connections\n{:<14} {:>10} {:>10} {:>7}", file.brotli.len(), "answer", "plain/s", "ours/s", "ratio");
     let coded = "accept-encoding: gzip, deflate, br\r\n";
     for (what, more, status) in [("200", coded.to_owned(), 200), ("304", format!("{coded}if-none-match: {}\r\n", file.etag), 304)] {
         let (mut plains, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            for (address, path, rates) in [(plain.address, "/file", &mut plains), (place.address, file.url, &mut ours)] {
+            for (address, path, rates) in [(plain.address, "/file", &mut plains), (server.address, file.url, &mut ours)] {
                 rates.push(read_rate(address, format!("GET {path} HTTP/1.1\r\nhost: bench\r\n{more}\r\n"), status, CONNECTIONS, seconds));
             }
         }

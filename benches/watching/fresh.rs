@@ -5,8 +5,8 @@ use std::time::Duration;
 use groundswell::rehearsal::load::{Request, exchange};
 use tokio::net::TcpStream;
 
+use crate::common::server::{Server, Side, now_us};
 use crate::common::{runtime, setting};
-use crate::place::{Place, Side, now_us};
 use crate::viewers::Viewers;
 
 /// From a vote's sending to the frame that counts it, at 10,000 votes a second.
@@ -24,9 +24,9 @@ pub fn fresh() {
         "side", "p50 ms", "p90 ms", "p99 ms", "max ms", "frames/s"
     );
     for side in sides {
-        let place = Place::start(side);
-        let mut viewers = Viewers::start(&place, 1);
-        let mut sent = paced(&place, RATE, seconds);
+        let server = Server::start(side);
+        let mut viewers = Viewers::start(&server, 1);
+        let mut sent = paced(&server, RATE, seconds);
         sent.sort_unstable();
         viewers.counted(sent.len() as u64);
         let frames = viewers.frames();
@@ -46,16 +46,16 @@ pub fn fresh() {
 }
 
 /// Votes at their intended times; returns when each was sent, in microseconds.
-fn paced(place: &Place, rate: usize, seconds: usize) -> Vec<i64> {
+fn paced(server: &Server, rate: usize, seconds: usize) -> Vec<i64> {
     const CONNECTIONS: usize = 256;
-    let requests = place.requests(rate * seconds);
+    let requests = server.requests(rate * seconds);
     let gap = Duration::from_secs_f64(CONNECTIONS as f64 / rate as f64);
     runtime().block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
         let begin = tokio::time::Instant::now() + Duration::from_millis(200);
         for connection in 0..CONNECTIONS {
             let own: Vec<Request> = requests.iter().skip(connection).step_by(CONNECTIONS).cloned().collect();
-            let mut stream = TcpStream::connect(place.address).await.expect("the server listens");
+            let mut stream = TcpStream::connect(server.address).await.expect("the server listens");
             stream.set_nodelay(true).expect("it can be set");
             tasks.spawn(async move {
                 let mut buffer = vec![0; 8_192];

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use groundswell::rehearsal::load::fire;
 
+use crate::common::server::{Server, Side};
 use crate::common::setting;
-use crate::place::{Place, Side};
 use crate::rates::GENERATOR_THREADS;
 use crate::viewers::Viewers;
 
@@ -13,19 +13,19 @@ use crate::viewers::Viewers;
 pub fn many() {
     let events = setting("BENCH_EVENTS", 1_000) as usize;
     let seconds = setting("BENCH_SECONDS", 5);
-    let mut place = Place::start(Side::Embedded);
-    let mut polls = vec![(place.event.clone(), place.poll.clone())];
-    let mut streams = vec![place.stream.clone()];
+    let mut server = Server::start(Side::Embedded);
+    let mut polls = vec![(server.event.clone(), server.poll.clone())];
+    let mut streams = vec![server.stream.clone()];
     while polls.len() < events {
-        place.open_poll();
-        polls.push((place.event.clone(), place.poll.clone()));
-        streams.push(place.stream.clone());
+        server.open_poll();
+        polls.push((server.event.clone(), server.poll.clone()));
+        streams.push(server.stream.clone());
     }
-    let requests = place.requests_for(&polls, 60_000 * seconds as usize);
-    place.stream = streams.join(",");
-    let mut viewers = Viewers::start(&place, events);
+    let requests = server.requests_for(&polls, 60_000 * seconds as usize);
+    server.stream = streams.join(",");
+    let mut viewers = Viewers::start(&server, events);
     let before = viewers.frames_of_all();
-    let outcome = fire(place.address, requests, 256, GENERATOR_THREADS, Duration::from_secs(seconds));
+    let outcome = fire(server.address, requests, 256, GENERATOR_THREADS, Duration::from_secs(seconds));
     let after = viewers.frames_of_all();
     let mut rates: Vec<f64> = after.iter().zip(&before).map(|(a, b)| (a - b) as f64 / outcome.elapsed.as_secs_f64()).collect();
     rates.sort_by(f64::total_cmp);

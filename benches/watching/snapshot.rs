@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
+use crate::common::server::{Server, Side};
 use crate::common::setting;
-use crate::place::{Place, Side};
 use crate::rates::{median, read_rate};
 
 /// Snapshots read per second, and answers that nothing changed.
 pub fn snapshot() {
     const CONNECTIONS: usize = 64;
     let (seconds, rounds) = (setting("BENCH_SECONDS", 5), setting("BENCH_ROUNDS", 3));
-    let (plain, place) = (Place::start(Side::Plain), Place::start(Side::Embedded));
+    let (plain, server) = (Server::start(Side::Bare), Server::start(Side::Embedded));
     let tagged = || {
-        let (head, body) = place.raw("GET", &place.snapshot, "", None);
+        let (head, body) = server.raw("GET", &server.snapshot, "", None);
         (head.lines().find_map(|l| l.strip_prefix("etag: ")).expect("a tag").to_owned(), body)
     };
     // The document settles first: a tag that stays is asked for.
@@ -29,7 +29,7 @@ pub fn snapshot() {
     for (what, more, status) in [("200", String::new(), 200), ("304", format!("if-none-match: {tag}\r\n"), 304)] {
         let (mut plains, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            for (side, rates) in [(&plain, &mut plains), (&place, &mut ours)] {
+            for (side, rates) in [(&plain, &mut plains), (&server, &mut ours)] {
                 rates.push(read_rate(side.address, format!("GET {} HTTP/1.1\r\nhost: bench\r\n{more}\r\n", side.snapshot), status, CONNECTIONS, seconds));
             }
         }

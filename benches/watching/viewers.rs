@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 
-use crate::place::{PATIENCE, Place, now_us};
+use crate::common::server::{PATIENCE, Server, now_us};
 
 /// A process full of viewers.
 pub struct Viewers {
@@ -21,9 +21,9 @@ pub struct Viewers {
 }
 
 impl Viewers {
-    pub fn start(place: &Place, count: usize) -> Viewers {
+    pub fn start(server: &Server, count: usize) -> Viewers {
         let mut command = Command::new(std::env::current_exe().expect("this benchmark has a path"));
-        command.args(["--viewers", &place.address.to_string(), &place.stream, &count.to_string()]);
+        command.args(["--viewers", &server.address.to_string(), &server.stream, &count.to_string()]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the process starts");
         let mut viewers = Viewers { say: child.stdin.take().expect("piped"), hear: BufReader::new(child.stdout.take().expect("piped")), child };
         assert_eq!(viewers.line(), "open");

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use groundswell::rehearsal::load::fire;
 
+use crate::common::server::{Server, Side};
 use crate::common::setting;
-use crate::place::{Place, Side};
 use crate::rates::{GENERATOR_THREADS, median};
 use crate::viewers::Viewers;
 
@@ -17,10 +17,10 @@ pub fn votes() {
         let (mut without, mut with) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             for (watched, rates) in [(false, &mut without), (true, &mut with)] {
-                let place = Place::start(Side::Embedded);
-                let requests = place.requests(100_000 * seconds as usize);
-                let viewers = watched.then(|| Viewers::start(&place, VIEWERS));
-                let outcome = fire(place.address, requests, connections, GENERATOR_THREADS, Duration::from_secs(seconds));
+                let server = Server::start(Side::Embedded);
+                let requests = server.requests(100_000 * seconds as usize);
+                let viewers = watched.then(|| Viewers::start(&server, VIEWERS));
+                let outcome = fire(server.address, requests, connections, GENERATOR_THREADS, Duration::from_secs(seconds));
                 rates.push(outcome.per_second());
                 assert_eq!(outcome.failed, 0, "votes failed");
                 drop(viewers);

@@ -1,5 +1,6 @@
-//! A server of one side, with an event that people watch.
+//! A server of one side, with an event that people vote in and watch; started for a benchmark, gone with it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -11,23 +12,27 @@ use groundswell::rehearsal::load::{Request, vote_request};
 use groundswell::store::Store;
 use uuid::Uuid;
 
-use crate::common::{execute, resident_kib, runtime};
+use super::{cpu_of, cpu_of_all, execute, resident_kib, runtime};
 
 pub const PATIENCE: Duration = Duration::from_secs(60);
+const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
+/// Of the bare server, which does not look.
+const NOWHERE: &str = "0000000000001";
 const TOKEN: &str = "a-token-for-benchmarks-of-32-characters";
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Side {
-    Plain,
+    /// Bare actix-web: this benchmark itself, called with `--bare-server`.
+    Bare,
     Embedded,
     Distributed,
 }
 
 /// Processes of one side.
-pub struct Place {
+pub struct Server {
     side: Side,
     pub address: SocketAddr,
-    children: Vec<Child>,
+    children: Vec<(&'static str, Child)>,
     database_url: String,
     database: Option<(String, String)>,
     pub stream: String,
@@ -37,10 +42,10 @@ pub struct Place {
     _directory: tempfile::TempDir,
 }
 
-impl Place {
-    pub fn start(side: Side) -> Place {
+impl Server {
+    pub fn start(side: Side) -> Server {
         let directory = tempfile::TempDir::new().expect("a directory");
-        let mut place = Place {
+        let mut server = Server {
             side,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             children: Vec::new(),
@@ -48,37 +53,37 @@ impl Place {
             database: None,
             stream: "/stream".into(),
             snapshot: "/same".into(),
-            event: String::new(),
-            poll: String::new(),
+            event: NOWHERE.into(),
+            poll: NOWHERE.into(),
             _directory: directory,
         };
         match side {
-            Side::Plain => {
+            Side::Bare => {
                 let mut command = Command::new(std::env::current_exe().expect("this benchmark has a path"));
-                command.arg("--plain-server");
-                place.spawn(command, true);
+                command.arg("--bare-server");
+                server.spawn("web", command);
             }
             Side::Embedded => {
-                let command = place.groundswell("serve", &[]);
-                place.spawn(command, true);
+                let command = server.groundswell("serve", &[]);
+                server.spawn("web", command);
             }
             Side::Distributed => {
                 let admin = std::env::var("GROUNDSWELL_TEST_DATABASE_URL").expect("checked");
                 let name = format!("gs_bench_{}", Uuid::new_v4().simple());
                 execute(&admin, format!("create database {name}"));
-                place.database_url = format!("{}/{name}", admin.rsplit_once('/').expect("a database name").0);
-                place.database = Some((admin, name.clone()));
+                server.database_url = format!("{}/{name}", admin.rsplit_once('/').expect("a database name").0);
+                server.database = Some((admin, name.clone()));
                 let amqp = std::env::var("GROUNDSWELL_TEST_AMQP_URL").expect("checked");
                 for role in ["web", "tally"] {
-                    let command = place.groundswell(role, &["--amqp-url", &amqp, "--amqp-prefix", &name]);
-                    place.spawn(command, role == "web");
+                    let command = server.groundswell(role, &["--amqp-url", &amqp, "--amqp-prefix", &name]);
+                    server.spawn(role, command);
                 }
             }
         }
-        if side != Side::Plain {
-            place.open_poll();
+        if side != Side::Bare {
+            server.open_poll();
         }
-        place
+        server
     }
 
     fn groundswell(&self, role: &str, more: &[&str]) -> Command {
@@ -90,7 +95,9 @@ impl Place {
         command
     }
 
-    fn spawn(&mut self, mut command: Command, web: bool) {
+    /// Starts a process and waits until it says that it runs; the web one, until it is ready.
+    fn spawn(&mut self, role: &'static str, mut command: Command) {
+        let web = role == "web";
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the process starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let last_line = if web { "  join    http://" } else { "  metrics " };
@@ -100,9 +107,9 @@ impl Place {
         }
         // Read on, or the child blocks on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        self.children.push(child);
+        self.children.push((role, child));
         let deadline = Instant::now() + PATIENCE;
-        while self.side != Side::Plain && !self.raw("GET", "/readyz", "", None).0.contains(" 200 ") {
+        while web && self.side != Side::Bare && !self.raw("GET", "/readyz", "", None).0.contains(" 200 ") {
             assert!(Instant::now() < deadline, "the server is not ready");
             std::thread::park_timeout(Duration::from_millis(20));
         }
@@ -123,7 +130,7 @@ impl Place {
     /// Changes the document; its version afterwards.
     pub fn change(&self) -> u64 {
         match self.side {
-            Side::Plain => self.raw("POST", "/change", "", Some("")).1.parse().expect("a number"),
+            Side::Bare => self.raw("POST", "/change", "", Some("")).1.parse().expect("a number"),
             _ => {
                 self.office("PATCH", &format!("/api/v1/events/{}", self.event), &format!("{{\"title\":\"Benchmark {}\"}}", now_us()));
                 let live: serde_json::Value = serde_json::from_str(&self.raw("GET", &self.snapshot, "", None).1).expect("JSON");
@@ -138,10 +145,13 @@ impl Place {
 
     /// Votes for these polls of these events in turn, each from a voter of its own.
     pub fn requests_for(&self, polls: &[(String, String)], count: usize) -> Vec<Request> {
-        let url = self.database_url.clone();
-        let key =
-            runtime().block_on(async { Store::open(&url, 1).await.expect("the database opens").secret("pass_key", Vec::new()).await.expect("there is a key") });
-        let key = PassKey::new(&key);
+        let key = PassKey::new(&match self.side {
+            Side::Bare => b"bare".to_vec(),
+            _ => runtime().block_on(async {
+                let store = Store::open(&self.database_url, 1).await.expect("the database opens");
+                store.secret("pass_key", Vec::new()).await.expect("there is a key")
+            }),
+        });
         let now = now_ms();
         let vote = |n: usize| {
             let (event, poll) = &polls[n % polls.len()];
@@ -151,8 +161,35 @@ impl Place {
         (0..count).map(vote).collect()
     }
 
+    /// Waits until this many votes are counted: nothing is lost, and nothing is still to be done.
+    pub fn drain(&self, accepted: u64) {
+        if self.side == Side::Bare {
+            return;
+        }
+        let deadline = Instant::now() + DRAIN_PATIENCE;
+        loop {
+            let live: serde_json::Value = serde_json::from_str(&self.raw("GET", &self.snapshot, "", None).1).unwrap_or_default();
+            let voters = live["polls"][0]["results"]["voters"].as_u64().unwrap_or(0);
+            if voters >= accepted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{accepted} accepted, {voters} counted after {DRAIN_PATIENCE:?}");
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
+    /// Seconds of CPU so far, by process.
+    pub fn cpu(&self) -> BTreeMap<&'static str, f64> {
+        let mut cpu: BTreeMap<&'static str, f64> = self.children.iter().map(|(role, child)| (*role, cpu_of(child.id()))).collect();
+        if self.database.is_some() {
+            cpu.insert("broker", cpu_of_all("beam.smp"));
+            cpu.insert("postgres", cpu_of_all("postgres"));
+        }
+        cpu
+    }
+
     pub fn resident_kib(&self) -> u64 {
-        resident_kib(self.children[0].id())
+        resident_kib(self.children[0].1.id())
     }
 
     fn office(&self, method: &str, path: &str, body: &str) -> serde_json::Value {
@@ -175,9 +212,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Server {
     fn drop(&mut self) {
-        for child in &mut self.children {
+        for (_, child) in &mut self.children {
             let _ = child.kill();
             let _ = child.wait();
         }
