@@ -1,13 +1,17 @@
 // One line per check, and the sum at the end. A check that fails does not stop the rest.
 
+/** A check that takes longer says how long. */
+const SLOW_S = 2;
 const counts = { passed: 0, failed: 0 };
 
 /** @param {string} name @param {() => Promise<string|void>} body may return what was measured */
 export async function check(name, body) {
+  const began = Date.now();
   try {
     const measured = await body();
     counts.passed += 1;
-    console.log(`ok - ${name}${measured ? ` (${measured})` : ""}`);
+    const took_s = (Date.now() - began) / 1_000;
+    console.log(`ok - ${name}${measured ? ` (${measured})` : ""}${took_s >= SLOW_S ? ` in ${took_s.toFixed(1)} s` : ""}`);
     return true;
   } catch (error) {
     counts.failed += 1;

@@ -1,6 +1,8 @@
 //! The broker or the database away, killed, silent or blocked, as phones and operators live through it: real processes, real services.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -18,6 +20,8 @@ use crate::trouble::{Broker, RESTART, with_own_broker};
 
 /// A server told to stop is gone by then, or an orchestrator kills it.
 const STOP_WITHIN: Duration = Duration::from_secs(25);
+/// A vote while the broker is away, on a disk that takes no time of note: 99 of 100 are through by then.
+const AWAY_P99: Duration = Duration::from_millis(50);
 
 pub fn place_at(broker: &Broker) -> Place {
     Place::at(Some((broker.database_url.clone(), broker.amqp_url.clone())))
@@ -74,12 +78,13 @@ struct Crowd {
     accepted: AtomicUsize,
     /// Anything but a 202.
     others: Mutex<Vec<u16>>,
-    slowest: Mutex<Duration>,
+    /// How long each took, and when it was sent.
+    took: Mutex<Vec<(Instant, Duration)>>,
 }
 
 impl Crowd {
     fn new() -> Crowd {
-        Crowd { stop: AtomicBool::new(false), accepted: AtomicUsize::new(0), others: Mutex::default(), slowest: Mutex::default() }
+        Crowd { stop: AtomicBool::new(false), accepted: AtomicUsize::new(0), others: Mutex::default(), took: Mutex::default() }
     }
 
     fn accepted(&self) -> usize {
@@ -92,13 +97,17 @@ impl Crowd {
             let voter = door.voter();
             let began = Instant::now();
             let answer = door.vote_on(&mut line, &voter);
-            let mut slowest = self.slowest.lock().unwrap();
-            *slowest = began.elapsed().max(*slowest);
+            self.took.lock().unwrap().push((began, began.elapsed()));
             match answer.status {
                 202 => _ = self.accepted.fetch_add(1, Ordering::Relaxed),
                 other => self.others.lock().unwrap().push(other),
             }
         }
+    }
+
+    /// What it took those that were sent within this time.
+    fn took_within(&self, time: Range<Instant>) -> Vec<Duration> {
+        self.took.lock().unwrap().iter().filter(|(sent, _)| time.contains(sent)).map(|(_, took)| *took).collect()
     }
 
     /// Votes while `events` happen.
@@ -181,6 +190,46 @@ fn a_broker_killed_under_load_costs_no_vote_and_no_refusal() {
 }
 
 #[test]
+fn while_the_broker_is_away_a_vote_takes_as_long_as_the_disk() {
+    /// Of so many votes the hundredth slowest says something.
+    const VOTES: usize = 2_000;
+    /// Bare syncs beside them, one every so often.
+    const PAUSE: Duration = Duration::from_millis(5);
+    with_own_broker(|broker| {
+        let place = place_at(broker);
+        let process = start(&place);
+        let door = Door::open(process.address).settled();
+        let (mut away, mut syncs) = (Instant::now()..Instant::now(), Vec::new());
+        let crowd = Crowd::during(&door, |crowd| {
+            broker.control(&["kill", "rabbitmq"]);
+            until("the circuit is open", || figure(process.metrics(), "groundswell_circuit_open_lanes") > 0.0);
+            let mut file = std::fs::File::create(place.directory.path().join("bare")).unwrap();
+            let enough = crowd.accepted() + VOTES;
+            away.start = Instant::now();
+            while crowd.accepted() < enough {
+                let began = Instant::now();
+                file.write_all(&[7; 4_096]).and_then(|()| file.sync_data()).unwrap();
+                syncs.push(began.elapsed());
+                std::thread::park_timeout(PAUSE);
+            }
+            away.end = Instant::now();
+            broker.control(&["restart", "rabbitmq"]);
+        });
+        assert_eq!(*crowd.others.lock().unwrap(), [0u16; 0], "each of {} was accepted", crowd.accepted());
+        let (votes, disk) = (p99(crowd.took_within(away)), p99(syncs));
+        // Its own sync, and the one that was under way when it came.
+        assert!(votes <= AWAY_P99 + 2 * disk, "a vote took {votes:?}, a bare sync {disk:?}");
+        all_in(&door, crowd.accepted());
+        assert_eq!(process.stop(), Some(0));
+    });
+}
+
+fn p99(mut took: Vec<Duration>) -> Duration {
+    took.sort_unstable();
+    took[took.len() * 99 / 100]
+}
+
+#[test]
 fn a_broker_that_falls_silent_or_blocks_costs_no_vote_and_no_refusal() {
     struct Watermark<'a>(&'a Broker);
     impl Drop for Watermark<'_> {
@@ -207,7 +256,7 @@ fn a_broker_that_falls_silent_or_blocks_costs_no_vote_and_no_refusal() {
         });
         assert_eq!(*crowd.others.lock().unwrap(), [0u16; 0], "each of {} was accepted", crowd.accepted());
         // A silent broker is given a second; nobody waits for it twice.
-        let slowest = *crowd.slowest.lock().unwrap();
+        let slowest = crowd.took.lock().unwrap().iter().map(|(_, took)| *took).max().unwrap_or_default();
         assert!(slowest < Duration::from_secs(4), "somebody waited {slowest:?}");
         all_in(&door, crowd.accepted());
         assert_eq!(process.stop(), Some(0));

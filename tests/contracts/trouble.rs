@@ -1,11 +1,11 @@
-//! A broker of one's own, to be blocked, killed and missed. It is started by the first test that needs it; one test at a time breaks it.
+//! Brokers of one's own, to be blocked, killed and missed. One is started when a test finds none idle; one test at a time breaks it.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
 use std::panic::AssertUnwindSafe;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use groundswell::domain::Batch;
@@ -19,6 +19,8 @@ use crate::support::{Backend, Place, runtime, services_are_there};
 
 /// Broker restarts on two cores that also compile.
 pub const RESTART: Duration = Duration::from_secs(60);
+/// Tests that break one wait most of their time, so that two go side by side; more would be short of processors.
+const BROKERS_MAX: usize = 2;
 /// A refusal is an answer, not a wait.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -59,22 +61,60 @@ impl Broker {
 }
 
 pub fn with_own_broker(test: impl FnOnce(&Broker)) {
-    static BROKER: OnceLock<Broker> = OnceLock::new();
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     if !services_are_there() || std::env::var("GROUNDSWELL_TEST_SERVICES").is_err() {
         return;
     }
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let broker = BROKER.get_or_init(Broker::start);
-    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| test(broker)));
-    if let Err(panic) = outcome {
+    let broker = borrow();
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| test(&broker)));
+    if outcome.is_err() {
         // Whole again for the next test, whatever this one came to.
         broker.control(&["resume", "rabbitmq"]);
         broker.control(&["resume", "postgres"]);
         broker.control(&["restart", "rabbitmq"]);
         broker.control(&["restart", "postgres"]);
+    }
+    put_back(Some(broker));
+    if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }
+}
+
+struct Brokers {
+    idle: Vec<Broker>,
+    /// Idle, in use, or starting.
+    number: usize,
+}
+
+static BROKERS: Mutex<Brokers> = Mutex::new(Brokers { idle: Vec::new(), number: 0 });
+static ONE_CAME_BACK: Condvar = Condvar::new();
+
+fn borrow() -> Broker {
+    let mut brokers = BROKERS.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        if let Some(broker) = brokers.idle.pop() {
+            return broker;
+        }
+        if brokers.number < BROKERS_MAX {
+            brokers.number += 1;
+            break;
+        }
+        brokers = ONE_CAME_BACK.wait(brokers).unwrap_or_else(PoisonError::into_inner);
+    }
+    drop(brokers);
+    std::panic::catch_unwind(Broker::start).unwrap_or_else(|panic| {
+        put_back(None);
+        std::panic::resume_unwind(panic)
+    })
+}
+
+/// Or nothing, where one did not start.
+fn put_back(broker: Option<Broker>) {
+    let mut brokers = BROKERS.lock().unwrap_or_else(PoisonError::into_inner);
+    match broker {
+        Some(broker) => brokers.idle.push(broker),
+        None => brokers.number -= 1,
+    }
+    ONE_CAME_BACK.notify_one();
 }
 
 fn place_at(broker: &Broker, database: bool) -> Place {
