@@ -147,30 +147,55 @@ impl LogoKind {
         [LogoKind::Png, LogoKind::Webp].into_iter().find(|k| k.ending() == ending)
     }
 
-    /// By its first bytes, whatever it is said to be. No SVG: that is a document, with all that documents can do; the back office
-    /// turns one into a picture before it sends it.
-    pub fn of(bytes: &[u8]) -> Result<LogoKind, Error> {
+    /// By its first bytes, whatever it is said to be, and the picture itself: what stands behind its end would be a file of somebody's that we
+    /// give out for ever. No SVG: that is a document, with all that documents can do; the back office turns one into a picture before it sends it.
+    pub fn of(bytes: &[u8]) -> Result<(LogoKind, &[u8]), Error> {
         if bytes.len() > LOGO_BYTES_MAX {
             return Err(Error::invalid("logo_large", "A logo has at most 64 KiB."));
         }
-        let (kind, width, height) =
-            png(bytes).or_else(|| webp(bytes)).ok_or(Error::invalid("logo_invalid", "A logo is a PNG or WebP picture that does not move."))?;
+        let invalid = || Error::invalid("logo_invalid", "A logo is a PNG or WebP picture, whole, that does not move.");
+        let Head { kind, width, height, picture } = png(bytes).or_else(|| webp(bytes)).ok_or_else(invalid)?;
         if !(1..=LOGO_SIDE_PX_MAX).contains(&width) || !(1..=LOGO_SIDE_PX_MAX).contains(&height) {
             return Err(Error::invalid("logo_large", "A logo is at most 1024 pixels wide and high."));
         }
-        Ok(kind)
+        Ok((kind, picture))
     }
 }
 
-fn png(bytes: &[u8]) -> Option<(LogoKind, u32, u32)> {
-    let head = bytes.strip_prefix(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR")?;
-    let number = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
-    let moves = bytes.windows(4).any(|w| w == b"acTL");
-    (!moves).then_some((LogoKind::Png, number(0)?, number(4)?))
+struct Head<'a> {
+    kind: LogoKind,
+    width: u32,
+    height: u32,
+    /// To its end and no further.
+    picture: &'a [u8],
 }
 
-fn webp(bytes: &[u8]) -> Option<(LogoKind, u32, u32)> {
-    let body = bytes.strip_prefix(b"RIFF")?.get(4..)?.strip_prefix(b"WEBP")?;
+/// One part after the other: length, name, content, checksum. `IEND` is the last.
+fn png(bytes: &[u8]) -> Option<Head<'_>> {
+    const PART_BYTES: usize = 12;
+    let start = b"\x89PNG\r\n\x1a\n";
+    let head = bytes.strip_prefix(start)?.strip_prefix(b"\0\0\0\x0dIHDR")?;
+    let number = |of: &[u8], at: usize| of.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
+    let mut at = start.len();
+    loop {
+        let part = bytes.get(at..)?;
+        let (length, name) = (number(part, 0)?, part.get(4..8)?);
+        at += part.get(..PART_BYTES + length as usize)?.len();
+        match name {
+            b"IEND" if length == 0 => return Some(Head { kind: LogoKind::Png, width: number(head, 0)?, height: number(head, 4)?, picture: &bytes[..at] }),
+            // It moves; or it has an end that no picture has.
+            b"acTL" | b"IEND" => return None,
+            _ => {}
+        }
+    }
+}
+
+/// Its own length is that of all behind it.
+fn webp(bytes: &[u8]) -> Option<Head<'_>> {
+    const LENGTH_END: usize = 8;
+    let length = u32::from_le_bytes(bytes.strip_prefix(b"RIFF")?.get(..4)?.try_into().ok()?);
+    let picture = bytes.get(..LENGTH_END + length as usize)?;
+    let body = picture.get(LENGTH_END..)?.strip_prefix(b"WEBP")?;
     let data = body.get(8..)?;
     let number = |at: usize, length: usize| data.get(at..at + length).map(|b| b.iter().rev().fold(0u32, |n, b| (n << 8) | u32::from(*b)));
     let (width, height) = match body.get(..4)? {
@@ -183,7 +208,7 @@ fn webp(bytes: &[u8]) -> Option<(LogoKind, u32, u32)> {
         b"VP8X" if data.first()? & 2 == 0 => (number(4, 3)? + 1, number(7, 3)? + 1),
         _ => return None,
     };
-    Some((LogoKind::Webp, width, height))
+    Some(Head { kind: LogoKind::Webp, width, height, picture })
 }
 
 #[cfg(test)]
@@ -236,26 +261,49 @@ mod tests {
     }
 
     fn png_of(width: u32, height: u32) -> Vec<u8> {
-        [b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".as_slice(), &width.to_be_bytes(), &height.to_be_bytes(), b"\x08\x06\0\0\0crc-"].concat()
+        png_with(width, height, b"")
+    }
+
+    fn png_with(width: u32, height: u32, parts: &[u8]) -> Vec<u8> {
+        let head = [b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".as_slice(), &width.to_be_bytes(), &height.to_be_bytes(), b"\x08\x06\0\0\0crc-"].concat();
+        [&head, parts, b"\0\0\0\0IEND\xae\x42\x60\x82"].concat()
+    }
+
+    fn webp_of(body: &[u8]) -> Vec<u8> {
+        [b"RIFF", (4 + body.len() as u32).to_le_bytes().as_slice(), b"WEBP", body].concat()
     }
 
     #[test]
     fn a_logo_is_what_its_bytes_say_and_no_larger_than_it_may_be() {
-        assert_eq!(LogoKind::of(&png_of(512, 128)).unwrap(), LogoKind::Png);
-        assert_eq!(LogoKind::of(b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\x10\0\0\0\xff\x01\0\x7f\0\0").unwrap(), LogoKind::Webp);
-        assert_eq!(LogoKind::of(b"RIFF\0\0\0\0WEBPVP8 \0\0\0\0abc\x9d\x01\x2a\x40\0\x20\0").unwrap(), LogoKind::Webp);
-        assert_eq!(LogoKind::of(b"RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f\x3f\xc0\x07\0").unwrap(), LogoKind::Webp);
+        for (picture, kind) in [
+            (png_of(512, 128), LogoKind::Png),
+            (png_with(512, 128, b"\0\0\0\x04IDATacTLcrc-"), LogoKind::Png),
+            (webp_of(b"VP8X\x0a\0\0\0\x10\0\0\0\xff\x01\0\x7f\0\0"), LogoKind::Webp),
+            (webp_of(b"VP8 \0\0\0\0abc\x9d\x01\x2a\x40\0\x20\0"), LogoKind::Webp),
+            (webp_of(b"VP8L\0\0\0\0\x2f\x3f\xc0\x07\0"), LogoKind::Webp),
+        ] {
+            assert_eq!(LogoKind::of(&picture).unwrap(), (kind, &picture[..]));
+            let followed = [&picture[..], b"PK\x03\x04IEND"].concat();
+            assert_eq!(LogoKind::of(&followed).unwrap(), (kind, &picture[..]), "and nothing of what stands behind it");
+            for end in 0..picture.len() {
+                assert!(LogoKind::of(&picture[..end]).is_err(), "{end} of {} bytes are no picture", picture.len());
+            }
+        }
         for bytes in [
             png_of(0, 10),
             png_of(1_025, 10),
             png_of(10, u32::MAX),
-            [png_of(10, 10), b"acTL".to_vec()].concat(),
+            png_with(10, 10, b"\0\0\0\x08acTL\0\0\0\x02\0\0\0\0crc-"),
+            png_with(10, 10, b"\0\0\0\x04IENDmorecrc-"),
+            png_with(10, 10, b"\xff\xff\xff\xffIDAT"),
             [png_of(10, 10), vec![0; LOGO_BYTES_MAX]].concat(),
             b"\x89PNG\r\n\x1a\n".to_vec(),
             b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>".to_vec(),
             b"GIF89a\x01\0\x01\0".to_vec(),
-            b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0\xff\x01\0\x7f\0\0".to_vec(),
-            b"RIFF\0\0\0\0WEBP".to_vec(),
+            webp_of(b"VP8X\x0a\0\0\0\x02\0\0\0\xff\x01\0\x7f\0\0"),
+            webp_of(b""),
+            b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\x10\0\0\0\xff\x01\0\x7f\0\0".to_vec(),
+            b"RIFF\xff\xff\xff\xffWEBPVP8X\x0a\0\0\0\x10\0\0\0\xff\x01\0\x7f\0\0".to_vec(),
             b"".to_vec(),
         ] {
             assert!(LogoKind::of(&bytes).is_err(), "{:?}", &bytes[..bytes.len().min(40)]);

@@ -22,6 +22,8 @@ const OFFICE_BYTES_MAX: usize = 512 * 1_024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// What that is called.
 pub const BODY_SLOW: &str = "body_slow";
+/// What one is called of which the rest cannot be read. HTTP has lost its place in what the client says, so the connection ends with it, too.
+pub const BODY_BROKEN: &str = "body_broken";
 
 /// Goes with the answer to such a body: the connection ends, and nobody hears out what is left of it.
 pub struct TooSlow;
@@ -147,7 +149,7 @@ struct Pieces {
 
 impl Pieces {
     fn add(&mut self, piece: Result<Bytes, PayloadError>, bytes_max: usize) -> Result<()> {
-        let piece = piece.map_err(|_| Error::invalid("body_broken", "The body ended before it was complete."))?;
+        let piece = piece.map_err(|_| Error::invalid(BODY_BROKEN, "The body ended before it was complete."))?;
         if self.first.len() + self.all.len() + piece.len() > bytes_max {
             return Err(too_large());
         }

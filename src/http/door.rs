@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::body::TooSlow;
 use super::limits::Limits;
-use super::line::{Line, Seat};
+use super::line::{Line, Seat, Told};
 use super::site::Site;
 use super::talk::{House, Talk};
 
@@ -67,7 +67,7 @@ pub fn serve(listener: TcpListener, threads: usize, limits: Arc<Limits>, site: i
                     if !kept {
                         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
                     }
-                    Ok(answer)
+                    Ok(answer.map_body(|_, body| Told::new(body, seat)))
                 }
             });
             let (of_http, of_connections) = (draining.clone(), draining);

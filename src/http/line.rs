@@ -12,13 +12,17 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix_web::body::BodySize;
+use actix_web::body::{BodySize, MessageBody};
 use actix_web::rt::net::TcpStream;
+use actix_web::web::Bytes;
 use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::heads::{self, BadHead};
 use super::limits::Connection;
+use super::reply;
+use super::traffic::{Route, answered};
 
 /// A client that takes no byte of its answer for this long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,6 +46,8 @@ pub struct Wire {
 pub struct Line {
     seat: Rc<Seat>,
     patience: Patience,
+    /// Of what is said in the place of HTTP's own words, what the kernel did not take yet.
+    unsaid: Option<Vec<u8>>,
 }
 
 /// Runs while the client takes nothing.
@@ -69,6 +75,12 @@ pub struct Seat {
     fresh: Cell<bool>,
     /// Nothing more is wanted of the client.
     given_up: Cell<bool>,
+    /// What HTTP was given last began as a question for a head, and no handler has it yet.
+    asks_head: Cell<bool>,
+    /// An answer ended as what HTTP says by itself does: here, nobody can tell them apart any more.
+    ended_alike: Cell<bool>,
+    /// HTTP could not read a head, and that was said.
+    refused: Cell<bool>,
 }
 
 /// Who has the word.
@@ -82,6 +94,8 @@ pub enum Turn {
     Request { rest: usize, answer: Answer },
     /// HTTP, until the connection ends: it was given what only HTTP can read.
     Http,
+    /// Nobody: the last word is said, and what still comes is not read any more.
+    Over,
 }
 
 /// How far HTTP is with the answer to a request.
@@ -92,6 +106,17 @@ pub enum Answer {
     Body(u64),
     /// So many bytes are still to be written.
     Left(u64),
+    /// Its body is made piece by piece. Is its head written? Has HTTP its last piece?
+    Stream {
+        begun: bool,
+        ended: bool,
+    },
+}
+
+/// The body of an answer, on its way to HTTP.
+pub struct Told<B> {
+    body: B,
+    seat: Rc<Seat>,
 }
 
 /// A handler at work. Whatever becomes of it, the request is answered when this is dropped.
@@ -106,11 +131,30 @@ thread_local! {
 
 impl Line {
     pub fn new(seat: Rc<Seat>) -> Line {
-        Line { seat, patience: Patience::default() }
+        Line { seat, patience: Patience::default(), unsaid: None }
     }
 
     pub fn seat(&self) -> Rc<Seat> {
         self.seat.clone()
+    }
+
+    /// Says in our words what HTTP has said in its own, and HTTP takes its own for written.
+    fn refuse(&mut self, cx: &mut Context<'_>, bad: &BadHead) -> Poll<io::Result<()>> {
+        let seat = &self.seat;
+        let unsaid = self.unsaid.get_or_insert_with(|| {
+            let mut answer = Vec::new();
+            reply::to_bad_head(&mut answer, bad, seat.asks_head.get());
+            answered(Route::Other, bad.status, std::time::Instant::now());
+            answer
+        });
+        while !unsaid.is_empty() {
+            let Poll::Ready(written) = seat.poll_write(cx, unsaid) else { return self.patience.poll(cx) };
+            self.patience.restore();
+            unsaid.drain(..written?);
+        }
+        seat.says();
+        seat.refused.set(true);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -140,6 +184,9 @@ impl Seat {
             quiet_since: Cell::new(Instant::now()),
             fresh: Cell::new(true),
             given_up: Cell::new(false),
+            asks_head: Cell::new(false),
+            ended_alike: Cell::new(false),
+            refused: Cell::new(false),
         })
     }
 
@@ -153,6 +200,7 @@ impl Seat {
 
     pub fn at_work(self: &Rc<Seat>) -> AtWork {
         self.busy.set(true);
+        self.asks_head.set(false);
         AtWork(self.clone())
     }
 
@@ -163,7 +211,7 @@ impl Seat {
             let turn = match body {
                 BodySize::None => Turn::Request { rest, answer: Answer::Body(0) },
                 BodySize::Sized(bytes) => Turn::Request { rest, answer: Answer::Body(bytes) },
-                BodySize::Stream => Turn::Http,
+                BodySize::Stream => Turn::Request { rest, answer: Answer::Stream { begun: false, ended: false } },
             };
             self.turn.set(turn);
         }
@@ -172,6 +220,11 @@ impl Seat {
     /// The client was too slow; HTTP would hear it out all the same.
     pub fn give_up(&self) {
         self.given_up.set(true);
+    }
+
+    /// Was it said here that HTTP could not read a head?
+    pub fn has_refused(&self) -> bool {
+        self.refused.get()
     }
 
     /// When the client's time is over; never while it is us who make it wait.
@@ -215,6 +268,7 @@ impl Seat {
     /// Gives these bytes to HTTP: a request of this length, or of one that only HTTP can tell.
     pub fn hand_over(&self, bytes: &[u8], length: Option<usize>) {
         self.keep(bytes);
+        self.asks_head.set(bytes.starts_with(b"HEAD "));
         self.turn.set(length.map_or(Turn::Http, |rest| Turn::Request { rest, answer: Answer::Unknown }));
     }
 
@@ -303,29 +357,34 @@ impl Seat {
         }
     }
 
+    /// HTTP speaks for itself only where no handler's answer is due: to what comes first, or where it alone knows what comes next.
+    fn bad_head_in(&self, bytes: &[u8]) -> Option<(usize, &'static BadHead)> {
+        let speaks = matches!(self.turn.get(), Turn::Http | Turn::Request { answer: Answer::Unknown, .. }) && !self.ended_alike.get();
+        heads::bare(bytes).filter(|_| speaks)
+    }
+
     /// Follows an answer through what HTTP writes, until all of it is written.
     fn follow(&self, bytes: &[u8], written: usize) {
         let Turn::Request { rest, answer } = self.turn.get() else { return };
-        let left = match answer {
-            // A head that says goodbye has no request after it, and HTTP, not we, hears the client out.
-            Answer::Body(body) => {
-                memmem::find(bytes, b"\r\n\r\n").filter(|end| memmem::find(&bytes[..*end], b"\r\nconnection: close").is_none()).map(|end| end as u64 + 4 + body)
-            }
-            Answer::Left(left) => Some(left),
+        // A head that says goodbye has no request after it, and HTTP, not we, hears the client out.
+        let head = || memmem::find(bytes, b"\r\n\r\n").filter(|end| memmem::find(&bytes[..*end], b"\r\nconnection: close").is_none());
+        let less = |left: u64| left.checked_sub(written as u64).map(Answer::Left);
+        let answer = match answer {
+            Answer::Body(body) => head().and_then(|end| less(end as u64 + 4 + body)),
+            Answer::Left(left) => less(left),
+            Answer::Stream { begun: false, ended } => head().map(|_| Answer::Stream { begun: true, ended }),
+            Answer::Stream { .. } => Some(answer),
             // Before any handler has answered, it is HTTP itself that does not understand.
             Answer::Unknown => None,
         };
-        let left = left.and_then(|left| left.checked_sub(written as u64));
-        self.turn.set(left.map_or(Turn::Http, |left| Turn::Request { rest, answer: Answer::Left(left) }));
+        self.turn.set(answer.map_or(Turn::Http, |answer| Turn::Request { rest, answer }));
     }
 
     /// HTTP has done with a request if all of it was handed over and all of the answer is written.
     fn rest(&self) {
-        match self.turn.get() {
-            Turn::Request { rest: 0, answer: Answer::Left(0) } => self.turn.set(Turn::Client),
-            // Answered before it was heard out: what is left of it is HTTP's.
-            Turn::Request { answer: Answer::Left(0), .. } => self.turn.set(Turn::Http),
-            _ => {}
+        if let Turn::Request { rest, answer: Answer::Left(0) | Answer::Stream { begun: true, ended: true } } = self.turn.get() {
+            // Answered before it was heard out, what is left of it is HTTP's.
+            self.turn.set(if rest == 0 { Turn::Client } else { Turn::Http });
         }
     }
 }
@@ -337,6 +396,40 @@ impl Drop for AtWork {
     }
 }
 
+impl<B> Told<B> {
+    pub fn new(body: B, seat: Rc<Seat>) -> Told<B> {
+        Told { body, seat }
+    }
+}
+
+impl<B: MessageBody + Unpin> MessageBody for Told<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, B::Error>>> {
+        let piece = Pin::new(&mut self.body).poll_next(cx);
+        if let Poll::Ready(Some(Ok(piece))) = &piece
+            && heads::ends_alike(piece)
+        {
+            self.seat.ended_alike.set(true);
+        }
+        piece
+    }
+}
+
+impl<B> Drop for Told<B> {
+    /// HTTP has all of it. From here on it is the client who makes us wait.
+    fn drop(&mut self) {
+        self.seat.streams.set(false);
+        if let Turn::Request { rest, answer: Answer::Stream { begun, .. } } = self.seat.turn.get() {
+            self.seat.turn.set(Turn::Request { rest, answer: Answer::Stream { begun, ended: true } });
+        }
+    }
+}
+
 impl AsyncRead for Line {
     /// HTTP gets one request at a time, if it is known where it ends.
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -344,7 +437,7 @@ impl AsyncRead for Line {
         let due = match seat.turn.get() {
             Turn::Request { rest, .. } => rest,
             Turn::Http => usize::MAX,
-            Turn::Client | Turn::Ours => 0,
+            Turn::Client | Turn::Ours | Turn::Over => 0,
         };
         if seat.wire.borrow().is_none() {
             return Poll::Ready(Ok(()));
@@ -376,7 +469,13 @@ impl AsyncRead for Line {
 }
 
 impl AsyncWrite for Line {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some((at, bad)) = self.seat.bad_head_in(bytes) {
+            if at == 0 {
+                return self.refuse(cx, bad).map_ok(|()| bytes.len());
+            }
+            bytes = &bytes[..at];
+        }
         let written = self.seat.poll_write(cx, bytes);
         let Poll::Ready(written) = written else { return self.patience.poll(cx) };
         self.patience.restore();

@@ -21,8 +21,9 @@ static PICTURE_CSP: HeaderValue = HeaderValue::from_static("default-src 'none'; 
 
 #[put("/api/v1/events/{event}/logo")]
 pub async fn set(request: HttpRequest, owner: Owner, site: Data<Site>, event: Path<String>, payload: Payload) -> Result<HttpResponse> {
-    let picture = read_picture(&request, payload.into_inner()).await?;
-    let name = LogoName::compose(&sha256(&picture), LogoKind::of(&picture)?);
+    let body = read_picture(&request, payload.into_inner()).await?;
+    let (kind, picture) = LogoKind::of(&body)?;
+    let name = LogoName::compose(&sha256(picture), kind);
     let event = site.store.set_logo(event.parse()?, Some((name, picture.to_vec())), owner.stamp()).await?;
     event_answer(&site, &event).await
 }

@@ -9,6 +9,7 @@ mod card;
 mod door;
 mod export;
 mod guard;
+mod heads;
 mod health;
 mod limits;
 mod line;

@@ -5,7 +5,7 @@ use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Serialize;
 
-use super::body::{BODY_SLOW, TooSlow};
+use super::body::{BODY_BROKEN, BODY_SLOW, TooSlow};
 use super::noted::RequestId;
 use super::pages::for_people;
 use crate::error::{Error, Reason, reason};
@@ -62,15 +62,17 @@ impl ResponseError for Error {
             }
         };
         let mut response = answer(self.status_code(), code, why);
-        if code == BODY_SLOW {
+        if matches!(code, BODY_SLOW | BODY_BROKEN) {
             response.head_mut().set_connection_type(ConnectionType::Close);
+        }
+        if code == BODY_SLOW {
             response.extensions_mut().insert(TooSlow);
         }
         response
     }
 }
 
-fn answer(status: StatusCode, code: &'static str, detail: &'static str) -> HttpResponse {
+pub fn answer(status: StatusCode, code: &'static str, detail: &'static str) -> HttpResponse {
     answer_to(RequestId::current().filter(|_| status.is_server_error()), status, code, detail)
 }
 

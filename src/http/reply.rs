@@ -6,13 +6,14 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::LazyLock;
 
-use actix_web::ResponseError;
 use actix_web::body::MessageBody;
+use actix_web::{HttpResponse, ResponseError};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::SECURITY_LINES;
 use super::audience::{LIVE_CACHE, NO_STORE};
+use super::heads::BadHead;
 use crate::clock::now_ms;
 use crate::domain::Millis;
 use crate::error::Error;
@@ -33,8 +34,13 @@ pub fn to_vote(out: &mut Vec<u8>, ballot: Uuid, outcome: Result<Receipt, Error>,
             write_receipt(&mut body, ballot, receipt.accepted_at, receipt.counted);
             end(out, body.text(), closes);
         }
-        Err(error) => refusal(out, &error, closes),
+        Err(error) => problem(out, error.error_response(), closes, false),
     }
+}
+
+/// What HTTP cannot read, and the end of the connection. Who asked for a head gets no body.
+pub fn to_bad_head(out: &mut Vec<u8>, bad: &BadHead, bodiless: bool) {
+    problem(out, bad.answer(), true, bodiless);
 }
 
 /// A live document, or only that nothing has changed since what the client has.
@@ -59,8 +65,7 @@ pub fn write_receipt(body: &mut impl std::fmt::Write, ballot: Uuid, accepted_at:
 }
 
 /// Seldom: in the words in which HTTP says it.
-fn refusal(out: &mut Vec<u8>, error: &Error, closes: bool) {
-    let answer = error.error_response();
+fn problem(out: &mut Vec<u8>, answer: HttpResponse, closes: bool, bodiless: bool) {
     let _ = write!(out, "HTTP/1.1 {}\r\n", answer.status());
     for (name, value) in answer.headers() {
         out.extend_from_slice(name.as_str().as_bytes());
@@ -71,6 +76,9 @@ fn refusal(out: &mut Vec<u8>, error: &Error, closes: bool) {
     out.extend_from_slice(SECURITY_LINES.as_bytes());
     let body = answer.into_body().try_into_bytes().unwrap_or_default();
     end(out, &body, closes);
+    if bodiless {
+        out.truncate(out.len() - body.len());
+    }
 }
 
 fn end(out: &mut Vec<u8>, body: &[u8], closes: bool) {

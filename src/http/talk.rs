@@ -132,6 +132,18 @@ impl<S: Service<(Line, Option<SocketAddr>)>> Talk<S> {
         }
     }
 
+    /// Closed while something comes that nobody reads, the client might never see what it was told.
+    fn hear_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DispatchError>> {
+        // Asked first: some never stop.
+        while self.mind_the_time(cx).is_pending() {
+            match ready!(self.voter.seat.hear(cx, <[u8]>::is_empty)) {
+                Ok(false) => {}
+                Ok(true) | Err(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// While a vote waits, time is ours. But whoever tells it its fate does not wake this task, so the bell must be set before: when it rings, the
     /// client's time is looked at.
     fn set_the_bell(&mut self, cx: &mut Context<'_>) {
@@ -201,12 +213,20 @@ impl<S: Service<(Line, Option<SocketAddr>), Response = (), Error = DispatchError
                     let (seat, service, peer) = (&this.voter.seat, &this.service, this.peer);
                     let http = this.http.get_or_insert_with(|| Box::pin(service.call((Line::new(seat.clone()), peer))));
                     if let Poll::Ready(end) = http.as_mut().poll(cx) {
-                        return Poll::Ready(end);
+                        if !seat.has_refused() {
+                            return Poll::Ready(end);
+                        }
+                        this.http = None;
+                        seat.give_up();
+                        seat.give_turn(Turn::Over);
+                        ready!(seat.poll_shutdown(cx))?;
+                        continue;
                     }
                     if this.voter.seat.turn() != Turn::Client {
                         return this.mind_the_time(cx);
                     }
                 }
+                Turn::Over => return this.hear_out(cx),
             }
         }
     }

@@ -42,7 +42,7 @@ export async function ask(url, token, body) {
 
 /**
  * Only a problem document is the product speaking: a hotel network's login page is not. And what did not arrive whole, as on a bad line
- * (`body_slow`, `body_broken`), was not decided about.
+ * (`body_slow`, `body_broken`, `request_invalid`), was not decided about.
  * @param {Answer} answer
  */
-export const isRefusal = ({ status, body }) => status >= 400 && status < 500 && status !== 429 && /^(?!body_)/.test(body?.code ?? "body_");
+export const isRefusal = ({ status, body }) => status >= 400 && status < 500 && status !== 429 && /^(?!body_|request_)/.test(body?.code ?? "body_");

@@ -235,7 +235,7 @@ async function evening(hall) {
     const { code, poll } = await hall.question();
     const person = await hall.person();
     const page = await hall.join(person, code);
-    const broken = [[408, "body_slow"], [400, "body_slow"], [422, "body_broken"]];
+    const broken = [[408, "body_slow"], [400, "body_slow"], [422, "body_broken"], [400, "request_invalid"]];
     wire.instead = (method, path) => {
       const [status, what] = (method === "POST" && path.endsWith("/ballots") && broken.shift()) || [];
       return status ? { status: Number(status), body: { code: what, status, title: "Not whole", detail: "It did not arrive whole." } } : undefined;

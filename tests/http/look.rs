@@ -15,13 +15,21 @@ on_both![
     pages_and_pictures_wear_the_colour_and_the_logo_of_their_event,
     a_logo_is_taken_in_given_out_for_ever_and_taken_away,
     what_is_no_small_picture_is_no_logo,
+    what_stands_behind_the_end_of_a_picture_is_not_kept,
     a_rehearsal_says_that_it_is_one,
     a_pasted_link_shows_the_title_and_people_get_the_page_of_all,
     a_workbook_has_numbers_and_no_formula,
 ];
 
-fn png(side: u32, more: &[u8]) -> Vec<u8> {
-    [b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".as_slice(), &side.to_be_bytes(), &side.to_be_bytes(), b"\x08\x06\0\0\0crc-", more].concat()
+/// As a server reads one, which never looks at pixels.
+fn png(side: u32, pixels: &[u8]) -> Vec<u8> {
+    let head = [b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".as_slice(), &side.to_be_bytes(), &side.to_be_bytes(), b"\x08\x06\0\0\0crc-"].concat();
+    [&head, (pixels.len() as u32).to_be_bytes().as_slice(), b"IDAT", pixels, b"crc-", b"\0\0\0\0IEND\xae\x42\x60\x82"].concat()
+}
+
+/// Of 16 pixels each way.
+fn webp() -> Vec<u8> {
+    b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\x0f\0\0\x0f\0\0".to_vec()
 }
 
 fn send(hall: &Hall, event: &Event, headers: &[(&str, &str)], body: &[u8]) -> Answer {
@@ -125,6 +133,8 @@ fn what_is_no_small_picture_is_no_logo(backend: Backend) {
         (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>".to_vec(), "logo_invalid"),
         (b"<!doctype html><script>alert(1)</script>".to_vec(), "logo_invalid"),
         (Vec::new(), "logo_invalid"),
+        (png(64, &[7; 99])[..90].to_vec(), "logo_invalid"),
+        (webp()[..29].to_vec(), "logo_invalid"),
         (png(20_000, &[]), "logo_large"),
     ] {
         assert_eq!(set_logo(&hall, &event, &body).expect(422).code(), code);
@@ -139,6 +149,16 @@ fn what_is_no_small_picture_is_no_logo(backend: Backend) {
     }
     let guesses = (0..100).filter(|n| hall.get(&format!("/assets/logos/{n:032x}.png")).status == 429).count();
     assert!(guesses > 0, "guesses are limited");
+}
+
+fn what_stands_behind_the_end_of_a_picture_is_not_kept(backend: Backend) {
+    let hall = Hall::open(backend);
+    for picture in [png(64, &[0, 159, 146, 150]), webp()] {
+        let (event, other) = (hall.event(), hall.event());
+        let url = text(&set_logo(&hall, &event, &[&picture[..], b"PK\x03\x04<script>alert(1)</script>"].concat()).expect(200).json()["logo"]);
+        assert!(Line::to(&hall).ask_bytes("GET", &url, &[], None).1 == picture, "{url}");
+        assert_eq!(set_logo(&hall, &other, &picture).expect(200).json()["logo"], json!(url), "it is the same picture");
+    }
 }
 
 fn a_rehearsal_says_that_it_is_one(backend: Backend) {

@@ -75,8 +75,11 @@ fn a_short_name_leads_to_its_event(backend: Backend) {
     assert_eq!((leads_to("final-2026"), leads_to("FINAL-2026")), (Some(one.code.clone()), Some(one.code.clone())));
     assert!(one.presenter(&hall)["join_url"].as_str().is_some_and(|url| url.ends_with("/final-2026")));
     assert_eq!(name(&two, json!("Final-2026")).expect(409).code(), "slug_taken");
-    name(&one, json!(null)).expect(200);
-    assert_eq!(leads_to("final-2026"), None);
+    for nothing in [json!(null), json!(""), json!(" ")] {
+        name(&one, json!("final-2026")).expect(200);
+        assert_eq!(name(&one, nothing.clone()).expect(200).json()["slug"], Value::Null, "{nothing}");
+        assert_eq!(leads_to("final-2026"), None);
+    }
     name(&two, json!("final-2026")).expect(200);
     assert_eq!(leads_to("final-2026"), Some(two.code.clone()));
     office(&hall, "DELETE", &format!("/api/v1/events/{}", two.id), Value::Null).expect(204);

@@ -28,6 +28,7 @@ on_both![
     a_restart_forgets_nothing,
     a_ballot_that_gave_way_gets_its_success_again_after_the_close,
     a_tap_for_a_round_that_is_over_does_not_count_in_the_next,
+    a_tap_for_a_round_that_is_only_beginning_is_taken_when_it_has_begun,
     a_pick_is_a_text_or_an_object_and_never_a_list,
 ];
 
@@ -82,6 +83,27 @@ fn a_tap_for_a_round_that_is_over_does_not_count_in_the_next(backend: Backend) {
     assert_eq!(late.send(&hall, &poll, &tap(2)).code(), "round_over");
     assert_eq!(early.send(&hall, &poll, &tap(1)).expect(202).json()["status"], "counted", "the answer was lost, the vote was not");
     assert_eq!(votes(&hall, &poll), [0, 0, 0], "the new round is empty");
+}
+
+/// A phone may have heard of the round from a faster process than the one that its vote comes to.
+fn a_tap_for_a_round_that_is_only_beginning_is_taken_when_it_has_begun(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    let voter = event.voter(&hall);
+    let tap = |round: u32| {
+        let mut body = ballot_of(&poll, 1, 1, &[1]);
+        body["round"] = json!(round);
+        voter.send(&hall, &poll, &body.to_string())
+    };
+    let early = tap(2).expect(503);
+    assert_eq!((early.code().as_str(), early.header("retry-after").is_some()), ("busy", true));
+    assert_eq!(tap(3).expect(422).code(), "round_invalid", "nobody can have heard of that one");
+    hall.office("POST", &format!("/api/v1/polls/{poll}/rounds"), json!(null)).expect(201);
+    set_state(&hall, &poll, "open");
+    until("it has begun", || tap(2).status == 202);
+    drained(&hall, &poll, 1);
+    assert_eq!(votes(&hall, &poll), [1, 0, 0]);
 }
 
 fn a_pick_is_a_text_or_an_object_and_never_a_list(backend: Backend) {
