@@ -2,8 +2,9 @@
 
 import { api } from "/assets/shared/api.js";
 import { moment, t } from "/assets/shared/words.js";
-import { phonesGoOn } from "/assets/shared/live.js";
+import { isUntouched, phonesGoOn } from "/assets/shared/live.js";
 import { clone, confirm, control, setText, slot } from "/assets/admin/dom.js";
+import { foldable } from "/assets/admin/fold.js";
 import { inPlace } from "/assets/admin/in-place.js";
 import { fillVisibility } from "/assets/admin/poll-fields.js";
 import { editForm } from "/assets/admin/poll-edit.js";
@@ -19,6 +20,7 @@ const QUESTION_LONGEST = 300; // characters
 /** @param {string} id of the poll @param {{id:string, code:string}} of its event @param {Act} act */
 export function pollCard(id, { id: event, code }, act) {
   const element = clone("poll-card");
+  const line = foldable(element);
   const results = resultsBox(id, code, slot(element, "results"), slot(element, "results-body"));
   const edit = editForm(id, slot(element, "edit"), slot(element, "edit-form"), act);
   const schedule = scheduleForm(id, slot(element, "schedule"), slot(element, "schedule-form"), act);
@@ -76,6 +78,7 @@ export function pollCard(id, { id: event, code }, act) {
     slot(element, "phones-go-on").hidden = poll.revealed || !phonesGoOn(poll);
     lightOne(element, open || !poll.closed_at ? "toggle" : poll.revealed ? "" : "reveal");
     control(element, "round").hidden = poll.state === "draft";
+    line.draw(poll.state === "closed" && !isUntouched(poll) && !place.current);
     setText(slot(element, "about"), about(poll));
     const select = control(element, "visibility");
     if (document.activeElement !== select) fillVisibility(select, poll.visibility);
@@ -88,6 +91,7 @@ export function pollCard(id, { id: event, code }, act) {
   function count_(now) {
     drawLife(element, now);
     if (now.results) setText(slot(element, "voters"), now.state === "draft" ? "" : now.results.voters ? t("votes", { n: now.results.voters }) : t("no_votes"));
+    line.sum([element.querySelector(".life [aria-current]").textContent, slot(element, "voters").textContent]);
     results.draw(now);
   }
 
@@ -101,7 +105,7 @@ function lightOne(element, next) {
 
 /** @param {any} element @param {Poll} poll */
 function drawLife(element, poll) {
-  const untouched = poll.state === "draft" || (poll.state === "closed" && !poll.closed_at); // a new round starts closed
+  const untouched = isUntouched(poll);
   const step = untouched ? "draft" : poll.state === "closed" && poll.results?.status === "final" ? "final" : poll.state;
   setText(element.querySelector(".life li"), t(poll.state === "closed" && untouched ? "new_round_step" : "draft"));
   for (const item of element.querySelectorAll(".life li")) {
