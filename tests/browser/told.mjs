@@ -158,6 +158,23 @@ export async function told() {
       }
     });
 
+    await check("who hides the bars is told that phones go on, at the desk and with a finger on the remote; not where phones follow", async () => {
+      const goOn = async (/** @type {string} */ name) => {
+        const desk = await show(name);
+        const told = await desk.getByTestId("phones-go-on").evaluateAll((all) => all.map((one) => one.checkVisibility()));
+        await desk.context().close();
+        return told;
+      };
+      equal(await goOn("admin-hidden"), [true, false, false], "hidden with live results, hidden until the close, shown");
+      for (const [name, alone] of /** @type {const} */ ([["present-hidden-live", true], ["present-hidden", false]])) {
+        const remote = await show(name, "phone");
+        const reveal = remote.getByTestId("reveal");
+        equal([await reveal.locator("small").isVisible(), ((await reveal.getAttribute("title")) ?? "").includes("alone")], [alone, alone], name);
+        equal((await reveal.innerText()).split("\n")[0], "Reveal bars", "the words of the button");
+        await remote.context().close();
+      }
+    });
+
     await check("the stage says where the result is that it does not show, true of every visibility, revealed or hidden, open or closed", async () => {
       const [later, close, already, whoVoted] = ["the result is shown later", "phones show the result once voting has closed", "phones show the result already", "phones show the result to whoever has voted"];
       const wanted = { live: [already, already], after_vote: [whoVoted, already], after_close: [close, already], hidden: [later, later] };
