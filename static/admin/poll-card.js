@@ -42,12 +42,14 @@ export function pollCard(id, { id: event, code }, act) {
     const was = poll.visibility;
     act(() => put({ visibility: control(element, "visibility").value }), t("saved"), () => put({ visibility: was }));
   });
+  let copied = "";
   on("duplicate", () => act(async () => {
     const { kind, question, choices, rules, visibility } = poll;
     const limits = kind === "multiple" ? { min: rules.min, max: rules.max } : {};
     const copy = await api("POST", `events/${event}/polls`, { kind, question, choices: choices.map((choice) => choice.text), visibility, change: rules.change, ...limits });
     await api("PATCH", `polls/${copy.id}`, { position: poll.position + 1 });
-  }, t("duplicated")));
+    copied = copy.id;
+  }, t("duplicated"), () => api("DELETE", `polls/${copied}`)));
   on("round", async () => {
     if (await confirm(t("round_ask"), t("round_text", { n: poll.round }), t("round_yes"))) act(() => api("POST", `polls/${id}/rounds`), t("round_ready"));
   });

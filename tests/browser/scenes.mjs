@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 /** @typedef {import("playwright-core").Page} Page */
 /** @typedef {"phone"|"small"|"tablet"|"laptop"|"projector"|"cinema"} Size */
 /**
- * @typedef {{name:string, path:string, sizes:Size[], api:Api, keep?:Record<string, unknown>, lang?:string, hands?:(page:Page, theatre:import("./theatre.mjs").Theatre) => Promise<unknown>,
+ * @typedef {{name:string, path:string, sizes:Size[], api:Api, keep?:Record<string, unknown>, lang?:string, zone?:string, hands?:(page:Page, theatre:import("./theatre.mjs").Theatre) => Promise<unknown>,
  *   ready?:string, after_ms?:number, full?:boolean}} Scene
  */
 

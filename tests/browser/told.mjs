@@ -175,6 +175,17 @@ export async function told() {
       }
     });
 
+    await check("the clock that a schedule goes by is the one of its day: summer time for a day in summer, whatever is today", async () => {
+      const page = await show("admin-schedule", "laptop", { zone: "America/New_York" });
+      const schedule = page.getByTestId("schedule");
+      for (const [day, offset] of [["2027-07-01", "GMT-4"], ["2027-01-15", "GMT-5"]]) {
+        await schedule.getByTestId("closes").fill("");
+        await schedule.getByTestId("opens").fill(`${day}T09:30`);
+        await schedule.getByText(`Times of America/New_York, ${offset}.`).waitFor();
+      }
+      await page.context().close();
+    });
+
     await check("the stage says where the result is that it does not show, true of every visibility, revealed or hidden, open or closed", async () => {
       const [later, close, already, whoVoted] = ["the result is shown later", "phones show the result once voting has closed", "phones show the result already", "phones show the result to whoever has voted"];
       const wanted = { live: [already, already], after_vote: [whoVoted, already], after_close: [close, already], hidden: [later, later] };
