@@ -36,7 +36,7 @@ export default {
   delete_poll_ask: "حذف هذا السؤال؟", delete_poll_text: "سيختفي «{question}» وأصواته في كل الجولات. نزّل ملف CSV أولًا إن احتجته.", poll_deleted: "حُذف السؤال.",
   open_voting: "فتح التصويت", open_again: "فتح من جديد", close_voting: "إغلاق التصويت", reveal: "إظهار الأعمدة", hide: "إخفاء الأعمدة", votes: { zero: "لا أصوات", one: "صوت واحد", two: "صوتان", few: "{n} أصوات", many: "{n} صوتًا", other: "{n} صوت" }, no_votes: "لا أصوات بعد",
   fold: "طيّ", lost: "لا اتصال بالخادم. قد يكون المعروض هنا قديمًا، وسيُحدَّث تلقائيًا.",
-  draft: "مسودة", new_round_step: "جولة جديدة", one_choice: { other: "اختيار واحد من {n}" }, exactly: "{min} بالضبط من الاختيارات ({n})", between: "من {min} إلى {max} من الاختيارات ({n})", no_changing: "بلا تغيير", round: "الجولة {n}", opens: "يُفتح {time}", closes: "يُغلق {time}",
+  draft: "مسودة", scheduled: "مجدول", new_round_step: "جولة جديدة", one_choice: { other: "اختيار واحد من {n}" }, exactly: "{min} بالضبط من الاختيارات ({n})", between: "من {min} إلى {max} من الاختيارات ({n})", no_changing: "بلا تغيير", round: "الجولة {n}", opens: "يُفتح {time}", closes: "يُغلق {time}",
   choice_empty: "اختيار بلا كلمات. اكتبها أو أزله.", choices_keep_two: "أبقِ اختيارين على الأقل.", choice_n: "الاختيار {n}", remove_n: "إزالة الاختيار {n}", move_n: "نقل الاختيار {n}: الأسهم أو السحب",
   move_question: "نقل «{question}»: الأسهم أو السحب", schedule_saved: "حُفظ الموعد.", undone: "تم التراجع.", closes_first: "سيُغلق التصويت قبل أن يُفتح.", voters: { zero: "لا مصوّتين", one: "مصوّت واحد", two: "مصوّتان", few: "{n} مصوّتين", many: "{n} مصوّتًا", other: "{n} مصوّت" },
   final: "نهائي: احتُسب كل شيء", provisional: "مؤقت: العد مستمر أو التصويت مفتوح", several: "عدة اختيارات لكل شخص، لذا قد يتجاوز المجموع 100.",

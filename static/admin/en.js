@@ -77,6 +77,7 @@ const en = {
   fold: "Fold",
   lost: "No connection to the server. What stands here may be old; it comes up to date by itself.",
   draft: "Draft",
+  scheduled: "Scheduled",
   new_round_step: "New round",
   one_choice: { one: "one choice of {n}", other: "one choice of {n}" },
   exactly: "exactly {min} of {n} choices",

@@ -186,6 +186,23 @@ export async function told() {
       await page.context().close();
     });
 
+    await check("a vote that opens by the clock later is not called open at the desk, and is opened by hand by waiting no longer", async () => {
+      const waiting = kit.poll(["Yes", "No"], [0, 0], { opens_at: kit.NOW() + 600_000 });
+      const page = await show("admin-results-draft", "laptop", { api: (call) => (call.method === "PATCH" ? { json: {} } : kit.office([waiting])(call)) });
+      equal(await page.getByTestId("life").locator("[aria-current]").innerText(), "Scheduled", "its state");
+      await page.getByTestId("results-summary").filter({ hasText: "Not asked yet" }).waitFor();
+      equal(await page.getByTestId("poll-voters").innerText(), "", "votes");
+      const asked = page.waitForRequest((request) => request.method() === "PATCH");
+      await page.getByTestId("toggle").filter({ hasText: "Open voting" }).click();
+      equal((await asked).postDataJSON(), { opens_at: null }, "what the server is asked");
+      await page.context().close();
+      const soon = kit.poll(["Yes", "No"], [0, 0], { opens_at: kit.NOW() + 6_000 });
+      const desk = await show("admin-results-draft", "laptop", { api: kit.office([soon]) });
+      await desk.getByTestId("life").locator("[aria-current]").filter({ hasText: "Open" }).waitFor();
+      await desk.getByTestId("toggle").filter({ hasText: "Close voting" }).waitFor();
+      await desk.context().close();
+    });
+
     await check("the stage says where the result is that it does not show, true of every visibility, revealed or hidden, open or closed", async () => {
       const [later, close, already, whoVoted] = ["the result is shown later", "phones show the result once voting has closed", "phones show the result already", "phones show the result to whoever has voted"];
       const wanted = { live: [already, already], after_vote: [whoVoted, already], after_close: [close, already], hidden: [later, later] };
