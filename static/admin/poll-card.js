@@ -2,8 +2,9 @@
 
 import { api } from "/assets/shared/api.js";
 import { moment, t } from "/assets/shared/words.js";
-import { phonesGoOn } from "/assets/shared/live.js";
+import { isScheduled, isUntouched, phonesGoOn } from "/assets/shared/live.js";
 import { clone, confirm, control, setText, slot } from "/assets/admin/dom.js";
+import { foldable } from "/assets/admin/fold.js";
 import { inPlace } from "/assets/admin/in-place.js";
 import { fillVisibility } from "/assets/admin/poll-fields.js";
 import { editForm } from "/assets/admin/poll-edit.js";
@@ -15,15 +16,18 @@ import { sortable } from "/assets/admin/sortable.js";
 /** @typedef {(change: () => Promise<unknown>, done?: string, back?: () => Promise<unknown>) => Promise<void>} Act `back` takes it back */
 
 const QUESTION_LONGEST = 300; // characters
+const TIMER_LONGEST_MS = 2 ** 31 - 1; // 24 days: who leaves a desk open for longer loads it again
 
 /** @param {string} id of the poll @param {{id:string, code:string}} of its event @param {Act} act */
 export function pollCard(id, { id: event, code }, act) {
   const element = clone("poll-card");
+  const line = foldable(element);
   const results = resultsBox(id, code, slot(element, "results"), slot(element, "results-body"));
   const edit = editForm(id, slot(element, "edit"), slot(element, "edit-form"), act);
   const schedule = scheduleForm(id, slot(element, "schedule"), slot(element, "schedule-form"), act);
   /** @type {Poll & {position:number}} */
   let poll;
+  let opening = 0;
 
   /** @param {string} name @param {() => unknown} action */
   const on = (name, action) => control(element, name).addEventListener(name === "visibility" ? "change" : "click", action);
@@ -31,6 +35,7 @@ export function pollCard(id, { id: event, code }, act) {
   const patch = (/** @type {object} */ what) => api("PATCH", `polls/${id}`, what);
 
   on("toggle", () => {
+    if (isScheduled(poll)) return act(() => patch({ opens_at: null }), t("is_open")); // opened by hand, it waits no longer
     const open = poll.state === "open";
     act(() => api("PUT", `polls/${id}/state`, { state: open ? "closed" : "open" }), t(open ? "is_closed" : "is_open"));
   });
@@ -40,12 +45,14 @@ export function pollCard(id, { id: event, code }, act) {
     const was = poll.visibility;
     act(() => put({ visibility: control(element, "visibility").value }), t("saved"), () => put({ visibility: was }));
   });
+  let copied = "";
   on("duplicate", () => act(async () => {
     const { kind, question, choices, rules, visibility } = poll;
     const limits = kind === "multiple" ? { min: rules.min, max: rules.max } : {};
     const copy = await api("POST", `events/${event}/polls`, { kind, question, choices: choices.map((choice) => choice.text), visibility, change: rules.change, ...limits });
     await api("PATCH", `polls/${copy.id}`, { position: poll.position + 1 });
-  }, t("duplicated")));
+    copied = copy.id;
+  }, t("duplicated"), () => api("DELETE", `polls/${copied}`)));
   on("round", async () => {
     if (await confirm(t("round_ask"), t("round_text", { n: poll.round }), t("round_yes"))) act(() => api("POST", `polls/${id}/rounds`), t("round_ready"));
   });
@@ -64,7 +71,11 @@ export function pollCard(id, { id: event, code }, act) {
   /** @param {Poll & {position:number}} now @param {{current:boolean}} place */
   function draw(now, place) {
     poll = now;
-    const open = poll.state === "open";
+    const scheduled = isScheduled(poll);
+    const open = poll.state === "open" && !scheduled;
+    clearTimeout(opening);
+    const wait = (poll.opens_at ?? 0) - Date.now();
+    if (scheduled && wait < TIMER_LONGEST_MS) opening = window.setTimeout(() => draw(poll, place), wait);
     setText(slot(element, "question"), poll.question);
     element.setAttribute("aria-label", poll.question);
     control(element, "move").setAttribute("aria-label", t("move_question", { question: poll.question }));
@@ -76,6 +87,7 @@ export function pollCard(id, { id: event, code }, act) {
     slot(element, "phones-go-on").hidden = poll.revealed || !phonesGoOn(poll);
     lightOne(element, open || !poll.closed_at ? "toggle" : poll.revealed ? "" : "reveal");
     control(element, "round").hidden = poll.state === "draft";
+    line.draw(poll.state === "closed" && !isUntouched(poll) && !place.current);
     setText(slot(element, "about"), about(poll));
     const select = control(element, "visibility");
     if (document.activeElement !== select) fillVisibility(select, poll.visibility);
@@ -87,7 +99,8 @@ export function pollCard(id, { id: event, code }, act) {
   /** @param {Poll} now with fresh numbers */
   function count_(now) {
     drawLife(element, now);
-    if (now.results) setText(slot(element, "voters"), now.state === "draft" ? "" : now.results.voters ? t("votes", { n: now.results.voters }) : t("no_votes"));
+    if (now.results) setText(slot(element, "voters"), now.state === "draft" || isScheduled(now) ? "" : now.results.voters ? t("votes", { n: now.results.voters }) : t("no_votes"));
+    line.sum([element.querySelector(".life [aria-current]").textContent, slot(element, "voters").textContent]);
     results.draw(now);
   }
 
@@ -101,9 +114,10 @@ function lightOne(element, next) {
 
 /** @param {any} element @param {Poll} poll */
 function drawLife(element, poll) {
-  const untouched = poll.state === "draft" || (poll.state === "closed" && !poll.closed_at); // a new round starts closed
-  const step = untouched ? "draft" : poll.state === "closed" && poll.results?.status === "final" ? "final" : poll.state;
-  setText(element.querySelector(".life li"), t(poll.state === "closed" && untouched ? "new_round_step" : "draft"));
+  const untouched = isUntouched(poll);
+  const scheduled = isScheduled(poll);
+  const step = untouched || scheduled ? "draft" : poll.state === "closed" && poll.results?.status === "final" ? "final" : poll.state;
+  setText(element.querySelector(".life li"), t(scheduled ? "scheduled" : poll.state === "closed" && untouched ? "new_round_step" : "draft"));
   for (const item of element.querySelectorAll(".life li")) {
     if (item.dataset.step === step) item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");

@@ -1,6 +1,7 @@
 // The result of a poll as a table, per round, and its books in words.
 
 import { api } from "/assets/shared/api.js";
+import { isScheduled, isUntouched } from "/assets/shared/live.js";
 import { digits, hue, language, letter, percent, t } from "/assets/shared/words.js";
 import { fileName, savePicture } from "/assets/admin/picture.js";
 import { clone, control, oops, setText, slot } from "/assets/admin/dom.js";
@@ -48,7 +49,10 @@ export function resultsBox(id, code, details, place) {
   /** @param {import("/assets/shared/live.js").Results} results @param {Books} [books] @param {import("/assets/shared/live.js").Choice[]} [choices] of an earlier round */
   function show(results, books, choices = poll?.choices ?? []) {
     const voters = results?.voters ?? 0;
-    setText(slot(body, "summary"), voters
+    // Zeros would look like an answer.
+    const unasked = Boolean(poll && (isUntouched(poll) || isScheduled(poll)) && !round);
+    slot(body, "asked").hidden = unasked;
+    setText(slot(body, "summary"), unasked ? t("not_asked") : voters
       ? `${t("voters", { n: voters })}, ${t(results.status === "final" ? "final" : "provisional")}.${poll?.kind === "multiple" ? ` ${t("several")}` : ""}`
       : t("no_votes"));
     const rows = body.querySelector("tbody").rows;

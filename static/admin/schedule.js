@@ -2,7 +2,7 @@
 
 import { api } from "/assets/shared/api.js";
 import { locale, t } from "/assets/shared/words.js";
-import { onSubmit, slot, text, Wrong } from "/assets/admin/dom.js";
+import { onSubmit, setText, slot, text, Wrong } from "/assets/admin/dom.js";
 
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
 
@@ -13,15 +13,17 @@ import { onSubmit, slot, text, Wrong } from "/assets/admin/dom.js";
 export function scheduleForm(id, details, form, act) {
   /** @type {Poll} */
   let poll;
-  slot(form, "zone").textContent = zone();
+  const fields = /** @type {any} */ (form.elements);
+  const drawZone = () => setText(slot(form, "zone"), zone([fields.opens.value, fields.closes.value].map(moment).filter((at) => at !== null)));
   details.addEventListener("toggle", () => {
     if (!details.open) return;
-    const fields = /** @type {any} */ (form.elements);
     fields.opens.value = local(poll.opens_at);
     fields.closes.value = local(poll.closes_at);
+    drawZone();
   });
-  onSubmit(form, async (fields) => {
-    const [opens_at, closes_at] = [moment(text(fields, "opens")), moment(text(fields, "closes"))];
+  form.addEventListener("input", drawZone);
+  onSubmit(form, async (given) => {
+    const [opens_at, closes_at] = [moment(text(given, "opens")), moment(text(given, "closes"))];
     if (opens_at && closes_at && closes_at <= opens_at) throw new Wrong("closes", t("closes_first"));
     await api("PATCH", `polls/${id}`, { opens_at, closes_at });
     // Published ahead: phones have the question, and open it by the clock.
@@ -46,9 +48,10 @@ function local(ms) {
   return shifted.toISOString().slice(0, 16);
 }
 
-/** "Europe/Berlin, GMT+1" */
-function zone() {
+/** "Europe/Berlin, GMT+1": as it will be at those times, which may be summer when now is winter. @param {number[]} times none: now */
+function zone(times) {
   const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-  const short = new Intl.DateTimeFormat(locale, { timeZoneName: "short" }).formatToParts().find((part) => part.type === "timeZoneName")?.value;
-  return [...new Set([timeZone, short])].filter(Boolean).join(", ");
+  const name = new Intl.DateTimeFormat(locale, { timeZoneName: "short" });
+  const short = (times.length ? times : [Date.now()]).map((at) => name.formatToParts(at).find((part) => part.type === "timeZoneName")?.value);
+  return [...new Set([timeZone, ...short])].filter(Boolean).join(", ");
 }

@@ -1,6 +1,6 @@
 // The chart and its table twin. Rows stand in the order of the choices; only a key sorts them.
 
-import { fit } from "/assets/present/fit.js";
+import { fit, fitWords } from "/assets/present/fit.js";
 import { fall, rise } from "/assets/present/rising.js";
 import { digits, hue, letter, percent, t } from "/assets/shared/words.js";
 
@@ -49,7 +49,7 @@ export function drawBars(poll, view) {
   const room = JSON.stringify([key, poll.question, poll.choices.map((choice) => choice.text), String(poll.results?.voters ?? 0).length]);
   if (fitted !== room) {
     fitted = room;
-    fit(list);
+    refit();
   }
   arrange(list, view.sorted && shown ? [...poll.choices.keys()].sort((a, b) => votesOf(poll, results, b) - votesOf(poll, results, a) || a - b) : [...poll.choices.keys()]);
 }
@@ -58,7 +58,10 @@ export function drawBars(poll, view) {
 const votesOf = (poll, results, at) => results.get(poll.choices[at].id)?.votes ?? 0;
 
 /** After the window, the text size or the numbers changed. */
-export const refit = () => fit($("bars"));
+export function refit() {
+  fitWords($("question"));
+  fit($("bars"));
+}
 
 /** Moves rows to their places, so that the eye can follow. @param {HTMLElement} list @param {number[]} order */
 function arrange(list, order) {
@@ -86,7 +89,7 @@ function newRow(at) {
 /** The same in a table, for whoever listens instead of looking. @param {Poll} poll @param {Map<string, any>} results @param {boolean} shown */
 function drawTwin(poll, results, shown) {
   const table = $("twin");
-  setText(table, "caption", `${poll.question} ${t("votes", { n: poll.results?.voters ?? 0 })}${shown ? "" : `, ${t("result_hidden")}`}`);
+  setText(table, "caption", `${poll.question} ${t("votes", { n: poll.results?.voters ?? 0 })}${shown ? "" : `, ${t("bars_hidden")}`}`);
   const body = table.querySelector("tbody");
   while (body.rows.length > poll.choices.length) body.deleteRow(-1);
   poll.choices.forEach((choice, at) => {

@@ -1,9 +1,12 @@
-// Makes a chart fit its place: the layout and the size at which all rows are seen without scrolling, as large as that allows.
+// Makes a chart fit its place: the layout and the size at which all rows are seen without scrolling, as large as that allows. A long word
+// makes its text smaller before it is broken.
 
 const PHONE = matchMedia("(max-width: 640px)"); // there the page scrolls
 const STEPS = 8; // of halving the size: less than a pixel at the end
 const SMALLEST_REM = 0.5;
 const READABLE_REM = 1.15; // from the back of the room; below it, larger names matter more than where they stand
+const WORD_LEAST_REM = 0.9; // a word is broken before it would be read less easily than this
+const WHOLE_WORTH = 0.9; // where all is smaller than that: words in one piece are worth a size that much smaller
 const EVEN_WORTH = 0.88; // a name on one line more than the others is worth a size that much smaller
 const THICK_ROWS = 6; // more rows have thinner bars, so that names and bars stay pairs
 const THICK_NAMES = 400; // characters in all: longer names need the room
@@ -25,22 +28,48 @@ const LAYOUTS = [
 export function fit(list) {
   const rows = list.children.length;
   if (!rows || !list.clientHeight) return;
+  list.classList.toggle("is-whole", !PHONE.matches); // words that do not fit stick out, and can be seen to
   if (PHONE.matches) {
     set(list, { layout: "above", columns: 1 }, 0);
     return;
   }
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-  let best = { layout: LAYOUTS[2], size: SMALLEST_REM * rem, worth: 0 };
-  for (const layout of LAYOUTS) {
-    if (rows < layout.from || rows > layout.to) continue;
-    const size = largest(list, layout, rem);
-    const worth = size * (layout.layout === "above" || size >= READABLE_REM * rem ? layout.worth : 1);
-    if (size && worth > best.worth) best = { layout, size, worth };
+  let best = bestOf(list, rem);
+  if (best.size < WORD_LEAST_REM * rem) {
+    list.classList.remove("is-whole");
+    const broken = bestOf(list, rem);
+    if (best.size >= WHOLE_WORTH * broken.size) list.classList.add("is-whole");
+    else best = broken;
   }
+  best.size ||= SMALLEST_REM * rem;
   set(list, best.layout, best.size);
   if (best.layout.layout === "side" || isEven(list)) return;
   set(list, best.layout, best.size * EVEN_WORTH);
   if (!isEven(list)) set(list, best.layout, best.size);
+}
+
+/** Before the chart, which gets the room that is left. @param {HTMLElement} question */
+export function fitWords(question) {
+  question.style.removeProperty("font-size");
+  question.classList.add("is-whole");
+  const { scrollWidth, clientWidth } = question;
+  if (scrollWidth <= clientWidth) return;
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const size = Math.floor(parseFloat(getComputedStyle(question).fontSize) * clientWidth / scrollWidth);
+  if (size >= WORD_LEAST_REM * rem) question.style.setProperty("font-size", `${size}px`);
+  else question.classList.remove("is-whole");
+}
+
+/** @param {HTMLElement} list @param {number} rem @returns {{layout:typeof LAYOUTS[0], size:number}} no size: none fits */
+function bestOf(list, rem) {
+  let best = { layout: LAYOUTS[2], size: 0, worth: 0 };
+  for (const layout of LAYOUTS) {
+    if (list.children.length < layout.from || list.children.length > layout.to) continue;
+    const size = largest(list, layout, rem);
+    const worth = size * (layout.layout === "above" || size >= READABLE_REM * rem ? layout.worth : 1);
+    if (size && worth > best.worth) best = { layout, size, worth };
+  }
+  return best;
 }
 
 /** All names take as many lines. @param {HTMLElement} list */
@@ -74,6 +103,7 @@ function set(list, layout, size) {
 /** @param {HTMLElement} list @param {{layout:string}} layout */
 function fits(list, layout) {
   if (list.scrollHeight > list.clientHeight + 1 || list.scrollWidth > list.clientWidth + 1) return false;
+  if (list.classList.contains("is-whole") && [...list.querySelectorAll(".text")].some((text) => text.scrollWidth > text.clientWidth)) return false;
   const track = list.querySelector(".track")?.clientWidth ?? 0;
   return layout.layout === "above" || track >= list.clientWidth * TRACK_LEAST;
 }

@@ -3,6 +3,7 @@
 import { dressFor } from "/assets/shared/look.js";
 import { drawBars } from "/assets/present/bars.js";
 import { rise } from "/assets/present/rising.js";
+import { phonesGoOn } from "/assets/shared/live.js";
 import { age, clock, grouped, percent, spoken, t } from "/assets/shared/words.js";
 
 const SPEAK_EVERY_MS = 5_000;
@@ -34,7 +35,6 @@ export function drawStage(live, view, now) {
   drawState(live, poll, now);
   if (poll?.results?.voters) rise($("voters"), poll.results.voters, (n) => t("votes", { n }));
   else rise($("voters"), 0, () => (poll ? t("no_votes") : ""));
-  setText("note", poll ? note(poll) : "");
   drawClock(live, view, now);
   if (!poll) return speak(t("join_screen"));
   setText("question", poll.question);
@@ -51,19 +51,31 @@ function drawState(live, poll, now) {
   const step = poll ? phase(poll, now) : live.event.state === "ended" ? "ended" : "waiting";
   setText("poll-state", t(step));
   $("poll-state").dataset.phase = step === "closed" && poll?.results?.status === "final" ? "final" : step;
+  setText("note", poll ? note(poll, step) : "");
 }
 
-/** @param {Poll} poll */
-function note(poll) {
+/** @param {Poll} poll @param {string} step */
+function note(poll, step) {
   const parts = [];
   const { voters = 0, status = "provisional", choices = [] } = poll.results ?? {};
   if (poll.round > 1) parts.push(t("round", { n: poll.round }));
   if (voters && poll.state === "closed") parts.push(t(status));
   const most = Math.max(0, ...choices.map((one) => one.votes));
   if (voters && poll.revealed && poll.state === "closed" && choices.filter((one) => one.votes === most).length > 1) parts.push(t("tie"));
-  if (!poll.revealed && poll.state === "open") parts.push(t("later"));
+  const where = whereShown(poll, step);
+  if (where) parts.push(t(where));
   if (poll.revealed && poll.kind === "multiple") parts.push(t("several"));
   return parts.join(" · ");
+}
+
+/**
+ * Where the result is that this screen does not show, so that nobody is told to wait for what is in their hand already.
+ * @param {Poll} poll @param {string} step @returns {string} a text, or none: the bars are there, or there is no result yet
+ */
+function whereShown(poll, step) {
+  if (poll.revealed || (step !== "open" && step !== "closed")) return "";
+  if (step === "closed") return phonesGoOn(poll) ? "on_phones" : "later";
+  return { live: "on_phones", after_vote: "on_phones_voted", after_close: "at_close" }[poll.visibility] ?? "later";
 }
 
 /** @param {Poll} poll @param {number} now */

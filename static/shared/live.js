@@ -34,6 +34,12 @@ export class Latest {
   }
 }
 
+/** Nobody has been asked yet: a draft, or a new round, which starts closed. @param {Poll} poll */
+export const isUntouched = (poll) => poll.state === "draft" || (poll.state === "closed" && !poll.closed_at);
+
+/** Published, and opened by the clock later. @param {Poll} poll */
+export const isScheduled = (poll) => poll.state === "open" && Boolean(poll.opens_at && Date.now() < poll.opens_at);
+
 /** Does what is revealed or hidden concern the big screen alone? As `audience_sees_result` in the domain decides without it. @param {Poll} poll */
 export const phonesGoOn = (poll) => poll.visibility === "live" || poll.visibility === "after_vote"
   || (poll.visibility === "after_close" && poll.state === "closed" && Boolean(poll.closed_at));

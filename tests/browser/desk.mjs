@@ -81,11 +81,15 @@ export async function desk(app, people, account) {
     await ada.getByTestId("event-title").filter({ hasText: "Monday meeting" }).waitFor();
   });
 
-  await check("a copy stands below its original", async () => {
+  await check("a copy stands below its original, and can be taken back", async () => {
     const card = admin.poll(ada, "Which ending?");
     await card.locator("summary", { hasText: "More" }).click();
     await card.getByTestId("duplicate").click();
     await eventually("there are three", async () => JSON.stringify(await questions()) === JSON.stringify(["Which ending?", "Which ending?", "Ship it?"]));
+    await ada.getByTestId("undo").click();
+    await eventually("the copy is gone", async () => JSON.stringify(await questions()) === JSON.stringify(["Which ending?", "Ship it?"]));
+    await card.getByTestId("duplicate").click();
+    await eventually("and made again", async () => (await questions()).length === 3);
   });
 
   await check("questions are put in order by dragging, and taken back", async () => {

@@ -10,7 +10,7 @@ const WAIT_MS = 30_000; // for what is there in one, unless others compile besid
  */
 export async function enter(browser, theatre, scene, { size, colorScheme }) {
   theatre.api = scene.api;
-  const context = await browser.newContext({ viewport: SIZES[size], colorScheme, locale: scene.lang ?? "en-GB", hasTouch: size === "phone", deviceScaleFactor: 1, serviceWorkers: "block" });
+  const context = await browser.newContext({ viewport: SIZES[size], colorScheme, locale: scene.lang ?? "en-GB", timezoneId: scene.zone, hasTouch: size === "phone", deviceScaleFactor: 1, serviceWorkers: "block" });
   await context.addInitScript((kept) => {
     for (const [key, value] of Object.entries(kept)) if (!localStorage.getItem(key)) localStorage.setItem(key, JSON.stringify(value));
   }, scene.keep ?? {});

@@ -125,23 +125,6 @@ export async function looks(browser) {
       await page.context().close();
     });
 
-    await check("who hides the bars is told that phones go on, at the desk and with a finger on the remote; not where phones follow", async () => {
-      const goOn = async (/** @type {string} */ name) => {
-        const desk = await show(name, "laptop");
-        const told = await desk.getByTestId("phones-go-on").evaluateAll((all) => all.map((one) => one.checkVisibility()));
-        await desk.context().close();
-        return told;
-      };
-      equal(await goOn("admin-hidden"), [true, false, false], "hidden with live results, hidden until the close, shown");
-      for (const [name, alone] of /** @type {const} */ ([["present-hidden-live", true], ["present-hidden", false]])) {
-        const remote = await show(name);
-        const reveal = remote.getByTestId("reveal");
-        equal([await reveal.locator("small").isVisible(), ((await reveal.getAttribute("title")) ?? "").includes("alone")], [alone, alone], name);
-        equal((await reveal.innerText()).split("\n")[0], "Reveal bars", "the words of the button");
-        await remote.context().close();
-      }
-    });
-
     await check("an event at the desk says that its server is gone, and no longer once it is back", async () => {
       const page = await show("admin-lost", "laptop");
       await page.context().setOffline(false);

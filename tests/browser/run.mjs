@@ -1,5 +1,5 @@
 // One evening with Groundswell, lived by real people in a real browser: an admin, a presenter and several phones.
-//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only outbox|elsewhere]
+//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only outbox|elsewhere|told]
 // The checks tell one story from top to bottom; each line of output is a sentence that is true, or "not ok".
 
 import { parseArgs } from "node:util";
@@ -12,6 +12,7 @@ import { looks } from "./looks.mjs";
 import { outbox } from "./outbox.mjs";
 import { paper } from "./paper.mjs";
 import { rehearsal } from "./rehearsal.mjs";
+import { told } from "./told.mjs";
 import { stopwatch } from "./stopwatch.mjs";
 import { assert, CannotGoOn, check, close, equal, eventually, failures, need } from "./report.mjs";
 
@@ -27,8 +28,9 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exi
 
 let people = /** @type {People|undefined} */ (undefined);
 try {
-  if (only !== "elsewhere") await outbox(binary);
-  if (only !== "outbox") await elsewhere(binary, shots);
+  if (!only || only === "outbox") await outbox(binary);
+  if (!only || only === "elsewhere") await elsewhere(binary, shots);
+  if (!only || only === "told") await told();
   if (only) throw new CannotGoOn();
   await need("the server starts on an empty directory and says where to join and set up", async () => {
     await app.up();

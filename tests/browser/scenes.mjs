@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 /** @typedef {import("playwright-core").Page} Page */
 /** @typedef {"phone"|"small"|"tablet"|"laptop"|"projector"|"cinema"} Size */
 /**
- * @typedef {{name:string, path:string, sizes:Size[], api:Api, keep?:Record<string, unknown>, lang?:string, hands?:(page:Page, theatre:import("./theatre.mjs").Theatre) => Promise<unknown>,
+ * @typedef {{name:string, path:string, sizes:Size[], api:Api, keep?:Record<string, unknown>, lang?:string, zone?:string, hands?:(page:Page, theatre:import("./theatre.mjs").Theatre) => Promise<unknown>,
  *   ready?:string, after_ms?:number, full?:boolean}} Scene
  */
 
@@ -182,11 +182,17 @@ big("several", [final(poll(SHORT.slice(0, 5), [70, 20, 61, 5, 0], { kind: "multi
 big("countdown", [poll(SHORT.slice(0, 3), [17, 83, 0], { closes_at: NOW() + 600_000 })]);
 big("arabic", [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })], { lang: "ar", sizes: ["projector", "laptop"] });
 big("join", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("j"), sizes: ["projector", "laptop", "cinema"] });
-big("keys", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("?"), sizes: ["laptop", "phone"] });
+big("keys", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("?"), sizes: ["laptop"] });
 big("lost", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: async (page) => { await page.context().setOffline(true); await page.getByTestId("lost").waitFor(); } });
 big("near", [], { api: stage(() => live([poll(SHORT.slice(0, 3), [17, 83, 0], { closes_at: NOW() + 9_000 })])), ready: "#bars .row" });
 big("long-question", [poll(["Yes", "No"], [731, 473], { question: LONG_QUESTION })], { sizes: ["projector", "laptop"] });
 big("mixed", [poll(["👍 Yes", "القراصنة", "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft", "No"], [3, 1, 2, 0])], { sizes: ["projector", "tablet"] });
+{
+  const [word, endless] = ["Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft", "Ach".repeat(46)];
+  big("long-word", [poll(["👍 Yes", word, "No"], [3, 2, 0], { question: `${word}?` })], { sizes: ["projector", "laptop", "phone"] });
+  big("long-words", [poll([...SHORT.slice(0, 7), word], falling(8, 80), { question: `Is this the right name for the ${word.slice(0, 50)}?` })], { sizes: ["projector", "laptop"] });
+  big("endless-word", [poll(["Yes", endless, "No"], [3, 2, 0], { question: endless })], { sizes: ["projector", "laptop"] });
+}
 big("arabic-question", [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })]);
 big("arabic-twelve", [final(poll(Array.from({ length: 12 }, (_, at) => `${ARABIC[at % 4]} ${at + 1}`), falling(12, 80), { question: "أي نهاية تفضل؟" }))], { lang: "ar" });
 big("timer", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("t"), sizes: ["laptop", "phone"] });
@@ -241,6 +247,14 @@ desk("event", `/admin/events/${EVENT}`, office([first, second, third]), { ready:
   desk("hidden", `/admin/events/${EVENT}`, office([live, waits, shown]), { ready: "[data-testid=poll]" });
   desk("hidden-german", `/admin/events/${EVENT}`, office([live]), { lang: "de", ready: "[data-testid=poll]" });
 }
+{
+  const over = SHORT.slice(0, 7).map((text, at) => ({ ...final(poll(SHORT.slice(0, 4), falling(4, 40 + 900 * at), { id: `8f3k2m9qx1c8${at}`, question: at === 3 ? LONG_QUESTION : `Which ending for the ${text.toLowerCase()}?`, position: at })) }));
+  const onStage = { ...over[4], question: "Which one is on stage, and over?" };
+  const many = [...over.slice(0, 4), onStage, ...over.slice(5), { ...second, position: 7 }, { ...third, position: 8 }];
+  desk("event-many", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office(many)(call)).json, current: onStage.id } } : call.method === "PATCH" ? { json: {} } : office(many)(call)), { ready: "[data-testid=poll]" });
+  desk("event-many-arabic", `/admin/events/${EVENT}`, office(many), { lang: "ar", ready: "[data-testid=poll]" });
+}
+desk("results-draft", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: open("results") });
 desk("results", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", hands: open("results") });
 desk("edit", `/admin/events/${EVENT}`, office([third, second]), { ready: "[data-testid=poll]", hands: open("edit") });
 desk("schedule", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: open("schedule") });
@@ -330,4 +344,4 @@ frame("embed-hidden", `/embed/${CODE}`, [{ ...poll(SHORT.slice(0, 4), null, { vi
 frame("embed-arabic", `/embed/${CODE}`, [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })], { lang: "ar", sizes: ["laptop"] });
 
 export const scenes = [...phones, ...stages, ...desks, ...frames];
-export const kit = { CODE, EVENT, NOW, SHORT, LONG, longs, ARABIC, poll, live, falling, audience, stage, voted, final, closed, QR };
+export const kit = { CODE, EVENT, NOW, SHORT, LONG, longs, ARABIC, poll, live, falling, audience, stage, office, voted, final, closed, QR };

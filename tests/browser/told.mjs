@@ -1,0 +1,245 @@
+// Screens tell no lies: what is not there is not offered, what nobody was asked has no result, what phones show already does not come later.
+// And what there is to read can be read: words in one piece, a count that nothing lies over, one line for what is over.
+
+import { launch } from "./browser.mjs";
+import { enter } from "./enter.mjs";
+import { assert, check, equal } from "./report.mjs";
+import { kit, scenes } from "./scenes.mjs";
+import { Theatre } from "./theatre.mjs";
+
+const LANGUAGES = ["en", "de", "fr", "es", "ar"];
+
+export async function told() {
+  const theatre = await new Theatre().up();
+  const browser = await launch();
+  const show = (/** @type {string} */ name, size = /** @type {import("./scenes.mjs").Size} */ ("laptop"), /** @type {Partial<import("./scenes.mjs").Scene>} */ otherwise = {}) => {
+    const scene = scenes.find((one) => one.name === name);
+    if (!scene) throw new Error(`no scene ${name}`);
+    return enter(browser, theatre, { ...scene, ...otherwise }, { size, colorScheme: "light" });
+  };
+  /** @param {string} poll what the stage says beside the votes @param {string} [lang] */
+  const note = async (/** @type {any} */ poll, lang) => {
+    const page = await show("present-hidden", "laptop", { api: kit.stage(() => kit.live([poll])), lang, after_ms: 0 });
+    const said = await page.getByTestId("note").innerText();
+    await page.context().close();
+    return said;
+  };
+  try {
+    await check("a phone that is the remote offers no keys; a laptop does, and its keys list them", async () => {
+      const remote = await show("present-two", "phone");
+      assert(await remote.getByTestId("toggle").isVisible(), "the remote has no buttons");
+      assert(await remote.getByTestId("help").isHidden(), "a phone is told of keys");
+      await remote.setViewportSize({ width: 740, height: 360 });
+      assert(await remote.getByTestId("help").isHidden(), "a phone on its side is told of keys");
+      await remote.context().close();
+      const laptop = await show("present-two");
+      await laptop.getByTestId("help").click();
+      await laptop.getByTestId("keys").waitFor();
+      await laptop.context().close();
+    });
+
+    await check("on the remote nothing lies over the count of votes or the state, wherever the page is scrolled to", async () => {
+      for (const name of ["present-rehearsal", "present-six-long", "present-hidden-live"]) {
+        for (const size of /** @type {const} */ (["phone", "small"])) {
+          const page = await show(name, size);
+          for (const where of [0, 120, 100_000]) {
+            const covered = await page.evaluate((to) => {
+              scrollTo(0, to);
+              return ["voters", "poll-state"].flatMap((id) => {
+                const box = /** @type {HTMLElement} */ (document.getElementById(id));
+                const { left, right, top, bottom } = box.getBoundingClientRect();
+                const corners = [[left + 12, top + 1], [right - 12, top + 1], [left + 12, bottom - 1], [right - 12, bottom - 1]];
+                return corners.filter(([x, y]) => !box.contains(document.elementFromPoint(x, y))).map(([x, y]) => `${id} at ${Math.round(x)}, ${Math.round(y)}`);
+              });
+            }, where);
+            equal(covered, [], `${name}, ${size}, scrolled to ${where}: covered`);
+          }
+          await page.context().close();
+        }
+      }
+    });
+
+    await check("a question nobody was asked has no result at the desk but words: no zeros, no books, nothing to download", async () => {
+      for (const poll of [{ state: "draft" }, { state: "closed", round: 2 }]) {
+        const untouched = kit.poll(["Yes", "No"], [0, 0], poll);
+        const page = await show("admin-results-draft", "laptop", { api: kit.office([untouched]) });
+        await page.getByTestId("results-summary").filter({ hasText: "Not asked yet" }).waitFor();
+        for (const id of ["results-table", "books", "csv", "svg"]) assert(await page.getByTestId(id).isHidden(), `${id} is there, ${JSON.stringify(poll)}`);
+        equal((await page.getByTestId("results").innerText()).match(/0/g), null, "zeros");
+        await page.context().close();
+      }
+      const page = await show("admin-results");
+      await page.getByTestId("results-table").waitFor();
+      assert(await page.getByTestId("books").isVisible(), "an asked question has no books");
+      await page.context().close();
+    });
+
+    await check("a long word on stage gets smaller before it is broken, in question and choices, and is not read less easily for it", async () => {
+      for (const [name, size] of /** @type {const} */ ([["present-long-word", "projector"], ["present-long-word", "laptop"], ["present-long-words", "projector"], ["present-long-words", "laptop"], ["present-mixed", "projector"]])) {
+        const page = await show(name, size);
+        const { broken, least, readable } = await words(page);
+        equal(broken, [], `broken in ${name}, ${size}`);
+        assert(least >= readable, `letters of ${least} px in ${name}, ${size}: ${readable} are read easily`);
+        await page.context().close();
+      }
+      const large = await show("present-long-word", "projector");
+      for (let more = 0; more < 2; more += 1) await large.keyboard.press("+");
+      equal((await words(large)).broken, [], "broken in larger text");
+      await large.setViewportSize({ width: 1280, height: 800 });
+      await large.keyboard.press("-");
+      await large.keyboard.press("-");
+      await large.waitForFunction(() => /** @type {HTMLElement} */ (document.getElementById("question")).scrollWidth <= innerWidth);
+      equal((await words(large)).broken, [], "broken in a window that got smaller");
+      await large.context().close();
+    });
+
+    await check("a word that would be too small to be read is broken, and all of it is there", async () => {
+      for (const size of /** @type {const} */ (["projector", "laptop"])) {
+        const page = await show("present-endless-word", size);
+        const { broken, least, readable, outside } = await words(page);
+        equal([broken.length, outside], [2, []], `broken and outside on a ${size}`);
+        assert(least >= readable, `letters of ${least} px, ${readable} are read easily`);
+        await page.context().close();
+      }
+    });
+
+    await check("at the desk, what is over is one line; what is on stage, open or a draft is not", async () => {
+      const page = await show("admin-event-many");
+      const cards = page.getByTestId("poll");
+      const folded = () => cards.evaluateAll((all) => all.map((card) => card.hasAttribute("data-folded")));
+      const asEntered = [true, true, true, true, false, true, true, false, false];
+      equal(await folded(), asEntered, "folded");
+      for (const [at, isFolded] of asEntered.entries()) {
+        equal(await cards.nth(at).getByTestId("results").isVisible(), !isFolded, `the inside of ${at}`);
+        const height = (await cards.nth(at).boundingBox())?.height ?? 0;
+        assert(isFolded ? height < 70 : height > 150, `card ${at} is ${height} px high`);
+      }
+      equal(await cards.first().getByTestId("gist").innerText(), "Final · 187 votes", "its line");
+      assert(await cards.nth(4).getByTestId("fold").isHidden(), "what is on stage can be folded");
+      // By keyboard, by a click on the question, and back.
+      const fold = cards.first().getByTestId("fold");
+      equal(await fold.getAttribute("aria-expanded"), "false", "before");
+      await fold.focus();
+      await page.keyboard.press("Enter");
+      equal([await fold.getAttribute("aria-expanded"), await cards.first().getByTestId("toggle").isVisible()], ["true", true], "after Enter");
+      await page.keyboard.press("Enter");
+      equal(await folded(), asEntered, "and again");
+      await cards.nth(1).getByTestId("poll-question").click();
+      equal((await folded())[1], false, "after a click on the question");
+      await page.context().close();
+      const phone = await show("admin-event-many", "phone");
+      const box = await phone.getByTestId("poll").first().boundingBox();
+      assert(box && box.height < 110, `a line on a phone is ${box?.height} px high`);
+      await phone.context().close();
+    });
+
+    await check("folded questions are put in order by keys, stay folded, and are found by a search in the page", async () => {
+      const page = await show("admin-event-many");
+      const moved = page.waitForRequest((request) => request.method() === "PATCH");
+      await page.getByTestId("move").first().focus();
+      await page.keyboard.press("ArrowDown");
+      equal((await moved).postDataJSON(), { position: 1 }, "the server is asked");
+      assert(await page.getByTestId("poll").first().evaluate((card) => card.hasAttribute("data-folded")), "it opened");
+      const inside = page.getByTestId("poll").first().locator('[data-fill="inside"]');
+      equal(await inside.getAttribute("hidden"), "until-found", "a search looks into it");
+      await inside.dispatchEvent("beforematch");
+      assert(await page.getByTestId("poll").first().getByTestId("toggle").isVisible(), "what was found stays hidden");
+      await page.context().close();
+    });
+
+    await check("who is asked when the audience sees the result is told what the server does: after the close, nobody has to reveal it", async () => {
+      const reveals = { en: /reveal/, de: /zeig/, fr: /montr/, es: /muestr/, ar: /تكشف/ };
+      for (const lang of LANGUAGES) {
+        const page = await show("admin-results", "phone", { lang, hands: undefined });
+        const texts = Object.fromEntries(await page.getByTestId("poll-visibility").first().locator("option").evaluateAll((all) => all.map((one) => [/** @type {HTMLOptionElement} */ (one).value, one.textContent])));
+        const word = reveals[/** @type {keyof typeof reveals} */ (lang)];
+        equal([word.test(texts.hidden), word.test(texts.after_close)], [true, false], `${texts.hidden} / ${texts.after_close}`);
+        await page.context().close();
+      }
+    });
+
+    await check("who hides the bars is told that phones go on, at the desk and with a finger on the remote; not where phones follow", async () => {
+      const goOn = async (/** @type {string} */ name) => {
+        const desk = await show(name);
+        const told = await desk.getByTestId("phones-go-on").evaluateAll((all) => all.map((one) => one.checkVisibility()));
+        await desk.context().close();
+        return told;
+      };
+      equal(await goOn("admin-hidden"), [true, false, false], "hidden with live results, hidden until the close, shown");
+      for (const [name, alone] of /** @type {const} */ ([["present-hidden-live", true], ["present-hidden", false]])) {
+        const remote = await show(name, "phone");
+        const reveal = remote.getByTestId("reveal");
+        equal([await reveal.locator("small").isVisible(), ((await reveal.getAttribute("title")) ?? "").includes("alone")], [alone, alone], name);
+        equal((await reveal.innerText()).split("\n")[0], "Reveal bars", "the words of the button");
+        await remote.context().close();
+      }
+    });
+
+    await check("the clock that a schedule goes by is the one of its day: summer time for a day in summer, whatever is today", async () => {
+      const page = await show("admin-schedule", "laptop", { zone: "America/New_York" });
+      const schedule = page.getByTestId("schedule");
+      for (const [day, offset] of [["2027-07-01", "GMT-4"], ["2027-01-15", "GMT-5"]]) {
+        await schedule.getByTestId("closes").fill("");
+        await schedule.getByTestId("opens").fill(`${day}T09:30`);
+        await schedule.getByText(`Times of America/New_York, ${offset}.`).waitFor();
+      }
+      await page.context().close();
+    });
+
+    await check("a vote that opens by the clock later is not called open at the desk, and is opened by hand by waiting no longer", async () => {
+      const waiting = kit.poll(["Yes", "No"], [0, 0], { opens_at: kit.NOW() + 600_000 });
+      const page = await show("admin-results-draft", "laptop", { api: (call) => (call.method === "PATCH" ? { json: {} } : kit.office([waiting])(call)) });
+      equal(await page.getByTestId("life").locator("[aria-current]").innerText(), "Scheduled", "its state");
+      await page.getByTestId("results-summary").filter({ hasText: "Not asked yet" }).waitFor();
+      equal(await page.getByTestId("poll-voters").innerText(), "", "votes");
+      const asked = page.waitForRequest((request) => request.method() === "PATCH");
+      await page.getByTestId("toggle").filter({ hasText: "Open voting" }).click();
+      equal((await asked).postDataJSON(), { opens_at: null }, "what the server is asked");
+      await page.context().close();
+      const soon = kit.poll(["Yes", "No"], [0, 0], { opens_at: kit.NOW() + 6_000 });
+      const desk = await show("admin-results-draft", "laptop", { api: kit.office([soon]) });
+      await desk.getByTestId("life").locator("[aria-current]").filter({ hasText: "Open" }).waitFor();
+      await desk.getByTestId("toggle").filter({ hasText: "Close voting" }).waitFor();
+      await desk.context().close();
+    });
+
+    await check("the stage says where the result is that it does not show, true of every visibility, revealed or hidden, open or closed", async () => {
+      const [later, close, already, whoVoted] = ["the result is shown later", "phones show the result once voting has closed", "phones show the result already", "phones show the result to whoever has voted"];
+      const wanted = { live: [already, already], after_vote: [whoVoted, already], after_close: [close, already], hidden: [later, later] };
+      for (const [visibility, [open, closed]] of Object.entries(wanted)) {
+        for (const revealed of [true, false]) {
+          const poll = kit.poll(kit.SHORT.slice(0, 2), [3, 4], { visibility, revealed });
+          equal(await note(poll), revealed ? "" : open, `open, ${visibility}, revealed ${revealed}`);
+          equal(await note(kit.final(poll)), revealed ? "final" : `final · ${closed}`, `closed, ${visibility}, revealed ${revealed}`);
+          equal(await note({ ...poll, opens_at: kit.NOW() + 600_000 }), "", `opens soon, ${visibility}, revealed ${revealed}`);
+        }
+      }
+      const said = new Set();
+      for (const lang of LANGUAGES) said.add(await note(kit.poll(["Yes", "No"], [3, 4], { revealed: false }), lang));
+      equal(said.size, LANGUAGES.length, [...said].join(", "));
+    });
+  } finally {
+    await browser.close();
+    await theatre.down();
+  }
+}
+
+/** Of question and choices: words on more than one line, words out of their place, and the smallest letters. @param {import("playwright-core").Page} page */
+const words = (page) => page.evaluate(() => {
+  const [broken, outside, sizes] = [/** @type {string[]} */ ([]), /** @type {string[]} */ ([]), /** @type {number[]} */ ([])];
+  for (const element of document.querySelectorAll("#question, #bars .text")) {
+    sizes.push(parseFloat(getComputedStyle(element).fontSize));
+    const place = element.getBoundingClientRect();
+    const text = /** @type {Text} */ (element.firstChild);
+    for (const { 0: word, index } of (text.textContent ?? "").matchAll(/\S+/gu)) {
+      const range = document.createRange();
+      range.setStart(text, index);
+      range.setEnd(text, index + word.length);
+      const lines = new Set([...range.getClientRects()].map((box) => Math.round(box.top)));
+      if (lines.size > 1) broken.push(word);
+      const box = range.getBoundingClientRect();
+      if (box.left < place.left - 1 || box.right > place.right + 1 || box.bottom > place.bottom + 4 || place.bottom > innerHeight) outside.push(word);
+    }
+  }
+  return { broken, outside, least: Math.min(...sizes), readable: Math.floor(0.88 * parseFloat(getComputedStyle(document.documentElement).fontSize)) }; // a 50th of the height
+});
