@@ -1,10 +1,10 @@
 // One evening with Groundswell, lived by real people in a real browser: an admin, a presenter and several phones.
-//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only outbox|elsewhere|told]
+//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only story|phones|pictures|outbox|elsewhere|told]
 // The checks tell one story from top to bottom; each line of output is a sentence that is true, or "not ok".
 
 import { parseArgs } from "node:util";
 import { App } from "./app.mjs";
-import { accessible, fitsInWidth, People } from "./browser.mjs";
+import { accessible, fitsInWidth, launch, People } from "./browser.mjs";
 import { desk } from "./desk.mjs";
 import { elsewhere } from "./elsewhere.mjs";
 import { admin, mine, phone, stage, tabTo } from "./hands.mjs";
@@ -26,37 +26,70 @@ const app = new App(binary, { GROUNDSWELL_API_TOKEN: TOKEN });
 process.on("exit", () => app.remove());
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 
-let people = /** @type {People|undefined} */ (undefined);
-try {
-  if (!only || only === "outbox") await outbox(binary);
-  if (!only || only === "elsewhere") await elsewhere(binary, shots);
-  if (!only || only === "told") await told();
-  if (only) throw new CannotGoOn();
-  await need("the server starts on an empty directory and says where to join and set up", async () => {
-    await app.up();
-    assert(app.admin.includes("#setup="), `no setup link among:\n${app.log.join("\n")}`);
-    assert(app.data, "no data directory printed");
-  });
-  people = await People.arrive(app, shots);
-  await evening(app, people);
-  await desk(app, people, ACCOUNT);
-  await rehearsal(app, people, ACCOUNT, TOKEN);
-  await check("no page complained: no error, no refused request, nothing against the content security policy", async () => {
-    equal([...people.complaints], [], "complaints");
-  });
-  await check("the server ran to the end, but for the time it was killed", async () => {
-    assert(!app.died, app.died);
-  });
-  await looks(people.browser);
-  await paper(people.browser, binary);
-} catch (error) {
-  if (!(error instanceof CannotGoOn)) await check("the test runs to its end", async () => { throw error; });
-} finally {
-  await people?.browser.close();
-  app.remove();
+/** @type {Record<string, () => Promise<void>>} */
+const parts = { story, phones, pictures, outbox: () => outbox(binary), elsewhere: () => elsewhere(binary, shots), told };
+if (only && !(only in parts)) throw new Error(`--only takes ${Object.keys(parts).join(", ")}`);
+if (only) await toItsEnd(parts[only]);
+else {
+  // Alone: it measures how soon a screen moves.
+  await toItsEnd(story);
+  // Phones mostly wait, pictures are mostly drawn: side by side they keep two cores busy.
+  await Promise.all([toItsEnd(phones), toItsEnd(pictures)]);
 }
 if (failures()) console.log(`\nThe server last said:\n${app.log.join("\n").replace(/^/gm, "    ")}`);
 process.exitCode = close();
+
+/** @param {() => Promise<void>} part */
+async function toItsEnd(part) {
+  try {
+    await part();
+  } catch (error) {
+    if (!(error instanceof CannotGoOn)) await check(`the ${part.name || "part"} comes to its end`, async () => { throw error; });
+  }
+}
+
+/** From an empty directory to the end of the evening. */
+async function story() {
+  let people = /** @type {People|undefined} */ (undefined);
+  try {
+    await need("the server starts on an empty directory and says where to join and set up", async () => {
+      await app.up();
+      assert(app.admin.includes("#setup="), `no setup link among:\n${app.log.join("\n")}`);
+      assert(app.data, "no data directory printed");
+    });
+    people = await People.arrive(app, shots);
+    const there = people;
+    await evening(app, there);
+    await desk(app, there, ACCOUNT);
+    await rehearsal(app, there, ACCOUNT, TOKEN);
+    await check("no page complained: no error, no refused request, nothing against the content security policy", async () => {
+      equal([...there.complaints], [], "complaints");
+    });
+    await check("the server ran to the end, but for the time it was killed", async () => {
+      assert(!app.died, app.died);
+    });
+  } finally {
+    await people?.browser.close();
+    app.remove();
+  }
+}
+
+async function phones() {
+  await outbox(binary);
+  await elsewhere(binary, shots);
+}
+
+/** Every screen in every state. */
+async function pictures() {
+  await told();
+  const browser = await launch();
+  try {
+    await looks(browser);
+    await paper(browser, binary);
+  } finally {
+    await browser.close();
+  }
+}
 
 /** @param {App} app @param {People} people */
 async function evening(app, people) {
