@@ -24,6 +24,7 @@ export async function eventPage(id, { go, trouble }) {
 
   /** Asks for the change, then shows what the server says. @type {import("/assets/admin/poll-card.js").Act} */
   async function act(change, told, back) {
+    postponed = false; // it ends with a look at the server
     try {
       await change();
       await reload();
@@ -51,8 +52,15 @@ export async function eventPage(id, { go, trouble }) {
     drawPolls();
   }
 
+  let postponed = false;
+
   function drawPolls() {
     const list = slot(element, "polls");
+    // What is in somebody's hand is not taken out of it; the rest is drawn when it is let go.
+    if (list.querySelector(".is-dragged")) {
+      postponed = true;
+      return;
+    }
     const ids = new Set(event.polls.map((/** @type {any} */ poll) => poll.id));
     const focused = document.activeElement;
     for (const [gone, card] of cards) if (!ids.has(gone)) { card.element.remove(); cards.delete(gone); }
@@ -65,6 +73,12 @@ export async function eventPage(id, { go, trouble }) {
     if (focused instanceof HTMLElement && focused !== document.activeElement && element.contains(focused)) focused.focus({ preventScroll: true });
     slot(element, "none").hidden = event.polls.length > 0;
   }
+
+  slot(element, "polls").addEventListener("lostpointercapture", () => {
+    if (!postponed) return;
+    postponed = false;
+    drawPolls();
+  });
 
   let heard = ""; // one reload per change, even if the two never agree
   let lostTimer = 0;

@@ -92,7 +92,10 @@ export async function desk(app, people, account) {
     await eventually("and made again", async () => (await questions()).length === 3);
   });
 
-  await check("questions are put in order by dragging, and taken back", async () => {
+  await check("questions are put in order by dragging, whatever changes meanwhile", async () => {
+    const { id } = await admin.event(ada);
+    const rename = (/** @type {string} */ title) => ada.evaluate(([id, title]) => fetch(`/api/v1/events/${id}`, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ title }) }), [id, title]);
+    const title = await ada.getByTestId("event-title").innerText();
     await ada.setViewportSize({ width: 1280, height: 1700 });
     const handle = await ada.getByTestId("move").nth(2).boundingBox();
     const first = await ada.getByTestId("poll").first().boundingBox();
@@ -100,9 +103,12 @@ export async function desk(app, people, account) {
     await ada.mouse.move(handle.x + 10, handle.y + 10);
     await ada.mouse.down();
     await ada.mouse.move(handle.x + 10, first.y + 60, { steps: 12 });
+    await rename("While it is held");
+    await ada.getByTestId("event-title").filter({ hasText: "While it is held" }).waitFor();
     await ada.mouse.move(handle.x + 10, first.y + 5, { steps: 4 });
     await ada.mouse.up();
     await ada.getByTestId("toast").filter({ hasText: "Moved" }).waitFor();
+    await rename(title);
     await ada.reload();
     await eventually("the last is the first", async () => JSON.stringify(await questions()) === JSON.stringify(["Ship it?", "Which ending?", "Which ending?"]));
   });
