@@ -103,9 +103,9 @@ export async function desk(app, people, account) {
     await ada.mouse.move(handle.x + 10, handle.y + 10);
     await ada.mouse.down();
     await ada.mouse.move(handle.x + 10, first.y + 60, { steps: 12 });
+    await ada.mouse.move(handle.x + 10, first.y + 5, { steps: 4 });
     await rename("While it is held");
     await ada.getByTestId("event-title").filter({ hasText: "While it is held" }).waitFor();
-    await ada.mouse.move(handle.x + 10, first.y + 5, { steps: 4 });
     await ada.mouse.up();
     await ada.getByTestId("toast").filter({ hasText: "Moved" }).waitFor();
     await rename(title);
