@@ -86,6 +86,8 @@ export async function desk(app, people, account) {
     await card.locator("summary", { hasText: "More" }).click();
     await card.getByTestId("duplicate").click();
     await eventually("there are three", async () => JSON.stringify(await questions()) === JSON.stringify(["Which ending?", "Which ending?", "Ship it?"]));
+    // The copy is there before its word is: until then, what could be undone is something else.
+    await ada.getByTestId("toast").filter({ hasText: "Duplicated: the copy stands below." }).waitFor();
     await ada.getByTestId("undo").click();
     await eventually("the copy is gone", async () => JSON.stringify(await questions()) === JSON.stringify(["Which ending?", "Ship it?"]));
     await card.getByTestId("duplicate").click();
