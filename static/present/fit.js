@@ -28,18 +28,18 @@ const LAYOUTS = [
 export function fit(list) {
   const rows = list.children.length;
   if (!rows || !list.clientHeight) return;
-  list.classList.toggle("is-whole", !PHONE.matches); // words that do not fit stick out, and can be seen to
   if (PHONE.matches) {
     set(list, { layout: "above", columns: 1 }, 0);
     return;
   }
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  // While it is measured, words that do not fit stick out, and can be seen to. In a size where all fit, none is broken anyway.
+  list.classList.add("is-whole");
   let best = bestOf(list, rem);
+  list.classList.remove("is-whole");
   if (best.size < WORD_LEAST_REM * rem) {
-    list.classList.remove("is-whole");
     const broken = bestOf(list, rem);
-    if (best.size >= WHOLE_WORTH * broken.size) list.classList.add("is-whole");
-    else best = broken;
+    if (best.size < WHOLE_WORTH * broken.size) best = broken;
   }
   best.size ||= SMALLEST_REM * rem;
   set(list, best.layout, best.size);
@@ -53,11 +53,11 @@ export function fitWords(question) {
   question.style.removeProperty("font-size");
   question.classList.add("is-whole");
   const { scrollWidth, clientWidth } = question;
+  question.classList.remove("is-whole");
   if (scrollWidth <= clientWidth) return;
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
   const size = Math.floor(parseFloat(getComputedStyle(question).fontSize) * clientWidth / scrollWidth);
   if (size >= WORD_LEAST_REM * rem) question.style.setProperty("font-size", `${size}px`);
-  else question.classList.remove("is-whole");
 }
 
 /** @param {HTMLElement} list @param {number} rem @returns {{layout:typeof LAYOUTS[0], size:number}} no size: none fits */
