@@ -21,7 +21,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::body::TooSlow;
 use super::limits::Limits;
-use super::line::{Line, Seat, Told};
+use super::line::{Line, Told};
+use super::seat::Seat;
 use super::site::Site;
 use super::talk::{House, Talk};
 

@@ -27,6 +27,7 @@ mod problem;
 mod recent;
 mod rehearsals;
 mod reply;
+mod seat;
 mod sessions;
 mod sharing;
 mod site;

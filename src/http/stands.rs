@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::limits::Place;
-use super::line::Wire;
+use super::seat::Wire;
 use crate::domain::{EventId, Millis};
 use crate::live::Frame;
 

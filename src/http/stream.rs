@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::audience::NO_STORE;
 use super::limits::Place;
-use super::line::Seat;
+use super::seat::Seat;
 use super::sessions::SessionHash;
 use super::site::Site;
 use super::stands::{Newcomer, Topic};

@@ -21,8 +21,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use uuid::Uuid;
 
 use super::limits::Connection;
-use super::line::{KEPT_MAX, Line, Patience, Seat, Turn};
+use super::line::{Line, Patience};
 use super::plain::{Look, Reading, look};
+use super::seat::{KEPT_MAX, Seat, Turn};
 use super::site::Site;
 use super::traffic::{Route, answered};
 use super::{audience, reply, voting};

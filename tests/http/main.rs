@@ -22,6 +22,7 @@ mod office;
 mod operations;
 mod overload;
 mod pages;
+mod patience;
 mod process;
 mod rehearsal;
 mod routes;
