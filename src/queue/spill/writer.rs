@@ -162,7 +162,8 @@ impl Writer {
         false
     }
 
-    /// One commit, one sync, however many batches; then each is answered. What has been let go goes with it.
+    /// One commit, one sync, however many batches; then the figures are set, then each is answered: whoever reads them after an answer finds it in
+    /// them. What has been let go goes with it.
     fn keep_group(&mut self, group: Vec<Keeping>) {
         if self.state.failed.is_cancelled() {
             group.into_iter().for_each(|one| _ = one.answer.send(Err(DISK_FAILED)));
@@ -180,9 +181,10 @@ impl Writer {
             Ok(()) => group,
             Err(why) => {
                 self.state.writable.store(false, Ordering::Relaxed);
+                self.show();
                 group.into_iter().for_each(|one| _ = one.answer.send(Err(why)));
                 if gone.is_empty() {
-                    return self.show();
+                    return;
                 }
                 Vec::new()
             }
@@ -192,15 +194,16 @@ impl Writer {
                 metrics::histogram!(self.names.commit_seconds).record(started.elapsed().as_secs_f64());
                 let kept: Vec<Kept> = group.iter().zip(ids).map(|(one, id)| Kept::of(id, &one.batch, &one.body)).collect();
                 self.take_in(&group, &gone, &kept);
+                self.show();
                 group.into_iter().zip(kept).for_each(|(one, kept)| _ = one.answer.send(Ok(kept)));
             }
             Err(why) => {
                 self.state.gone().extend(gone);
                 self.state.writable.store(false, Ordering::Relaxed);
+                self.show();
                 group.into_iter().for_each(|one| _ = one.answer.send(Err(why)));
             }
         }
-        self.show();
     }
 
     /// Before anybody is answered: whoever asks afterwards finds what was kept.
