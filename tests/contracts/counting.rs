@@ -23,6 +23,7 @@ on_both![
     many_first_votes_are_counted_like_few,
     among_many_first_votes_one_is_known,
     workers_with_the_same_first_votes_count_each_once,
+    workers_with_the_same_voters_never_lock_each_other_out,
     a_final_vote_stays_whatever_comes,
     many_late_ballots_are_kept,
 ];
@@ -32,6 +33,12 @@ const MANY: u32 = 1_000;
 
 fn first_votes(poll: PollId, voters: std::ops::Range<u32>, pick: &str) -> Vec<Ballot> {
     voters.map(|n| ballot(poll, n, 1, pick)).collect()
+}
+
+/// The same vote from another tab of the voter: a ballot of its own, the higher the later the tab.
+fn from_tab(tab: u16, mut ballot: Ballot) -> Ballot {
+    ballot.ballot = BallotId(Uuid::from_u128(ballot.ballot.0.as_u128() | u128::from(tab) << 112));
+    ballot
 }
 
 fn many_first_votes_are_counted_like_few(backend: Backend) {
@@ -102,17 +109,38 @@ fn workers_with_the_same_first_votes_count_each_once(backend: Backend) {
         for _ in 0..5 {
             let poll = poll_id();
             // Two tabs of each voter, each in the hands of another worker, at once.
-            let other_tab = |mut b: Ballot| {
-                b.ballot = BallotId(Uuid::from_u128(b.ballot.0.as_u128() | 1 << 127));
-                b
-            };
             let left = line([first_votes(poll, 0..MANY, "1")]);
-            let right = line([first_votes(poll, 0..MANY, "2").into_iter().map(other_tab).collect()]);
+            let right = line([first_votes(poll, 0..MANY, "2").into_iter().map(|b| from_tab(1, b)).collect()]);
             tokio::join!(apply_until_done(&store, 0, left), apply_until_done(&store, 1, right));
             let many = i64::from(MANY);
             assert_eq!(votes(&tally(&store, poll).await), [(2, many)], "the higher id");
             assert_eq!(tally(&store, poll).await.books, books(2 * many, many, many, 0, 0, many));
         }
+        assert_proven(store.recount().await.unwrap());
+    });
+}
+
+/// A commit that has to be tried again because of another's locks costs a second on Postgres.
+fn workers_with_the_same_voters_never_lock_each_other_out(backend: Backend) {
+    const COMMITS: u32 = 25;
+    const STEP: u32 = MANY / 10;
+    with_store(backend, async |_, store| {
+        let poll = poll_id();
+        let works = async |home: u16, pick: &str| {
+            // The first tenth of a commit is of voters whom nobody has seen, wherever their keys are; all others change their minds, whom the other
+            // worker has in hand, too.
+            for (at, commit) in (1..).zip(0..COMMITS) {
+                let known = (commit * STEP..(commit + 9) * STEP).map(|n| (n, at + 1));
+                let new = ((commit + 9) * STEP..(commit + 10) * STEP).map(|n| (n, 1));
+                let ballots = known.chain(new).map(|(n, revision)| from_tab(home, ballot(poll, n.reverse_bits(), revision, pick))).collect();
+                store.apply(home, &line([ballots]), NOON).await.expect("nobody is in the way");
+            }
+        };
+        tokio::join!(works(0, "1"), works(1, "2"));
+        let counted = tally(&store, poll).await;
+        let (voters, sent) = (i64::from(STEP * (COMMITS + 9)), i64::from(2 * COMMITS * MANY));
+        assert_eq!((counted.books.received, counted.books.counted), (sent, voters));
+        assert_eq!(votes(&counted).iter().map(|(_, votes)| votes).sum::<i64>(), voters);
         assert_proven(store.recount().await.unwrap());
     });
 }

@@ -16,7 +16,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use super::Store;
-use crate::domain::{Batch, Beat, Books, CLOSE_GRACE_MS, Count, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, collapse, delta};
+use crate::domain::{Batch, Beat, Books, CLOSE_GRACE_MS, Count, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, VoterId, collapse, delta};
 use crate::error::{Error, Result};
 
 /// What one call of `apply` did.
@@ -56,6 +56,7 @@ const MARK_KEPT_MS: Millis = 30 * 24 * 3_600 * 1_000;
 
 type Marks = BTreeMap<MarkKey, Mark>;
 type RoundKey = (PollId, u32);
+type VoterKey = (PollId, u32, VoterId);
 type Tallies = BTreeMap<RoundKey, BTreeMap<u16, Count>>;
 
 impl Store {

@@ -1,8 +1,7 @@
 //! Counting into Postgres: every step one statement, whatever the number of rows, with arrays; prepared once per connection.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -13,18 +12,13 @@ use uuid::Uuid;
 
 use super::{
     ADD_BOOK, ADD_TALLY, Applied, INSERT_BALLOT, INSERT_LATE, MarkKey, Marks, ON_KNOWN_BOOK, ON_KNOWN_LATE, ON_KNOWN_MARK, ON_KNOWN_TALLY, ON_KNOWN_VOTER,
-    READ_RULES, RoundKey, RuleRow, Rules, SET_MARK, Tallies, changes, highest_of_each, in_order, mark_keys, polls_of, read_mark, round_of, set_late_aside,
-    sign_marks, take_new, take_written,
+    READ_RULES, RoundKey, RuleRow, Rules, SET_MARK, Tallies, VoterKey, changes, highest_of_each, in_order, mark_keys, polls_of, read_mark, round_of,
+    set_late_aside, sign_marks, take_new, take_written,
 };
-use crate::domain::{Batch, Beat, Books, InstanceId, Mark, Millis, Picks, PollId, SignedBallot};
+use crate::domain::{Batch, Beat, Books, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, VoterId};
 use crate::error::{Error, Result};
 
 type Tx<'c> = Transaction<'c, Postgres>;
-
-/// Ballots from which on it pays to suppose that all of them are new.
-const SUPPOSED_NEW_MIN: usize = 256;
-/// Where that was wrong, so many commits suppose nothing: somebody is sending the same ballots again.
-const WARY_COMMITS: u32 = 32;
 
 /// Where the workers of a process keep their connections.
 #[derive(Clone)]
@@ -34,8 +28,6 @@ pub(in crate::store) struct Desk {
     held: Arc<Mutex<Vec<PoolConnection<Postgres>>>>,
     held_max: usize,
     patience: Duration,
-    /// Commits left that suppose nothing.
-    wary: Arc<AtomicU32>,
 }
 
 /// What the server of a counting connection is told. A commit that we have given up must not keep its locks from the next try.
@@ -49,20 +41,11 @@ pub(in crate::store) async fn settle_session(connection: &mut PgConnection, pati
 impl Desk {
     /// `workers` of them write at once; the pool has one connection more.
     pub(in crate::store) fn new(pool: PgPool, workers: u32, patience: Duration) -> Desk {
-        Desk { pool, held: Arc::default(), held_max: workers as usize, patience, wary: Arc::default() }
+        Desk { pool, held: Arc::default(), held_max: workers as usize, patience }
     }
 
     pub(super) async fn apply<B: Borrow<Batch>>(&self, home: u16, batches: &[B], now: Millis) -> Result<Applied> {
-        self.on_connection(async |connection| {
-            if !self.is_wary() {
-                match attempt(connection, home, batches, now, true).await {
-                    Err(Error::Conflict(_)) => self.wary.store(WARY_COMMITS, Ordering::Relaxed),
-                    outcome => return outcome,
-                }
-            }
-            attempt(connection, home, batches, now, false).await
-        })
-        .await
+        self.on_connection(async |connection| apply_on(connection, home, batches, now).await).await
     }
 
     pub(super) async fn sign(&self, beats: &[(InstanceId, u16, Beat)]) -> Result<()> {
@@ -88,10 +71,6 @@ impl Desk {
     /// While the pool closes: it waits for all of its connections.
     pub(in crate::store) fn let_go(&self) {
         self.held().clear();
-    }
-
-    fn is_wary(&self) -> bool {
-        self.wary.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Vec<PoolConnection<Postgres>>> {
@@ -123,8 +102,8 @@ impl Desk {
     }
 }
 
-/// One transaction. `Conflict` when all ballots were supposed to be new and one was not.
-async fn attempt<B: Borrow<Batch>>(connection: &mut PgConnection, home: u16, batches: &[B], now: Millis, suppose_new: bool) -> Result<Applied> {
+/// One transaction.
+async fn apply_on<B: Borrow<Batch>>(connection: &mut PgConnection, home: u16, batches: &[B], now: Millis) -> Result<Applied> {
     let mut tx = connection.begin().await?;
     // Locked first: after a failover two workers may hold the same batch.
     let mut marks = lock_marks(&mut tx, &mark_keys(batches)).await?;
@@ -134,13 +113,11 @@ async fn attempt<B: Borrow<Batch>>(connection: &mut PgConnection, home: u16, bat
         let rules = read_rules(&mut tx, &ballots).await?;
         keep_late(&mut tx, &set_late_aside(&mut ballots, &rules, &mut applied)).await?;
         let rows = highest_of_each(ballots, &mut applied);
-        tallies = if suppose_new && rows.len() >= SUPPOSED_NEW_MIN && rows.iter().all(|r| r.ballot.revision == 1) {
-            insert(&mut tx, &rows, &mut applied).await?
-        } else {
-            upsert(&mut tx, &rows, &rules, &mut applied).await?
-        };
         #[cfg(feature = "planted")]
-        (tallies = super::tallies_as_sent(&rows, tallies));
+        let sent = rows.clone();
+        tallies = write(&mut tx, rows, &rules, &mut applied).await?;
+        #[cfg(feature = "planted")]
+        (tallies = super::tallies_as_sent(&sent, tallies));
     }
     settle(&mut tx, home, &tallies, &applied, &marks, now).await?;
     tx.commit().await?;
@@ -209,28 +186,47 @@ async fn keep_late(tx: &mut Tx<'_>, late: &[SignedBallot]) -> Result<()> {
     Ok(())
 }
 
-/// First revisions, supposed to be of voters without a row: no row is looked for, and there is nothing to hand back. Half the work.
-async fn insert(tx: &mut Tx<'_>, rows: &[SignedBallot], applied: &mut Applied) -> Result<Tallies> {
-    static INSERT: LazyLock<String> = LazyLock::new(|| format!("{INSERT_BALLOT} {ROWS}"));
-    match bind_rows!(sqlx::query(AssertSqlSafe(INSERT.as_str())), rows).execute(&mut **tx).await {
-        Ok(_) => {}
-        Err(error) if super::super::is_taken(&error) => return Err(Error::conflict("voter_known", "One of these voters has a ballot already.")),
-        Err(error) => return Err(error.into()),
-    }
-    let mut written: HashMap<(RoundKey, &Picks), i64> = HashMap::new();
-    for row in rows {
-        *written.entry((round_of(row), &row.ballot.picks)).or_default() += 1;
-    }
+/// Most voters of a crowd are new, and a plain row in is half the work of one that may replace another. So all rows are tried as new, and only
+/// those that met their voter's row are weighed against it.
+///
+/// Workers cannot lock each other out: the first step holds only rows nobody else sees yet and waits for such; the second waits only for rows
+/// of others' second steps; either goes by key.
+async fn write(tx: &mut Tx<'_>, mut rows: Vec<SignedBallot>, rules: &Rules, applied: &mut Applied) -> Result<Tallies> {
     let mut tallies = Tallies::new();
-    for ((round, picks), times) in written {
-        take_written(round, picks, None, times, applied, &mut tallies);
+    // Where all are changes, hardly one is new. (Of such a commit the above is not true: it may have to be tried again.)
+    if rows.iter().any(|r| r.ballot.revision == 1) {
+        let new = insert(tx, &rows, applied, &mut tallies).await?;
+        if new.len() == rows.len() {
+            return Ok(tallies);
+        }
+        let new: HashSet<VoterKey> = new.into_iter().collect();
+        rows.retain(|r| !new.contains(&r.ballot.key()));
     }
+    upsert(tx, &rows, rules, applied, &mut tallies).await?;
     Ok(tallies)
 }
 
-/// Rows go in sorted by key, or two workers deadlock. What came of it is summed up by the database: a million single votes come back as
-/// a handful of lines.
-async fn upsert(tx: &mut Tx<'_>, rows: &[SignedBallot], rules: &Rules, applied: &mut Applied) -> Result<Tallies> {
+/// Whose first row was written.
+async fn insert(tx: &mut Tx<'_>, rows: &[SignedBallot], applied: &mut Applied, tallies: &mut Tallies) -> Result<Vec<VoterKey>> {
+    // What was written comes back by who picked the same: a line for each choice, mostly, instead of one for each vote.
+    static INSERT: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "with written as ({INSERT_BALLOT} {ROWS} on conflict (poll, round, voter) do nothing returning poll, round, voter, picks)
+             select poll, round, picks, array_agg(voter) from written group by poll, round, picks"
+        )
+    });
+    let written: Vec<(i64, i32, String, Vec<Uuid>)> = bind_rows!(sqlx::query_as(AssertSqlSafe(INSERT.as_str())), rows).fetch_all(&mut **tx).await?;
+    let mut new = Vec::with_capacity(rows.len());
+    for (poll, round, picks, voters) in written {
+        let round = (PollId(poll), round as u32);
+        take_written(round, &Picks::parse(&picks)?, None, voters.len() as i64, applied, tallies);
+        new.extend(voters.into_iter().map(|voter| (round.0, round.1, VoterId(voter))));
+    }
+    Ok(new)
+}
+
+/// What came of it is summed up by the database, too.
+async fn upsert(tx: &mut Tx<'_>, rows: &[SignedBallot], rules: &Rules, applied: &mut Applied, tallies: &mut Tallies) -> Result<()> {
     static UPSERT: LazyLock<String> = LazyLock::new(|| {
         format!(
             "with written as ({INSERT_BALLOT} {ROWS} {ON_KNOWN_VOTER} b.poll <> all($8::bigint[]) returning poll, round, picks, prior)
@@ -242,16 +238,14 @@ async fn upsert(tx: &mut Tx<'_>, rows: &[SignedBallot], rules: &Rules, applied: 
     let sql = crate::planted::overwriting(sql);
     let written: Vec<(i64, i32, String, Option<String>, i64)> =
         bind_rows!(sqlx::query_as(AssertSqlSafe(sql)), rows).bind(rules.finals.iter().copied().collect::<Vec<i64>>()).fetch_all(&mut **tx).await?;
-    let mut tallies = Tallies::new();
     let mut written_in: HashMap<RoundKey, i64> = HashMap::new();
     for (poll, round, picks, prior, times) in written {
         let (picks, prior) = (Picks::parse(&picks)?, prior.as_deref().map(Picks::parse).transpose()?);
         let round = (PollId(poll), round as u32);
         *written_in.entry(round).or_default() += times;
-        take_written(round, &picks, prior.as_ref(), times, applied, &mut tallies);
+        take_written(round, &picks, prior.as_ref(), times, applied, tallies);
     }
-    sort_out_unwritten(tx, rows, &written_in, applied).await?;
-    Ok(tallies)
+    sort_out_unwritten(tx, rows, &written_in, applied).await
 }
 
 /// Ballots that met a higher or the same one. Rare, so only then is it asked which.
