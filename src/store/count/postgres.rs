@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -20,6 +21,11 @@ use crate::error::{Error, Result};
 
 type Tx<'c> = Transaction<'c, Postgres>;
 
+/// Ballots from which on it pays to suppose that all of them are new.
+const SUPPOSED_NEW_MIN: usize = 256;
+/// Where that was wrong, so many commits suppose nothing: somebody is sending the same ballots again.
+const WARY_COMMITS: u32 = 32;
+
 /// Where the workers of a process keep their connections.
 #[derive(Clone)]
 pub(in crate::store) struct Desk {
@@ -28,6 +34,8 @@ pub(in crate::store) struct Desk {
     held: Arc<Mutex<Vec<PoolConnection<Postgres>>>>,
     held_max: usize,
     patience: Duration,
+    /// Commits left that suppose nothing.
+    wary: Arc<AtomicU32>,
 }
 
 /// What the server of a counting connection is told. A commit that we have given up must not keep its locks from the next try.
@@ -41,11 +49,20 @@ pub(in crate::store) async fn settle_session(connection: &mut PgConnection, pati
 impl Desk {
     /// `workers` of them write at once; the pool has one connection more.
     pub(in crate::store) fn new(pool: PgPool, workers: u32, patience: Duration) -> Desk {
-        Desk { pool, held: Arc::default(), held_max: workers as usize, patience }
+        Desk { pool, held: Arc::default(), held_max: workers as usize, patience, wary: Arc::default() }
     }
 
     pub(super) async fn apply<B: Borrow<Batch>>(&self, home: u16, batches: &[B], now: Millis) -> Result<Applied> {
-        self.on_connection(async |connection| apply_on(connection, home, batches, now).await).await
+        self.on_connection(async |connection| {
+            if !self.is_wary() {
+                match attempt(connection, home, batches, now, true).await {
+                    Err(Error::Conflict(_)) => self.wary.store(WARY_COMMITS, Ordering::Relaxed),
+                    outcome => return outcome,
+                }
+            }
+            attempt(connection, home, batches, now, false).await
+        })
+        .await
     }
 
     pub(super) async fn sign(&self, beats: &[(InstanceId, u16, Beat)]) -> Result<()> {
@@ -71,6 +88,10 @@ impl Desk {
     /// While the pool closes: it waits for all of its connections.
     pub(in crate::store) fn let_go(&self) {
         self.held().clear();
+    }
+
+    fn is_wary(&self) -> bool {
+        self.wary.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Vec<PoolConnection<Postgres>>> {
@@ -102,8 +123,8 @@ impl Desk {
     }
 }
 
-/// One transaction.
-async fn apply_on<B: Borrow<Batch>>(connection: &mut PgConnection, home: u16, batches: &[B], now: Millis) -> Result<Applied> {
+/// One transaction. `Conflict` when all ballots were supposed to be new and one was not.
+async fn attempt<B: Borrow<Batch>>(connection: &mut PgConnection, home: u16, batches: &[B], now: Millis, suppose_new: bool) -> Result<Applied> {
     let mut tx = connection.begin().await?;
     // Locked first: after a failover two workers may hold the same batch.
     let mut marks = lock_marks(&mut tx, &mark_keys(batches)).await?;
@@ -115,7 +136,11 @@ async fn apply_on<B: Borrow<Batch>>(connection: &mut PgConnection, home: u16, ba
         let rows = highest_of_each(ballots, &mut applied);
         #[cfg(feature = "planted")]
         let sent = rows.clone();
-        tallies = write(&mut tx, rows, &rules, &mut applied).await?;
+        tallies = if suppose_new && rows.len() >= SUPPOSED_NEW_MIN && rows.iter().all(|r| r.ballot.revision == 1) {
+            insert_all(&mut tx, &rows, &mut applied).await?
+        } else {
+            write(&mut tx, rows, &rules, &mut applied).await?
+        };
         #[cfg(feature = "planted")]
         (tallies = super::tallies_as_sent(&sent, tallies));
     }
@@ -186,16 +211,35 @@ async fn keep_late(tx: &mut Tx<'_>, late: &[SignedBallot]) -> Result<()> {
     Ok(())
 }
 
-/// Most voters of a crowd are new, and a plain row in is half the work of one that may replace another. So all rows are tried as new, and only
-/// those that met their voter's row are weighed against it.
+/// First revisions, supposed to be of voters without a row: no row is looked for, and there is nothing to hand back. Half the work.
+async fn insert_all(tx: &mut Tx<'_>, rows: &[SignedBallot], applied: &mut Applied) -> Result<Tallies> {
+    static INSERT: LazyLock<String> = LazyLock::new(|| format!("{INSERT_BALLOT} {ROWS}"));
+    match bind_rows!(sqlx::query(AssertSqlSafe(INSERT.as_str())), rows).execute(&mut **tx).await {
+        Ok(_) => {}
+        Err(error) if super::super::is_taken(&error) => return Err(Error::conflict("voter_known", "One of these voters has a ballot already.")),
+        Err(error) => return Err(error.into()),
+    }
+    let mut written: HashMap<(RoundKey, &Picks), i64> = HashMap::new();
+    for row in rows {
+        *written.entry((round_of(row), &row.ballot.picks)).or_default() += 1;
+    }
+    let mut tallies = Tallies::new();
+    for ((round, picks), times) in written {
+        take_written(round, picks, None, times, applied, &mut tallies);
+    }
+    Ok(tallies)
+}
+
+/// Most voters of a crowd are new, and a row that may replace another is more work. So all rows are tried as new, and only those that met their
+/// voter's row are weighed against it.
 ///
-/// Workers cannot lock each other out: the first step holds only rows nobody else sees yet and waits for such; the second waits only for rows
-/// of others' second steps; either goes by key.
+/// Workers cannot lock each other out: the first step (or `insert_all`) holds only rows that nobody else sees yet; what the second waits for is
+/// held by others' second steps alone; either goes by key.
 async fn write(tx: &mut Tx<'_>, mut rows: Vec<SignedBallot>, rules: &Rules, applied: &mut Applied) -> Result<Tallies> {
     let mut tallies = Tallies::new();
     // Where all are changes, hardly one is new. (Of such a commit the above is not true: it may have to be tried again.)
     if rows.iter().any(|r| r.ballot.revision == 1) {
-        let new = insert(tx, &rows, applied, &mut tallies).await?;
+        let new = insert_new(tx, &rows, applied, &mut tallies).await?;
         if new.len() == rows.len() {
             return Ok(tallies);
         }
@@ -207,7 +251,7 @@ async fn write(tx: &mut Tx<'_>, mut rows: Vec<SignedBallot>, rules: &Rules, appl
 }
 
 /// Whose first row was written.
-async fn insert(tx: &mut Tx<'_>, rows: &[SignedBallot], applied: &mut Applied, tallies: &mut Tallies) -> Result<Vec<VoterKey>> {
+async fn insert_new(tx: &mut Tx<'_>, rows: &[SignedBallot], applied: &mut Applied, tallies: &mut Tallies) -> Result<Vec<VoterKey>> {
     // What was written comes back by who picked the same: a line for each choice, mostly, instead of one for each vote.
     static INSERT: LazyLock<String> = LazyLock::new(|| {
         format!(
