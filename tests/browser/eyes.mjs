@@ -2,13 +2,26 @@
 
 import axe from "axe-core";
 
-/** @param {import("playwright-core").Page} page @returns {Promise<string[]>} */
-export async function axeFinds(page) {
+/** All that a theme can change. */
+const COLOURS = ["color-contrast", "link-in-text-block"];
+
+/** In light all of it, and in dark what that changes. @param {import("playwright-core").Page} page @param {import("playwright-core").BrowserContextOptions["reducedMotion"]} reducedMotion @returns {Promise<string[]>} */
+export async function axeFinds(page, reducedMotion = null) {
   await page.evaluate(axe.source);
-  return page.evaluate(async () => {
-    const result = await /** @type {any} */ (window).axe.run({ resultTypes: ["violations"] });
+  const found = [];
+  for (const [colorScheme, rules] of /** @type {const} */ ([["light", null], ["dark", COLOURS]])) {
+    await page.emulateMedia({ colorScheme, reducedMotion });
+    found.push(...(await violations(page, rules)).map((one) => `${colorScheme}: ${one}`));
+  }
+  return found;
+}
+
+/** @param {import("playwright-core").Page} page @param {readonly string[] | null} rules @returns {Promise<string[]>} */
+function violations(page, rules) {
+  return page.evaluate(async (only) => {
+    const result = await /** @type {any} */ (window).axe.run({ resultTypes: ["violations"], ...(only && { runOnly: only }) });
     return result.violations.flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 160)} ${node.failureSummary.replace(/\s+/g, " ").slice(0, 240)}`));
-  });
+  }, rules);
 }
 
 /** A group of radio buttons is one stop. */

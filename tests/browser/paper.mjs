@@ -112,10 +112,7 @@ export async function paper(browser, binary) {
         const refused = [];
         page.on("console", (message) => { if (/Content Security Policy/.test(message.text())) refused.push(message.text()); });
         await page.reload();
-        for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
-          await page.emulateMedia({ colorScheme });
-          found.push(...(await axeFinds(page)).map((one) => `${sheet.name} ${colorScheme}: ${one}`));
-        }
+        found.push(...(await axeFinds(page)).map((one) => `${sheet.name} ${one}`));
         found.push(...(await everythingByKeyboard(page)).map((one) => `${sheet.name}: ${one}`), ...refused.map((one) => `${sheet.name}: ${one}`));
         for (const viewport of [{ width: 640, height: 400 }, { width: 320, height: 568 }]) {
           await page.setViewportSize(viewport);
