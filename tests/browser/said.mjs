@@ -1,10 +1,11 @@
-// What screens say of votes: whose choice is sent and whose is not, who is back. And that what is read stays in sight, on one line where there is
-// room.
+// What screens say of votes: whose choice is sent and whose is not, who is back, how many there were. And that what is read stays in sight,
+// on one line where there is room, and in the order it is read in.
 
 import { launch } from "./browser.mjs";
 import { enter } from "./enter.mjs";
+import { percentsOutOfOrder } from "./eyes.mjs";
 import { mine, phone } from "./hands.mjs";
-import { assert, check, equal } from "./report.mjs";
+import { assert, check, equal, eventually } from "./report.mjs";
 import { kit, scenes } from "./scenes.mjs";
 import { Theatre } from "./theatre.mjs";
 
@@ -15,6 +16,9 @@ const LANGUAGES = ["en", "de", "fr", "es", "ar"];
 /** An audience's server that counts at once what it is sent. @param {any} poll @returns {Api} */
 const counting = (poll) => (call) => (call.method === "POST" && call.path.endsWith("/ballots")
   ? { status: 202, json: { ballot: call.body.ballot, accepted_at: kit.NOW() - 500, status: "counted" } } : kit.audience(() => kit.live([poll]))(call));
+
+/** What anybody may read, at once and by stream. @param {any[]} polls @returns {Api} */
+const open = (polls) => (call) => (call.path.endsWith("/stream") ? { stream: kit.live(polls) } : kit.audience(() => kit.live(polls))(call));
 
 export async function said() {
   const theatre = await new Theatre().up();
@@ -149,6 +153,56 @@ export async function said() {
         }));
         equal(seen.filter((row) => row.lines > 1).map((row) => row.name), [], "on more than one line");
         equal(seen.filter((row) => row.apart < 0 || row.inside < 8).map((row) => row.name), [], "names and numbers over each other");
+        await page.context().close();
+      }
+    });
+
+    await check("where people pick several, every screen counts people, in five languages as the phone does", async () => {
+      const poll = kit.poll(kit.SHORT.slice(0, 4), [8, 7, 6, 5], { kind: "multiple", voters: 9 });
+      for (const lang of LANGUAGES) {
+        const told = async (/** @type {string} */ name, /** @type {Api} */ api, /** @type {string} */ place, size = /** @type {import("./scenes.mjs").Size} */ ("laptop")) => {
+          const page = await show(name, { lang, api }, size);
+          const text = () => page.locator(place).first().textContent();
+          await eventually(`${name} has the number`, async () => /9/.test(await text() ?? ""));
+          const words = await text() ?? "";
+          await page.context().close();
+          return words;
+        };
+        const people = (await told("vote-several", counting(poll), "#voters", "phone")).split(" · ")[0];
+        equal(await told("present-several", kit.stage(() => kit.live([poll])), "#voters"), people, `${lang}: on stage`);
+        equal(await told("present-several", kit.stage(() => kit.live([poll])), "#twin caption"), `${poll.question} ${people}`, `${lang}: the table beside the stage`);
+        equal(await told("overlay-lower", open([poll]), "#voters"), people, `${lang}: over a picture`);
+        equal(await told("embed", open([poll]), "#voters"), people, `${lang}: in another page`);
+        equal(await told("admin-event", kit.office([poll]), "[data-testid=poll-voters]"), people, `${lang}: at the desk`);
+        if (lang === "en") equal(people, "9 voters", "in English");
+      }
+    });
+
+    await check("what is over and nobody voted on has no votes; where some may still be on their way, none yet", async () => {
+      const none = kit.poll(kit.SHORT.slice(0, 3), [0, 0, 0]);
+      for (const [poll, words] of /** @type {[any, string][]} */ ([[kit.final(none), "No votes"], [{ ...none, ...kit.closed }, "No votes yet"], [none, "No votes yet"]])) {
+        /** @type {[string, Api, string][]} */
+        const screens = [["vote-question", counting(poll), "#voters"], ["present-none", kit.stage(() => kit.live([poll])), "#voters"], ["overlay-lower", open([poll]), "#voters"], ["embed-none", open([poll]), "#voters"], ["admin-event", kit.office([poll]), "[data-testid=poll-voters]"]];
+        for (const [name, api, place] of screens) {
+          const page = await show(name, { api }, "laptop");
+          await page.locator(place, { hasText: /./ }).first().waitFor({ state: "attached" });
+          equal(await page.locator(place).first().textContent(), words, `${name}, ${poll.state}, ${poll.results.status}`);
+          await page.context().close();
+        }
+      }
+      const line = await show("admin-event", { api: (call) => (call.path === `events/${kit.EVENT}` ? { json: { .../** @type {any} */ (kit.office([kit.final(none)])(call)).json, current: null } } : kit.office([kit.final(none)])(call)) }, "laptop");
+      equal(await line.getByTestId("gist").first().innerText(), "Final · No votes", "its line at the desk");
+      await line.context().close();
+    });
+
+    await check("in Arabic a percent sign stands behind its number on every screen, and the note on several picks has one", async () => {
+      const poll = kit.final(kit.poll(kit.ARABIC, [9, 7, 6, 5], { kind: "multiple", voters: 9, question: "أي نهاية تفضل؟" }));
+      /** @type {[string, Api, string][]} */
+      const screens = [["vote-several", counting(poll), "#voters"], ["present-several", kit.stage(() => kit.live([poll])), "#note"], ["admin-results", kit.office([poll]), "[data-testid=results-summary]"]];
+      for (const [name, api, place] of screens) {
+        const page = await show(name, { api, lang: "ar", hands: name.startsWith("admin") ? (desk) => desk.getByTestId("results").first().locator("summary").click() : undefined }, "laptop");
+        await page.locator(place, { hasText: /100\u200e%\u200e/ }).first().waitFor();
+        equal(await percentsOutOfOrder(page), [], name);
         await page.context().close();
       }
     });
