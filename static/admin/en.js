@@ -90,6 +90,8 @@ const en = {
   choice_empty: "A choice has no words. Write them, or remove the choice.",
   choices_keep_two: "Keep at least two choices.",
   choice_n: "Choice {n}",
+  room_left: { one: "{n} character left.", other: "{n} characters left." },
+  too_long: { one: "{n} character too many: at most {most}.", other: "{n} characters too many: at most {most}." },
   remove_n: "Remove choice {n}",
   move_n: "Move choice {n}: arrow keys, or drag",
   move_question: "Move “{question}”: arrow keys, or drag",

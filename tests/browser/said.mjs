@@ -1,6 +1,8 @@
 // What screens say of votes: whose choice is sent and whose is not, who is back, how many there were. And that what is read stays in sight,
-// on one line where there is room, and in the order it is read in.
+// on one line where there is room, in the order it is read in, and is not cut where it is typed.
 
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { launch } from "./browser.mjs";
 import { enter } from "./enter.mjs";
 import { percentsOutOfOrder } from "./eyes.mjs";
@@ -12,6 +14,9 @@ import { Theatre } from "./theatre.mjs";
 /** @typedef {import("playwright-core").Page} Page @typedef {import("./theatre.mjs").Api} Api */
 
 const LANGUAGES = ["en", "de", "fr", "es", "ar"];
+const RULES = readFileSync(fileURLToPath(new URL("../../src/domain/text.rs", import.meta.url)), "utf8");
+/** As the server has it. @param {string} what */
+const longest = (what) => Number(RULES.match(new RegExp(`${what}_GRAPHEMES_MAX: usize = (\\d+)`))?.[1]);
 
 /** An audience's server that counts at once what it is sent. @param {any} poll @returns {Api} */
 const counting = (poll) => (call) => (call.method === "POST" && call.path.endsWith("/ballots")
@@ -206,6 +211,67 @@ export async function said() {
         await page.context().close();
       }
     });
+
+    await check("a text that is longer than the server takes is not cut: a form says below the field how much is too much, is not sent, and is once it fits", async () => {
+      const [question, title, choice] = ["QUESTION", "TITLE", "CHOICE"].map(longest);
+      const page = await show("admin-new-event", { api: (call) => (call.method === "POST" ? { status: 201, json: { id: kit.EVENT } } : kit.office([])(call)) });
+      const sent = /** @type {string[]} */ ([]);
+      page.on("request", (request) => { if (request.method() === "POST") sent.push(request.postData() ?? ""); });
+      const below = (/** @type {string} */ field) => page.getByTestId(field).evaluate((one) => [/** @type {HTMLInputElement} */ (one).value.length, document.getElementById(one.getAttribute("aria-describedby") ?? "")?.textContent ?? ""]);
+      await paste(page, "question", "q".repeat(question + 12));
+      equal(await below("question"), [question + 12, `12 characters too many: at most ${question}.`], "the question");
+      await page.locator("#say", { hasText: "12 characters too many" }).waitFor({ state: "attached" });
+      await paste(page, "title", "t".repeat(title + 1));
+      equal(await below("title"), [title + 1, `1 character too many: at most ${title}.`], "the title");
+      await paste(page, "choices", `- Cowboys\n- ${"c".repeat(choice + 3)}`);
+      equal((await below("choices"))[1], `Choice 2: 3 characters too many: at most ${choice}.`, "the second choice");
+      await page.getByTestId("submit").click();
+      assert(await page.getByTestId("question").evaluate((one) => one === document.activeElement), "the first field that is too long is not gone to");
+      equal(sent, [], "sent");
+      // As the server counts: families of emoji are one each.
+      await page.getByTestId("question").fill("👩‍👩‍👧".repeat(question - 5));
+      equal((await below("question"))[1], "5 characters left.", "near the limit");
+      await page.getByTestId("question").fill("Which ending?");
+      equal([(await below("question"))[1], await page.getByTestId("question").getAttribute("aria-invalid")], ["", null], "where there is room");
+      await page.getByTestId("title").fill("");
+      await page.getByTestId("choices").fill("Cowboys\nPirates");
+      await page.getByTestId("submit").click();
+      await eventually("it is sent", () => sent.length > 0);
+      await page.context().close();
+    });
+
+    await check("words that are corrected where they stand, and choices that are edited, are not cut either", async () => {
+      const draft = kit.poll(["Yes", "No"], [0, 0], { state: "draft", results: { voters: 0, status: "provisional", choices: [] } });
+      const page = await show("admin-event", { api: (call) => (call.method === "PATCH" ? { json: {} } : kit.office([draft])(call)) }, "laptop");
+      const asked = /** @type {string[]} */ ([]);
+      page.on("request", (request) => { if (request.method() === "PATCH") asked.push(request.postData() ?? ""); });
+      await page.getByTestId("rename").click();
+      await paste(page, "in-place", "t".repeat(longest("TITLE") + 7));
+      await page.keyboard.press("Enter");
+      await page.getByTestId("length").filter({ hasText: "7 characters too many" }).waitFor();
+      assert(await page.getByTestId("in-place").isVisible(), "the field is gone, and what was typed");
+      await page.getByTestId("in-place").press("Escape");
+      equal(await page.getByTestId("length").count(), 0, "words about a field that is gone");
+      await page.getByTestId("edit").locator("summary").click();
+      await paste(page, "edit-choice", "c".repeat(longest("CHOICE") + 2));
+      await page.getByTestId("length").filter({ hasText: "2 characters too many" }).waitFor();
+      await page.getByTestId("save").click();
+      assert(await page.getByTestId("edit-choice").first().evaluate((one) => one === document.activeElement), "the choice that is too long is not gone to");
+      equal(asked, [], "what the server was asked");
+      await page.context().close();
+    });
+
+    await check("a code that is longer than any is not cut to one that somebody else may have, and nobody is asked for it", async () => {
+      const page = await show("vote-join");
+      const [long, asked] = ["a-name-that-nobody-can-have-".repeat(2_000), /** @type {string[]} */ ([])];
+      page.on("request", (request) => asked.push(request.url()));
+      await paste(page, "join-code", long);
+      await page.getByTestId("join-button").click();
+      await page.getByTestId("join-error").filter({ hasText: "We don't know the code" }).waitFor();
+      equal((await page.getByTestId("join-code").inputValue()).length, long.length, "characters in the field");
+      equal(asked, [], "asked");
+      await page.context().close();
+    });
   } finally {
     await browser.close();
     await theatre.down();
@@ -231,3 +297,10 @@ const underNotices = (page) => page.evaluate(() => {
     return notices.some((notice) => top < notice.bottom - 1 && bottom > notice.top + 1);
   }).map((one) => one.id || one.textContent?.trim() || "");
 });
+
+/** As by Ctrl+V, in place of what is there: a field that cuts what is too long cuts this. @param {Page} page @param {string} field @param {string} text */
+async function paste(page, field, text) {
+  await page.getByTestId(field).first().click();
+  await page.keyboard.press("Control+a");
+  await page.keyboard.insertText(text);
+}
