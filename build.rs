@@ -35,6 +35,9 @@ fn main() {
     for (name, text) in &mut texts {
         if name.ends_with(".js") {
             *text = joined::lines(&without_comments(text));
+            if name.starts_with("vote/") {
+                *text = joined::spaces(text);
+            }
         } else if name.ends_with(".html") {
             *text = text.lines().map(str::trim_start).collect::<Vec<_>>().join("\n");
         } else if name.ends_with(".css") {
@@ -155,9 +158,9 @@ fn without_comments(text: &str) -> String {
 fn tight(css: &str) -> String {
     assert!(!css.contains("url("), "an address in a style may hold any of these");
     let text = css.replace('\n', " ");
-    [(" {", "{"), ("{ ", "{"), ("; ", ";"), (": ", ":"), (", ", ","), (" }", "}"), ("} ", "}"), (";}", "}")]
-        .iter()
-        .fold(text, |text, (loose, tight)| text.replace(loose, tight))
+    let spaces = [(" {", "{"), ("{ ", "{"), ("; ", ";"), (": ", ":"), (", ", ","), (" }", "}"), ("} ", "}"), (";}", "}"), (" > ", ">"), (" ~ ", "~")];
+    let zeros = [(":0.", ":."), (",0.", ",."), (" 0.", " ."), ("(0.", "(."), ("-0.", "-.")];
+    spaces.iter().chain(&zeros).fold(text, |text, (loose, tight)| text.replace(loose, tight))
 }
 
 fn without_comment(line: &str) -> String {

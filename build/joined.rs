@@ -57,6 +57,41 @@ pub fn lines(text: &str) -> String {
     out
 }
 
+/// A script with fewer spaces: beside these marks one means nothing. Not in a text, nor in a line that ends inside of one; a pattern with a quote in
+/// it would be taken for the beginning of a text.
+pub fn spaces(text: &str) -> String {
+    if text.lines().any(|line| line.matches('`').count() % 2 == 1) {
+        return text.to_owned();
+    }
+    text.lines().map(|line| narrow(line).unwrap_or_else(|| line.to_owned())).collect::<Vec<_>>().join("\n")
+}
+
+fn narrow(line: &str) -> Option<String> {
+    let is_mark = |c: Option<char>| c.is_some_and(|c| "=<>!?:&|{},;()".contains(c));
+    let mut out = String::with_capacity(line.len());
+    let (mut quote, mut depth) = (None, 0); // code inside a text is left as it is, too
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match quote {
+            None if c == ' ' && (is_mark(out.chars().next_back()) || is_mark(chars.peek().copied())) => continue,
+            None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
+            None => {}
+            Some(_) if c == '\\' => {
+                out.push(c);
+                out.extend(chars.next());
+                continue;
+            }
+            Some('`') if c == '{' && out.ends_with('$') => depth += 1,
+            Some('`') if c == '}' && depth > 0 => depth -= 1,
+            Some(end) if c == end && depth > 0 => return None, // a text in a text in a text
+            Some(end) if c == end => quote = None,
+            Some(_) => {}
+        }
+        out.push(c);
+    }
+    quote.is_none().then_some(out)
+}
+
 /// The name that a line declares at the top of its file.
 fn declared(line: &str) -> Option<&str> {
     let line = line.strip_prefix("async ").unwrap_or(line);
@@ -73,12 +108,19 @@ pub fn styles(files: &mut BTreeMap<String, String>) -> BTreeMap<String, String> 
     for page in pages {
         let Some((before, after)) = files[&page].split_once(LINK.1) else { continue };
         let (before, name) = before.rsplit_once(LINK.0).unwrap_or_else(|| panic!("static/{page}: data-inline stands at something else than a style"));
-        let style = files.get(name).unwrap_or_else(|| panic!("static/{page} names static/{name}, which is not there"));
+        let style = first_names(files.get(name).unwrap_or_else(|| panic!("static/{page} names static/{name}, which is not there")));
         assert!(!style.contains("</") && !style.contains("/assets/"), "static/{name} cannot stand inside a page");
-        let (text, style, name) = (format!("{before}<style>{style}</style>{after}"), style.clone(), name.to_owned());
+        let (text, style, name) = (format!("{before}<style>{style}</style>{after}"), style, name.to_owned());
         files.insert(page.clone(), text);
         files.remove(&name);
         styles.insert(page, style);
     }
     styles
+}
+
+/// What a colour means is a second name for it, for whoever reads the source: a phone does with the first.
+fn first_names(style: &str) -> String {
+    let names = style.split(['{', ';', '}']).filter_map(|definition| definition.split_once(':'));
+    let second = names.filter(|(name, value)| name.starts_with("--color-") && value.starts_with("var(--raw-") && value.ends_with(')'));
+    second.fold(style.to_owned(), |style, (name, value)| style.replace(&format!("{name}:{value};"), "").replace(&format!("var({name})"), value))
 }

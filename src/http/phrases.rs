@@ -8,9 +8,9 @@ use crate::wire::shown::Phase;
 pub struct Phrases {
     pub tag: &'static str,
     pub direction: &'static str,
-    /// Between thousands, and between a number and its percent sign.
+    /// Between thousands, and what stands behind a number of percent.
     group: &'static str,
-    before_percent: &'static str,
+    percent_sign: &'static str,
     pub scan_or_go_to: &'static str,
     pub and_type: &'static str,
     pub results: &'static str,
@@ -21,6 +21,7 @@ pub struct Phrases {
     pub last: &'static str,
     pub voters: &'static str,
     pub no_votes: &'static str,
+    nobody: &'static str,
     pub not_shown: &'static str,
     pub nothing_yet: &'static str,
     pub choice: &'static str,
@@ -70,7 +71,12 @@ impl Phrases {
     }
 
     pub fn percent<N: Borrow<u32>>(&self, n: N) -> String {
-        format!("{}{}%", n.borrow(), self.before_percent)
+        format!("{}{}", n.borrow(), self.percent_sign)
+    }
+
+    /// "Yet" only where more may come.
+    pub fn without_votes(&self, is_final: bool) -> &'static str {
+        if is_final { self.nobody } else { self.no_votes }
     }
 
     pub fn of(&self, phase: Phase) -> &'static str {
@@ -87,7 +93,7 @@ static LANGUAGES: [Phrases; 5] = [
         tag: "en",
         direction: "ltr",
         group: ",",
-        before_percent: "",
+        percent_sign: "%",
         scan_or_go_to: "Scan to vote, or go to",
         and_type: "and type",
         results: "Results",
@@ -98,12 +104,13 @@ static LANGUAGES: [Phrases; 5] = [
         last: "final",
         voters: "Voters",
         no_votes: "No votes yet",
+        nobody: "No votes",
         not_shown: "The result has not been shown yet.",
         nothing_yet: "No question has been opened yet.",
         choice: "Choice",
         votes: "Votes",
         percent: "Percent of voters",
-        several: "Several picks each, so percents may pass 100 together.",
+        several: "Several picks each, so the sum may pass 100%.",
         vote_here: "Vote",
         again: "Load again",
         picture: "As a picture",
@@ -123,7 +130,7 @@ static LANGUAGES: [Phrases; 5] = [
         tag: "de",
         direction: "ltr",
         group: ".",
-        before_percent: "\u{a0}",
+        percent_sign: "\u{a0}%",
         scan_or_go_to: "Scannen zum Abstimmen, oder öffne",
         and_type: "und gib ein",
         results: "Ergebnisse",
@@ -134,12 +141,13 @@ static LANGUAGES: [Phrases; 5] = [
         last: "endgültig",
         voters: "Abstimmende",
         no_votes: "Noch keine Stimmen",
+        nobody: "Keine Stimmen",
         not_shown: "Das Ergebnis wurde noch nicht gezeigt.",
         nothing_yet: "Noch wurde keine Frage geöffnet.",
         choice: "Antwort",
         votes: "Stimmen",
         percent: "Prozent der Abstimmenden",
-        several: "Mehrere Antworten pro Person, darum kann die Summe 100 Prozent übersteigen.",
+        several: "Mehrere Antworten pro Person, darum kann die Summe 100\u{a0}% übersteigen.",
         vote_here: "Abstimmen",
         again: "Neu laden",
         picture: "Als Bild",
@@ -159,7 +167,7 @@ static LANGUAGES: [Phrases; 5] = [
         tag: "fr",
         direction: "ltr",
         group: "\u{202f}",
-        before_percent: "\u{202f}",
+        percent_sign: "\u{202f}%",
         scan_or_go_to: "Scannez pour voter, ou allez sur",
         and_type: "et saisissez",
         results: "Résultats",
@@ -170,12 +178,13 @@ static LANGUAGES: [Phrases; 5] = [
         last: "définitif",
         voters: "Votants",
         no_votes: "Pas encore de vote",
+        nobody: "Aucun vote",
         not_shown: "Le résultat n’a pas encore été montré.",
         nothing_yet: "Aucune question n’a encore été ouverte.",
         choice: "Réponse",
         votes: "Votes",
         percent: "Pour cent des votants",
-        several: "Plusieurs choix par personne : la somme peut dépasser 100.",
+        several: "Plusieurs choix par personne : la somme peut dépasser 100\u{202f}%.",
         vote_here: "Voter",
         again: "Recharger",
         picture: "En image",
@@ -195,7 +204,7 @@ static LANGUAGES: [Phrases; 5] = [
         tag: "es",
         direction: "ltr",
         group: ".",
-        before_percent: "\u{a0}",
+        percent_sign: "\u{a0}%",
         scan_or_go_to: "Escanea para votar, o entra en",
         and_type: "y escribe",
         results: "Resultados",
@@ -206,12 +215,13 @@ static LANGUAGES: [Phrases; 5] = [
         last: "definitivo",
         voters: "Votantes",
         no_votes: "Aún no hay votos",
+        nobody: "Ningún voto",
         not_shown: "El resultado aún no se ha mostrado.",
         nothing_yet: "Aún no se ha abierto ninguna pregunta.",
         choice: "Respuesta",
         votes: "Votos",
         percent: "Por ciento de votantes",
-        several: "Varias respuestas por persona: la suma puede pasar de 100.",
+        several: "Varias respuestas por persona: la suma puede pasar del 100\u{a0}%.",
         vote_here: "Votar",
         again: "Volver a cargar",
         picture: "Como imagen",
@@ -231,7 +241,8 @@ static LANGUAGES: [Phrases; 5] = [
         tag: "ar",
         direction: "rtl",
         group: ",",
-        before_percent: "",
+        // The marks keep the sign behind its number, as browsers do it: behind an Arabic word it would go to the other side.
+        percent_sign: "\u{200e}%\u{200e}",
         scan_or_go_to: "امسح للتصويت، أو افتح",
         and_type: "واكتب",
         results: "النتائج",
@@ -242,12 +253,13 @@ static LANGUAGES: [Phrases; 5] = [
         last: "نهائي",
         voters: "المصوّتون",
         no_votes: "لا أصوات بعد",
+        nobody: "لا أصوات",
         not_shown: "لم تُعرض النتيجة بعد.",
         nothing_yet: "لم يُفتح أي سؤال بعد.",
         choice: "الاختيار",
         votes: "الأصوات",
         percent: "نسبة المصوّتين",
-        several: "عدة اختيارات لكل شخص، لذا قد يتجاوز المجموع 100.",
+        several: "عدة اختيارات لكل شخص، لذا قد يتجاوز المجموع 100\u{200e}%\u{200e}.",
         vote_here: "صوّت",
         again: "تحديث",
         picture: "كصورة",
@@ -276,6 +288,14 @@ mod tests {
             assert_eq!(written("en", n), english);
         }
         assert_eq!((written("es", 1_000), written("es", 10_000), written("fr", 1_000)), ("1000".into(), "10.000".into(), "1\u{202f}000".into()));
-        assert_eq!((phrases(Some("de")).percent(58), phrases(Some("en")).percent(58)), ("58\u{a0}%".into(), "58%".into()));
+        let percent = |lang: &str| phrases(Some(lang)).percent(58);
+        assert_eq!((percent("de"), percent("en"), percent("ar")), ("58\u{a0}%".into(), "58%".into(), "58\u{200e}%\u{200e}".into()));
+    }
+
+    #[test]
+    fn what_several_picks_may_pass_is_written_as_any_other_percent() {
+        for words in &LANGUAGES {
+            assert!(words.several.contains(&words.percent(100)), "{}: {}", words.tag, words.several);
+        }
     }
 }

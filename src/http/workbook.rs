@@ -66,9 +66,10 @@ fn fill(sheet: &mut Worksheet, report: &Report, words: &Phrases) -> Result<(), X
     let voters = counted.result.voters;
     sheet.set_column_width(0, TEXT_WIDTH)?.set_column_width(1, 14)?.set_column_width(2, 14)?;
     sheet.write_string_with_format(0, 0, &poll.question, &large)?;
+    let is_final = counted.status.as_str() == "final";
     let status = if voters == 0 {
-        words.no_votes
-    } else if counted.status.as_str() == "final" {
+        words.without_votes(is_final)
+    } else if is_final {
         words.last
     } else {
         words.provisional

@@ -1,5 +1,7 @@
 // Words that are corrected where they stand: a pencil, a field, Enter. Escape leaves them as they were.
 
+import { forget, isTooLong } from "/assets/admin/longest.js";
+
 /**
  * @param {HTMLElement} place the words @param {HTMLElement} pencil
  * @param {{longest:number, save:(text:string) => void}} about
@@ -10,14 +12,15 @@ export function inPlace(place, pencil, { longest, save }) {
     const was = place.textContent ?? "";
     field.className = "in-place";
     field.value = was;
-    field.maxLength = longest;
+    field.dataset.longest = String(longest);
     field.dir = "auto";
     field.setAttribute("aria-label", pencil.getAttribute("aria-label") ?? "");
     field.dataset.testid = "in-place";
     let done = false;
     const leave = (/** @type {boolean} */ keep) => {
-      if (done) return;
+      if (done || (keep && isTooLong(field))) return;
       done = true;
+      forget(field);
       field.remove();
       place.hidden = pencil.hidden = false;
       const text = field.value.trim();

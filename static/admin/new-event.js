@@ -13,7 +13,7 @@ export function newEventPage({ go }) {
   let event = ""; // made already, when only the question was refused: the next try must not make a second one
   onSubmit(element.querySelector("form"), async (fields) => {
     const poll = readNewPoll(fields);
-    const title = text(fields, "title") || poll.question.slice(0, TITLE_LONGEST);
+    const title = text(fields, "title") || asTitle(poll.question);
     if (event) await api("PATCH", `events/${event}`, { title });
     else event = (await api("POST", "events", { title })).id;
     await api("POST", `events/${event}/polls`, poll);
@@ -21,3 +21,6 @@ export function newEventPage({ go }) {
   });
   return { element, focus: "[name=question]" };
 }
+
+/** @param {string} question */
+const asTitle = (question) => (question.length > TITLE_LONGEST ? `${[...question].slice(0, TITLE_LONGEST - 1).join("").trimEnd()}…` : question);

@@ -99,13 +99,16 @@ export function pollCard(id, { id: event, code }, act) {
   /** @param {Poll} now with fresh numbers */
   function count_(now) {
     drawLife(element, now);
-    if (now.results) setText(slot(element, "voters"), now.state === "draft" || isScheduled(now) ? "" : now.results.voters ? t("votes", { n: now.results.voters }) : t("no_votes"));
+    if (now.results) setText(slot(element, "voters"), now.state === "draft" || isScheduled(now) ? "" : votesOf(now, now.results));
     line.sum([element.querySelector(".life [aria-current]").textContent, slot(element, "voters").textContent]);
     results.draw(now);
   }
 
   return { element, draw, count: count_ };
 }
+
+/** Votes are counted where each person has one, else people are. @param {Poll} poll @param {import("/assets/shared/live.js").Results} results */
+const votesOf = ({ kind }, { voters, status }) => (voters ? t(kind === "multiple" ? "voters" : "votes", { n: voters }) : t(status === "final" ? "nobody" : "no_votes"));
 
 /** What comes next stands out: to open again what is over does not. @param {any} element @param {string} next */
 function lightOne(element, next) {

@@ -3,6 +3,7 @@
 import { api } from "/assets/shared/api.js";
 import { t } from "/assets/shared/words.js";
 import { clone, control, onSubmit, required, slot, Wrong } from "/assets/admin/dom.js";
+import { isTooLong } from "/assets/admin/longest.js";
 import { sortable } from "/assets/admin/sortable.js";
 import { readLimits } from "/assets/admin/poll-fields.js";
 
@@ -23,6 +24,7 @@ export function editForm(id, details, form, act) {
   function fill() {
     const fields = /** @type {any} */ (form.elements);
     fields.question.value = poll.question;
+    isTooLong(fields.question); // what was said of other words goes
     fields.min.value = poll.rules.min;
     fields.max.value = poll.rules.max;
     fields.change.checked = poll.rules.change;

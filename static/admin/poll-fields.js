@@ -29,7 +29,7 @@ export function newPollFields() {
       // Its question stands in for one that is not written yet, or comes from another template.
       if (!question.value.trim() || TEMPLATES.some((other) => question.value === t(`${other}_question`))) question.value = t(`${name}_question`);
       choices.value = t(`${name}_choices`);
-      preview();
+      for (const field of [question, choices]) field.dispatchEvent(new Event("input", { bubbles: true }));
       question.select();
     });
     return button;

@@ -53,8 +53,8 @@ export function resultsBox(id, code, details, place) {
     const unasked = Boolean(poll && (isUntouched(poll) || isScheduled(poll)) && !round);
     slot(body, "asked").hidden = unasked;
     setText(slot(body, "summary"), unasked ? t("not_asked") : voters
-      ? `${t("voters", { n: voters })}, ${t(results.status === "final" ? "final" : "provisional")}.${poll?.kind === "multiple" ? ` ${t("several")}` : ""}`
-      : t("no_votes"));
+      ? `${t("voters", { n: voters })}, ${t(results.status === "final" ? "final" : "provisional")}.${poll?.kind === "multiple" ? ` ${t("several", { all: percent(100) })}` : ""}`
+      : t(results?.status === "final" ? "nobody" : "no_votes"));
     const rows = body.querySelector("tbody").rows;
     if (rows.length !== choices.length) body.querySelector("tbody").replaceChildren(...choices.map((_, at) => newRow(at)));
     choices.forEach((choice, at) => {

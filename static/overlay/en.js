@@ -4,6 +4,8 @@
 const en = {
   votes: { one: "{n} vote", other: "{n} votes" },
   no_votes: "No votes yet",
+  nobody: "No votes",
+  voters: { one: "{n} voter", other: "{n} voters" },
   not_shown: "The result is shown later.",
   final: "final",
   provisional: "provisional",

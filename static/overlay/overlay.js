@@ -104,7 +104,7 @@ function draw(live) {
     row.style.setProperty("--share", String(share ? Math.min(100, share) / 100 : -0.01));
     row.style.setProperty("--weight", String(results?.voters ? Math.max(1, share) : 1));
   });
-  setText($("voters"), results ? (results.voters ? t("votes", { n: results.voters }) + (poll.state === "closed" ? ` · ${t(results.status)}` : "") : t("no_votes")) : t("not_shown"));
+  setText($("voters"), results ? (results.voters ? t(poll.kind === "multiple" ? "voters" : "votes", { n: results.voters }) + (poll.state === "closed" ? ` · ${t(results.status)}` : "") : t(results.status === "final" ? "nobody" : "no_votes")) : t("not_shown"));
   fit();
   $("join").href = `/${live.event.code}`;
   setText($("host"), spoken(`${location.host}/${live.event.code}`));

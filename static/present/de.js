@@ -1,7 +1,7 @@
 /** @type {import("/assets/shared/words.js").Words} */
 export default {
-  votes: { one: "{n} Stimme", other: "{n} Stimmen" }, no_votes: "Noch keine Stimmen", round: "Runde {n}", final: "endgültig", provisional: "vorläufig, wird noch gezählt",
-  tie: "Gleichstand", several: "mehrere Antworten pro Person: zusammen können es mehr als 100 % sein", opens_soon: "Öffnet bald", open: "Offen", closed: "Geschlossen",
+  votes: { one: "{n} Stimme", other: "{n} Stimmen" }, no_votes: "Noch keine Stimmen", nobody: "Keine Stimmen", voters: { one: "{n} Person", other: "{n} Personen" }, round: "Runde {n}", final: "endgültig", provisional: "vorläufig, wird noch gezählt",
+  tie: "Gleichstand", several: "mehrere Antworten pro Person: zusammen können es mehr als {all} sein", opens_soon: "Öffnet bald", open: "Offen", closed: "Geschlossen",
   not_open: "Noch nicht offen", ended: "Beendet", waiting: "Wartet", over: "Diese Veranstaltung ist beendet", over_text: "Das sagen auch die Handys. Die Ergebnisse bleiben, und auf ihrer Seite geht sie weiter.", on_stage: "{title}: auf der Bühne", join_screen: "Beitrittsseite.", bars_hidden: "Balken verborgen",
   later: "das Ergebnis kommt später", at_close: "die Handys zeigen das Ergebnis, sobald geschlossen ist", on_phones: "die Handys zeigen das Ergebnis schon", on_phones_voted: "die Handys zeigen das Ergebnis allen, die abgestimmt haben", hidden: "verborgen", lost: "Keine Verbindung. Stand von vor {age}.", no_connection: "Noch keine Verbindung", trying: "Es wird von selbst weiter versucht.",
   sign_in: "Anmelden", please_sign_in: "Bitte anmelden", sign_in_why: "Diese Seite ist für Angemeldete. Melde dich an und öffne sie dann von der Seite der Veranstaltung aus.",

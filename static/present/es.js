@@ -1,7 +1,7 @@
 /** @type {import("/assets/shared/words.js").Words} */
 export default {
-  votes: { one: "{n} voto", other: "{n} votos" }, no_votes: "Aún no hay votos", round: "ronda {n}", final: "definitivo", provisional: "provisional, aún se cuenta",
-  tie: "empate", several: "varias respuestas por persona: el total puede pasar del 100 %", opens_soon: "Abre pronto", open: "Abierta", closed: "Cerrada",
+  votes: { one: "{n} voto", other: "{n} votos" }, no_votes: "Aún no hay votos", nobody: "Ningún voto", voters: { one: "{n} votante", other: "{n} votantes" }, round: "ronda {n}", final: "definitivo", provisional: "provisional, aún se cuenta",
+  tie: "empate", several: "varias respuestas por persona: el total puede pasar del {all}", opens_soon: "Abre pronto", open: "Abierta", closed: "Cerrada",
   not_open: "Aún no está abierta", ended: "Terminado", waiting: "En espera", over: "Este evento ha terminado", over_text: "Los teléfonos también lo dicen. Los resultados quedan, y desde su página se puede reabrir.", on_stage: "{title}: en pantalla", join_screen: "Pantalla de acceso.", bars_hidden: "barras ocultas",
   later: "el resultado se mostrará más tarde", at_close: "los móviles mostrarán el resultado una vez cerrada la votación", on_phones: "los móviles ya muestran el resultado", on_phones_voted: "los móviles muestran el resultado a quien ya votó", hidden: "oculto", lost: "Sin conexión. Resultado de hace {age}.", no_connection: "Aún sin conexión", trying: "Se vuelve a intentar solo.",
   sign_in: "Entrar", please_sign_in: "Entra, por favor", sign_in_why: "Esta pantalla es para quien ha entrado. Entra y ábrela desde la página del evento.",

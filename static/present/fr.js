@@ -1,7 +1,7 @@
 /** @type {import("/assets/shared/words.js").Words} */
 export default {
-  votes: { one: "{n} vote", other: "{n} votes" }, no_votes: "Pas encore de vote", round: "tour {n}", final: "définitif", provisional: "provisoire, décompte en cours",
-  tie: "égalité", several: "plusieurs choix par personne : le total peut dépasser 100 %", opens_soon: "Ouvre bientôt", open: "Ouvert", closed: "Fermé",
+  votes: { one: "{n} vote", other: "{n} votes" }, no_votes: "Pas encore de vote", nobody: "Aucun vote", voters: { one: "{n} votant", other: "{n} votants" }, round: "tour {n}", final: "définitif", provisional: "provisoire, décompte en cours",
+  tie: "égalité", several: "plusieurs choix par personne : le total peut dépasser {all}", opens_soon: "Ouvre bientôt", open: "Ouvert", closed: "Fermé",
   not_open: "Pas encore ouvert", ended: "Terminé", waiting: "En attente", over: "Cet événement est terminé", over_text: "Les téléphones l’affichent aussi. Les résultats restent, et sa page permet de le rouvrir.", on_stage: "{title} : à l’écran", join_screen: "Écran de participation.", bars_hidden: "barres masquées",
   later: "le résultat sera montré plus tard", at_close: "les téléphones montreront le résultat une fois le vote fermé", on_phones: "les téléphones montrent déjà le résultat", on_phones_voted: "les téléphones montrent le résultat à qui a voté", hidden: "masqué", lost: "Pas de connexion. Résultat d’il y a {age}.", no_connection: "Pas encore de connexion", trying: "Nouvel essai automatique.",
   sign_in: "Se connecter", please_sign_in: "Veuillez vous connecter", sign_in_why: "Cet écran est réservé aux personnes connectées. Connectez-vous, puis ouvrez-le depuis la page de l’événement.",

@@ -1,7 +1,7 @@
 // Draws the newest document on the big screen. Changes text in place, keeps the last good result, knows no keys.
 
 import { dressFor } from "/assets/shared/look.js";
-import { drawBars } from "/assets/present/bars.js";
+import { drawBars, howMany } from "/assets/present/bars.js";
 import { rise } from "/assets/present/rising.js";
 import { phonesGoOn } from "/assets/shared/live.js";
 import { age, clock, grouped, percent, spoken, t } from "/assets/shared/words.js";
@@ -33,8 +33,7 @@ export function drawStage(live, view, now) {
   if (!poll && live.event.state === "ended") return message(t("over"), t("over_text"), t("all_events"));
   show(!poll || view.lobby ? "lobby" : "poll");
   drawState(live, poll, now);
-  if (poll?.results?.voters) rise($("voters"), poll.results.voters, (n) => t("votes", { n }));
-  else rise($("voters"), 0, () => (poll ? t("no_votes") : ""));
+  rise($("voters"), poll?.results?.voters ?? 0, (n) => (poll ? howMany(poll, n) : ""));
   drawClock(live, view, now);
   if (!poll) return speak(t("join_screen"));
   setText("question", poll.question);
@@ -64,7 +63,7 @@ function note(poll, step) {
   if (voters && poll.revealed && poll.state === "closed" && choices.filter((one) => one.votes === most).length > 1) parts.push(t("tie"));
   const where = whereShown(poll, step);
   if (where) parts.push(t(where));
-  if (poll.revealed && poll.kind === "multiple") parts.push(t("several"));
+  if (poll.revealed && poll.kind === "multiple") parts.push(t("several", { all: percent(100) }));
   return parts.join(" · ");
 }
 
@@ -145,8 +144,7 @@ function spokenResult(poll) {
     const text = poll.choices.find((choice) => choice.id === one.id)?.text ?? "";
     return `${text} ${percent(one.percent)}`;
   }).join(", ") : t("bars_hidden");
-  const voters = poll.results?.voters ? t("votes", { n: poll.results.voters }) : t("no_votes");
-  return `${poll.question} ${t(poll.state === "draft" ? "not_open" : poll.state)}. ${voters}. ${shown}.`;
+  return `${poll.question} ${t(poll.state === "draft" ? "not_open" : poll.state)}. ${howMany(poll, poll.results?.voters ?? 0)}. ${shown}.`;
 }
 
 /** @param {string} id @param {string} text */

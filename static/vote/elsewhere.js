@@ -49,7 +49,7 @@ async function tell() {
   const values = { site: location.origin, server: new URL(server).host };
   // The marks keep an address whole in a text from right to left.
   said.textContent = WORDS[language].replace(/\{(\w+)\}/g, (_, name) => `\u2068${values[/** @type {"site"|"server"} */ (name)]}\u2069`);
-  $("connection").before(said);
+  document.querySelector(".bottom")?.prepend(said);
   look();
 }
 

@@ -129,7 +129,7 @@ function take(next) {
 
 /** The last question was not answered. */
 export let lost = false;
-/** It was a moment ago, and is no more. */
+/** It was, and is no more; until that has been said for long enough. */
 export let back = false;
 let backTimer = 0;
 
@@ -140,8 +140,13 @@ export function connected(there) {
   lost = !there;
   back = there;
   clearTimeout(backTimer);
-  if (there) backTimer = window.setTimeout(() => { back = false; changed(); }, NOTICE_MS);
+  backTimer = 0;
   changed();
+}
+
+/** Somebody reads that the server is back: in a moment it is no news. */
+export function saidBack() {
+  backTimer ||= window.setTimeout(() => { back = false; changed(); }, NOTICE_MS);
 }
 
 // ------------------------------------------------------------------------------------------------ what time is it?

@@ -19,7 +19,7 @@ let editing = false;
 let told = ""; // stays until the next tap
 let asked = { key: "", voting: false };
 
-/** Changes only what changed. @param {Poll} poll @returns {{rows:Map<string, Row>, mine:Saved|null, isNew:boolean}} */
+/** Changes only what changed. @param {Poll} poll @returns {{rows:Map<string, Row>, mine:Saved|null, isNew:boolean, unsent:boolean}} `unsent`: what is ticked is not the vote that was sent */
 export function drawQuestion(poll) {
   const key = ballotKey(poll);
   const mine = mineOf(poll);
@@ -49,7 +49,7 @@ export function drawQuestion(poll) {
   $("change").hidden = $("clear").hidden = !(now === "open" && voted && poll.rules.change && !editing);
   $("keep").hidden = !editing;
   asked = { key, voting };
-  return { rows, mine, isNew };
+  return { rows, mine, isNew, unsent: voting && !isSame(picked(), mine?.picks ?? []) };
 }
 
 /** @param {Poll} poll @returns {Map<string, Row>} */
@@ -95,6 +95,9 @@ function howMany(poll) {
 
 const picked = () => Array.from($("choices").querySelectorAll("input:checked"), (/** @type {HTMLInputElement} */ input) => input.value);
 
+/** In any order. @param {string[]} some @param {string[]} others */
+const isSame = (some, others) => [...some].sort().join() === [...others].sort().join();
+
 // Arrow keys move between radios and must not vote; a tap, a click, Space or Enter does.
 let byArrow = false;
 $("ballot").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => { byArrow = event.key.startsWith("Arrow"); });
@@ -135,7 +138,7 @@ function send(poll, picks) {
   if (picks.length < Math.max(1, min)) return tell(t("more", { n: Math.max(1, min) - picks.length }));
   if (picks.length > max) return tell(t("at_most", { n: max }));
   const mine = mineOf(poll);
-  const same = mine?.picks.length && [...mine.picks].sort().join() === [...picks].sort().join();
+  const same = mine?.picks.length && isSame(mine.picks, picks);
   delete $("ballot").dataset.arrows;
   // The second half: voted in another tab a moment ago.
   if (same || (mine?.picks.length && !change)) return stopEditing();
@@ -166,5 +169,5 @@ $("clear").addEventListener("click", () => {
 function tell(text) {
   told = text;
   changed();
-  setText("say", $("hint").textContent);
+  setText("say", `${$("hint").textContent} ${$("receipt-note").textContent}`.trim());
 }

@@ -1,7 +1,7 @@
-// At the thumb, always in sight: where the vote is, what went wrong, and whether anybody is there. In words, never as a spinner.
+// Always in sight: at the thumb where the vote is and what was refused, at the top whether anybody is there. In words, never as a spinner.
 
 import { keep } from "/assets/vote/keep.js";
-import { back, currentPoll, live, lost } from "/assets/vote/live.js";
+import { back, currentPoll, live, lost, saidBack } from "/assets/vote/live.js";
 import { ballotKey, isRetrying, read, unread, waiting } from "/assets/vote/outbox.js";
 import { $, part, setText } from "/assets/vote/small.js";
 import { reason, t } from "/assets/vote/words.js";
@@ -11,11 +11,15 @@ import { reason, t } from "/assets/vote/words.js";
 const STEPS = ["saved", "received", "counted"];
 let stepWas = "";
 
-/** @param {boolean} isClosed @param {Saved|null} mine @param {boolean} isNew another question than before: nothing to read out */
-export function drawReceipt(isClosed, mine, isNew) {
-  const step = mine?.state ?? "none";
-  $("receipt").hidden = step === "none" && !isClosed;
-  $("steps").hidden = step === "none";
+/**
+ * What it says is true of what is ticked: no step of the vote before is that of a choice which is not sent.
+ * @param {boolean} isClosed @param {Saved|null} mine @param {boolean} isNew another question than before: nothing to read out @param {boolean} unsent
+ */
+export function drawReceipt(isClosed, mine, isNew, unsent) {
+  const kept = mine?.state ?? "none";
+  const step = unsent ? "none" : kept;
+  $("steps").hidden = kept === "none";
+  $("receipt").hidden = kept === "none" && !isClosed && !unsent;
   if (!keep.lasts) part($("steps"), "li").textContent = t("held");
   for (const item of $("steps").children) {
     const at = STEPS.indexOf(item.dataset.step) - STEPS.indexOf(step);
@@ -23,9 +27,10 @@ export function drawReceipt(isClosed, mine, isNew) {
     if (at === 0) item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");
   }
-  const cleared = step !== "none" && !mine?.picks.length;
-  setText("receipt-note",
-    step === "saved" && isRetrying() && navigator.onLine ? t("sending") : cleared ? t("cleared") : isClosed && step === "none" ? t("not_voted") : "");
+  const cleared = (step === "received" || step === "counted") && !mine?.picks.length;
+  // A vote that is on its way itself does not stand yet.
+  setText("receipt-note", unsent ? [t("unsent"), mine?.picks.length && kept !== "saved" && t("earlier")].filter(Boolean).join(" ")
+    : step === "saved" && isRetrying() && navigator.onLine ? t("sending") : cleared ? t("cleared") : isClosed && step === "none" ? t("not_voted") : "");
   if (!isNew && stepWas !== step && step !== "none") setText("say", cleared ? t("cleared") : t("your_vote", { step: part($("steps"), `[data-step="${step}"]`).textContent ?? "" }));
   stepWas = step;
   // Without a vote and without a button there is nothing to show at the thumb.
@@ -35,17 +40,25 @@ export function drawReceipt(isClosed, mine, isNew) {
 /** On every screen: a vote may have been refused after the next question came. */
 export function drawNotices() {
   const refused = unread();
+  const end = document.documentElement;
+  const pushesTheEnd = refused && $("refusal").hidden && scrollY + innerHeight >= end.scrollHeight - 1;
   $("refusal").hidden = !refused;
   if (refused) {
     const { key, mine, why } = refused;
     const current = currentPoll();
     const other = current && ballotKey(current) === key ? null : live?.polls.find((one) => one.id === mine.poll);
     const text = [other && `\u2068${other.question}\u2069:`, reason(why), mine.picks.length && t("earlier")].filter(Boolean).join(" ");
-    if ($("refusal").firstElementChild.textContent !== text) $("refusal").firstElementChild.textContent = text;
+    setText("why", text);
   }
+  if (pushesTheEnd) scrollTo(0, end.scrollHeight); // what stood at the end stands above it now, not under it
+  const isWaiting = waiting().length > 0;
   $("connection").hidden = !lost && !back;
-  if (lost) setText("connection", `${t(navigator.onLine ? "no_answer" : "is_offline")} ${t(!live ? "trying" : waiting().length ? "will_be_sent" : "can_vote")}`);
-  else if (back) setText("connection", t("back"));
+  if (lost) setText("connection", `${t(navigator.onLine ? "no_answer" : "is_offline")} ${t(!live ? "trying" : isWaiting ? "will_be_sent" : "can_vote")}`);
+  else if (back) {
+    // Nobody is told to carry on while a vote of theirs is still here.
+    setText("connection", t(isWaiting ? "will_be_sent" : "back"));
+    if (!isWaiting) saidBack();
+  }
   $("forgetful").hidden = keep.lasts;
 }
 

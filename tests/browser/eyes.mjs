@@ -92,3 +92,20 @@ export const farthest = (page, over, under) => page.evaluate((selectors) => {
   }));
   return Math.max(...above.map((left, at) => Math.round(Math.abs(left - below[at]))));
 }, [over, under]);
+
+/** Numbers whose percent sign stands before them as they are seen, or apart. @param {import("playwright-core").Page} page @returns {Promise<string[]>} */
+export const percentsOutOfOrder = (page) => page.evaluate(() => {
+  const wrong = [];
+  let found = 0;
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+    if (!text.parentElement?.checkVisibility()) continue;
+    for (const { 0: whole, 1: digits, index } of (text.textContent ?? "").matchAll(/(\d+)[^\d%٪]{0,2}[%٪]/g)) {
+      found += 1;
+      const box = (/** @type {number} */ from, /** @type {number} */ to) => { const range = document.createRange(); range.setStart(/** @type {Text} */ (text), from); range.setEnd(/** @type {Text} */ (text), to); return range.getBoundingClientRect(); };
+      const [number, sign] = [box(index, index + digits.length), box(index + whole.length - 1, index + whole.length)];
+      if (Math.abs(sign.left - number.right) > number.height) wrong.push(text.textContent ?? "");
+    }
+  }
+  return found ? wrong : ["no percent at all"];
+});

@@ -2,7 +2,7 @@
 // is, and addresses that lead nowhere. A real server, furnished through its API; for looking at, for axe and for the keyboard.
 
 import { deflateSync } from "node:zlib";
-import { axeFinds, everythingByKeyboard, farthest } from "./eyes.mjs";
+import { axeFinds, everythingByKeyboard, farthest, percentsOutOfOrder } from "./eyes.mjs";
 import { App } from "./app.mjs";
 import { SIZES } from "./browser.mjs";
 import { assert, check, equal, eventually } from "./report.mjs";
@@ -61,6 +61,7 @@ export async function furnish(binary) {
   ]);
   const twenty = await event({ title: "Class 7b" }, [{ question: "Pick one of twenty", choices: SHORT, voters: 40, closed: true }]);
   const empty = await event({ title: "Not begun" }, []);
+  const nobody = await event({ title: "Nobody came" }, [{ question: "Which ending?", choices: SHORT.slice(0, 3), closed: true }]);
   for (const { code, polls } of [plain, own, dry, twenty]) {
     await eventually("votes are counted", async () => (await (await fetch(new URL(`/results/${code}`, app.join))).text()).includes('value="') || !polls.length);
   }
@@ -70,6 +71,8 @@ export async function furnish(binary) {
     { name: "results-own-look", path: `/results/${own.code}?lang=ar`, sizes: ["phone", "laptop"], lang: "ar" },
     { name: "results-rehearsal", path: `/results/${dry.code}?lang=de`, sizes: ["phone", "laptop"] },
     { name: "results-twenty", path: `/results/${twenty.code}`, sizes: ["laptop"] },
+    { name: "results-arabic", path: `/results/${plain.code}?lang=ar`, sizes: ["phone"], lang: "ar" },
+    { name: "results-nobody", path: `/results/${nobody.code}`, sizes: ["phone"] },
     { name: "results-empty", path: `/results/${empty.code}`, sizes: ["phone"] },
     { name: "poster", path: `/poster/${plain.code}`, sizes: ["laptop", "phone"] },
     { name: "poster-own-look", path: `/poster/${own.code}?lang=ar`, sizes: ["laptop", "phone"] },
@@ -81,6 +84,7 @@ export async function furnish(binary) {
     { name: "picture-own-look", path: `${picture(own)}?lang=ar`, sizes: ["laptop"], themes: ["light"] },
     { name: "picture-rehearsal", path: picture(dry), sizes: ["laptop"], themes: ["light"] },
     { name: "picture-twenty", path: `${picture(twenty)}?lang=fr`, sizes: ["laptop"], themes: ["light"] },
+    { name: "picture-nobody", path: picture(nobody), sizes: ["laptop"], themes: ["light"] },
     { name: "picture-hidden", path: picture(plain, 2), sizes: ["laptop"], themes: ["light"] },
   ] };
 }
@@ -139,6 +143,20 @@ export async function paper(browser, binary) {
       const page = await turnTo(browser, app, /** @type {Sheet} */ (sheets.find((one) => one.name === "results")), { size: "phone", colorScheme: "light" });
       equal(await farthest(page, "h2", "h2 + .quiet"), 0, "px between a question and its details");
       await page.context().close();
+    });
+
+    await check("in Arabic a percent sign stands behind its number, and the note on several picks has one", async () => {
+      const page = await turnTo(browser, app, /** @type {Sheet} */ (sheets.find((one) => one.name === "results-arabic")), { size: "phone", colorScheme: "light" });
+      await page.locator("p.quiet", { hasText: /100\u200e%\u200e\.$/ }).first().waitFor();
+      equal(await percentsOutOfOrder(page), [], "on the results page");
+      await page.context().close();
+    });
+
+    await check("what is final and nobody voted on has no votes, on the page and in the picture; what is open has none yet", async () => {
+      const text = async (/** @type {string} */ name) => (await fetch(new URL(/** @type {Sheet} */ (sheets.find((one) => one.name === name)).path, app.join))).text();
+      await eventually("the page says so", async () => (await text("results-nobody")).includes("No votes · Closed"));
+      assert((await text("picture-nobody")).includes(">No votes<"), "the picture does not");
+      assert((await text("results-arabic")).includes("لا أصوات بعد"), "an open question is not waited for");
     });
 
     await check("a picture for the press keeps every word inside, in either direction, with the logo in it", async () => {

@@ -1,5 +1,5 @@
 // One evening with Groundswell, lived by real people in a real browser: an admin, a presenter and several phones.
-//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only story|phones|pictures|outbox|elsewhere|told]
+//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only story|phones|pictures|outbox|elsewhere|told|said]
 // The checks tell one story from top to bottom; each line of output is a sentence that is true, or "not ok".
 
 import { parseArgs } from "node:util";
@@ -12,6 +12,7 @@ import { looks } from "./looks.mjs";
 import { outbox } from "./outbox.mjs";
 import { paper } from "./paper.mjs";
 import { rehearsal } from "./rehearsal.mjs";
+import { said } from "./said.mjs";
 import { told } from "./told.mjs";
 import { stopwatch } from "./stopwatch.mjs";
 import { assert, CannotGoOn, check, close, equal, eventually, failures, need } from "./report.mjs";
@@ -27,7 +28,7 @@ process.on("exit", () => app.remove());
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 
 /** @type {Record<string, () => Promise<void>>} */
-const parts = { story, phones, pictures, outbox: () => outbox(binary), elsewhere: () => elsewhere(binary, shots), told };
+const parts = { story, phones, pictures, outbox: () => outbox(binary), elsewhere: () => elsewhere(binary, shots), told, said };
 if (only && !(only in parts)) throw new Error(`--only takes ${Object.keys(parts).join(", ")}`);
 if (only) await toItsEnd(parts[only]);
 else {
@@ -82,6 +83,7 @@ async function phones() {
 /** Every screen in every state. */
 async function pictures() {
   await told();
+  await said();
   const browser = await launch();
   try {
     await looks(browser);
