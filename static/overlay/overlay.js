@@ -2,6 +2,7 @@
 // H holds the numbers and releases them.
 //   ?layout=lower|full|versus  poll=<id>  colors=0b8a9a,d04a02  ink=ffffff  ground=10191fcc  scale=1.2  safe=5  numbers=percent|count  theme=dark|light  join=no  hold
 
+import { server } from "/assets/shared/api.js";
 import { Latest } from "/assets/shared/live.js";
 import { dressFor } from "/assets/shared/look.js";
 import { follow } from "/assets/shared/stream.js";
@@ -56,7 +57,6 @@ function dress() {
   set("--ink", colour(wishes.get("ink")));
   set("--ground", colour(wishes.get("ground")));
   if (["dark", "light"].includes(wishes.get("theme") ?? "")) root.dataset.theme = wishes.get("theme") ?? "";
-  $("join").hidden = wishes.get("join") === "no";
 }
 
 /** @param {string} name @param {number} least @param {number} most */
@@ -105,9 +105,40 @@ function draw(live) {
     row.style.setProperty("--weight", String(results?.voters ? Math.max(1, share) : 1));
   });
   setText($("voters"), results ? (results.voters ? t("votes", { n: results.voters }) + (poll.state === "closed" ? ` · ${t(results.status)}` : "") : t("no_votes")) : t("not_shown"));
+  drawJoin(live.event.code);
   fit();
-  $("join").href = `/${live.event.code}`;
-  setText($("host"), spoken(`${location.host}/${live.event.code}`));
+}
+
+let home = ""; // where people vote
+let asking = false;
+
+/** @param {string} event its code */
+async function drawJoin(event) {
+  if (wishes.get("join") === "no" || asking) return;
+  if (!home) {
+    asking = true;
+    home = await findHome();
+    asking = false;
+    if (!home) return; // on air, no address is better than a wrong one; the next document asks again
+  }
+  const link = `${home}/${event}`;
+  if ($("join").getAttribute("href") === link) return;
+  $("join").href = link;
+  setText($("host"), spoken(link));
+  $("join").hidden = false;
+  fit();
+}
+
+/** As stage and poster say it: this page may have been opened under another name. The QR code has the join link in words. */
+async function findHome() {
+  try {
+    const answer = await fetch(`${server}/api/v1/live/${encodeURIComponent(code)}/qr.svg`);
+    if (!answer.ok) return "";
+    const link = new DOMParser().parseFromString(await answer.text(), "image/svg+xml").querySelector("title")?.textContent;
+    return link?.replace(/\/[^/]*$/, "") ?? location.origin; // one that a cache kept from before has no words
+  } catch {
+    return "";
+  }
 }
 
 addEventListener("resize", fit);

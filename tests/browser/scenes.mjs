@@ -325,7 +325,7 @@ desk("rehearsals-german", "/admin/rehearsals", archive(REPORTS), { lang: "de", r
 /** @type {Scene[]} */
 const frames = [];
 /** @param {string} name @param {string} path @param {any[]} polls @param {Partial<Scene> & {more?:object}} [about] */
-const frame = (name, path, polls, { more = {}, ...about } = {}) => frames.push({ name, path, sizes: ["projector"], api: ({ path: asked }) => (asked.endsWith("/stream") ? { stream: live(polls, more) } : asked === `live/${CODE}` ? { json: live(polls, more) } : undefined), ready: "#rows li", after_ms: 1000, ...about });
+const frame = (name, path, polls, { more = {}, ...about } = {}) => frames.push({ name, path, sizes: ["projector"], api: ({ path: asked }) => (asked.endsWith("/stream") ? { stream: live(polls, more) } : asked.endsWith("qr.svg") ? { svg: QR } : asked === `live/${CODE}` ? { json: live(polls, more) } : undefined), ready: "#rows li", after_ms: 1000, ...about });
 frame("overlay-lower", `/overlay/${CODE}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])]);
 frame("overlay-versus", `/overlay/${CODE}?layout=versus&colors=8b1e3f,1d3b8b`, [poll(["Home", "Guests"], [412_345, 345_678])]);
 frame("overlay-full", `/overlay/${CODE}?layout=full&safe=8`, [poll(SHORT.slice(0, 6), [612, 88, 340, 15, 0, 149])]);
