@@ -1,10 +1,12 @@
 // One evening with Groundswell, lived by real people in a real browser: an admin, a presenter and several phones.
-//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only story|phones|pictures|outbox|elsewhere|told]
+//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only story|phones|pictures|outbox|elsewhere|told|care|air]
 // The checks tell one story from top to bottom; each line of output is a sentence that is true, or "not ok".
 
 import { parseArgs } from "node:util";
+import { air } from "./air.mjs";
 import { App } from "./app.mjs";
 import { accessible, fitsInWidth, launch, People } from "./browser.mjs";
+import { care } from "./care.mjs";
 import { desk } from "./desk.mjs";
 import { elsewhere } from "./elsewhere.mjs";
 import { admin, mine, phone, stage, tabTo } from "./hands.mjs";
@@ -27,7 +29,7 @@ process.on("exit", () => app.remove());
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 
 /** @type {Record<string, () => Promise<void>>} */
-const parts = { story, phones, pictures, outbox: () => outbox(binary), elsewhere: () => elsewhere(binary, shots), told };
+const parts = { story, phones, pictures, outbox: () => outbox(binary), elsewhere: () => elsewhere(binary, shots), told, care, air };
 if (only && !(only in parts)) throw new Error(`--only takes ${Object.keys(parts).join(", ")}`);
 if (only) await toItsEnd(parts[only]);
 else {
@@ -82,6 +84,8 @@ async function phones() {
 /** Every screen in every state. */
 async function pictures() {
   await told();
+  await care();
+  await air();
   const browser = await launch();
   try {
     await looks(browser);
