@@ -4,6 +4,7 @@ import { api } from "/assets/shared/api.js";
 import { learn, t } from "/assets/shared/words.js";
 import { en, others } from "/assets/admin/en.js";
 import { $, clone, oops } from "/assets/admin/dom.js";
+import { forgetBegun } from "/assets/admin/begun.js";
 import { setupPage, signInPage } from "/assets/admin/account.js";
 import { eventsPage } from "/assets/admin/events.js";
 import { newEventPage } from "/assets/admin/new-event.js";
@@ -97,6 +98,9 @@ function trouble(error) {
 $("sign-out").addEventListener("click", async () => {
   try {
     await api("DELETE", "session");
+    leave?.();
+    leave = undefined;
+    forgetBegun();
     history.replaceState(null, "", "/admin");
     route();
   } catch (error) {

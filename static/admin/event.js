@@ -4,6 +4,7 @@ import { api } from "/assets/shared/api.js";
 import { Latest } from "/assets/shared/live.js";
 import { follow, presenters } from "/assets/shared/stream.js";
 import { grouped, language, spoken, t } from "/assets/shared/words.js";
+import { begun } from "/assets/admin/begun.js";
 import { clone, confirm, control, done, onSubmit, oops, setText, slot } from "/assets/admin/dom.js";
 import { eventLook } from "/assets/admin/event-look.js";
 import { inPlace } from "/assets/admin/in-place.js";
@@ -105,16 +106,21 @@ export async function eventPage(id, { go, trouble }) {
   const leave = () => {
     clearTimeout(lostTimer);
     stop();
+    draft.leave();
   };
 
   const addForm = slot(element, "add").querySelector("form");
   const fields = () => slot(addForm, "poll").replaceChildren(newPollFields());
   fields();
+  let draft = begun(addForm, `poll:${id}`);
+  slot(element, "add").open = draft.found;
   onSubmit(addForm, async (given) => {
     await api("POST", `events/${id}/polls`, readNewPoll(given));
+    draft.drop();
     await reload();
     addForm.reset();
     fields();
+    draft = begun(addForm, `poll:${id}`);
     slot(element, "add").open = false;
     slot(element, "polls").lastElementChild.querySelector("h3").focus();
     done(t("question_added"));

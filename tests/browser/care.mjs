@@ -2,8 +2,8 @@
 
 import { fitsInWidth, launch } from "./browser.mjs";
 import { enter } from "./enter.mjs";
-import { check } from "./report.mjs";
-import { scenes } from "./scenes.mjs";
+import { assert, check, equal } from "./report.mjs";
+import { kit, scenes } from "./scenes.mjs";
 import { Theatre } from "./theatre.mjs";
 
 export async function care() {
@@ -20,6 +20,54 @@ export async function care() {
       await page.getByTestId("search").fill("W".repeat(120));
       await page.getByTestId("nothing-found").waitFor();
       await fitsInWidth(page);
+      await page.context().close();
+    });
+    await check("what was begun is still there after Back and Forward, a reload and another page; not once it was given up, sent or signed out", async () => {
+      const page = await show("admin-no-events", "laptop", { api: (call) => (call.method === "DELETE" ? { status: 204 } : kit.office([])(call)) });
+      const field = (/** @type {string} */ id) => page.getByTestId("event-form").getByTestId(id);
+      const written = async () => [await field("title").inputValue(), await field("question").inputValue(), await field("choices").inputValue(), await field("kind-multiple").isChecked(), await field("max").inputValue(), await field("change").isChecked(), await page.getByTestId("preview").locator(".text").allInnerTexts()];
+      const write = async () => {
+        await page.getByTestId("first-event").click();
+        await field("title").fill("Friday all-hands");
+        await field("question").fill("Which snacks?");
+        await field("choices").fill("Popcorn\nNachos\nFruit");
+        await field("kind-multiple").check();
+        await field("max").fill("2");
+        await field("change").uncheck();
+      };
+      const all = ["Friday all-hands", "Which snacks?", "Popcorn\nNachos\nFruit", true, "2", false, ["Popcorn", "Nachos", "Fruit"]];
+      const nothing = ["", "", "", false, "", true, ["A choice", "A choice"]];
+      await write();
+      for (const way of [() => page.goBack().then(() => page.getByTestId("first-event").waitFor()).then(() => page.goForward()), () => page.reload(), () => page.getByTestId("home").click().then(() => page.getByTestId("first-event").click())]) {
+        await way();
+        await field("title").waitFor();
+        equal(await written(), all, String(way));
+        assert(await field("max").isVisible(), "the limits of several picks are hidden");
+      }
+      await page.getByTestId("give-up").click();
+      await page.getByTestId("first-event").click();
+      equal(await written(), nothing, "given up");
+      await page.getByTestId("home").click();
+      await write();
+      await page.getByTestId("sign-out").click();
+      await page.getByTestId("first-event").click();
+      equal(await written(), nothing, "signed out");
+      await page.context().close();
+    });
+
+    await check("a question that was begun in an event is there again, in sight, until it is added", async () => {
+      const page = await show("admin-event", "laptop", { api: (call) => (call.method === "POST" ? { status: 201, json: {} } : kit.office([kit.poll(["Yes", "No"], [3, 4])])(call)) });
+      const form = page.getByTestId("poll-form");
+      await page.getByTestId("add-poll").locator("summary").click();
+      await form.getByTestId("template-yes_no").click();
+      await page.reload();
+      await form.getByTestId("preview").getByText("Shall we do it?").waitFor();
+      await form.getByTestId("submit").click();
+      await page.getByTestId("toast").waitFor();
+      await page.reload();
+      await page.getByTestId("poll").waitFor();
+      assert(await form.getByTestId("question").isHidden(), "the form stands open");
+      equal(await form.getByTestId("question").inputValue(), "", "what was added");
       await page.context().close();
     });
   } finally {
