@@ -50,6 +50,7 @@ export default {
   pages: "Bereiche", rehearsals: "Proben", more_events: "Mehr zeigen", show_all: "Alle zeigen", nothing_found_text: "Ein Wort genügt, in beliebiger Folge, mit oder ohne Akzente. Ein Code darf Leerzeichen haben.",
   rehearsals_text: "Eine Probe stimmt ab, wie es das Publikum heute Abend tun wird, durch dieselbe Tür, prüft jede einzelne Antwort und nimmt ihre Stimmen wieder mit. Keine andere Veranstaltung wird berührt.",
   rehearse_how: "Passt das Publikum von heute Abend?", rehearse_1: "Sag, wie viele.", rehearse_1_text: "Menschen, und die Zeit, in der alle tippen.", rehearse_2: "Führ es aus.", rehearse_2_text: "In einem Terminal, auf dem Server oder einem anderen Rechner:",
+  rehearse_2_here: "In einem Terminal auf diesem Rechner:", rehearse_elsewhere: "Auf einem anderen Rechner setz statt {address} die Adresse ein, unter der er diesen erreicht, und häng {flag} an.",
   copy_command: "Befehl kopieren", rehearse_token: "Das Token ist das GROUNDSWELL_API_TOKEN, mit dem der Server gestartet wurde.",
   rehearse_3: "Lies es hier.",
   rehearse_3_text: "Das Urteil steht auf dieser Seite, sobald sie vorbei ist, und bleibt, wenn die Probe weg ist.", rehearsals_left: "Noch nicht entfernt",

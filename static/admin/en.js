@@ -113,6 +113,8 @@ const en = {
   found_more: "{n} events found, the newest first. There are more.",
   version: "version {version}",
   command_copied: "Command copied.",
+  rehearse_2_here: "In a terminal on this machine:",
+  rehearse_elsewhere: "On another machine, put the address at which it reaches this one in place of {address}, and add {flag}.",
   headline: "{people} people within {over}",
   glance_fits: "Fits",
   glance_waits: "Fits, with some waiting",

@@ -49,6 +49,7 @@ export default {
   rehearsal_note: "Esto es un ensayo. Ningún voto es real aquí.", picture_failed: "No se pudo dibujar la imagen. Comprueba la conexión e inténtalo de nuevo, o descarga el SVG.",
   pages: "Páginas", rehearsals: "Ensayos", more_events: "Mostrar más", show_all: "Mostrar todos", nothing_found_text: "Basta una palabra, en cualquier orden, con o sin acentos. Un código puede llevar espacios.",
   rehearsals_text: "Un ensayo vota como el público de esta noche, por la misma puerta, comprueba cada respuesta y después retira sus votos. No toca ningún otro evento.", rehearse_how: "¿Cabe el público de esta noche?", rehearse_1: "Di cuántos.",
+  rehearse_2_here: "En una terminal de esta máquina:", rehearse_elsewhere: "En otra máquina, pon en lugar de {address} la dirección con la que llega a esta, y añade {flag}.",
   rehearse_1_text: "Personas, y el tiempo en el que todas tocan.", rehearse_2: "Ejecútalo.", rehearse_2_text: "En una terminal, en el servidor o en otra máquina:", copy_command: "Copiar la orden",
   rehearse_token: "El token es el GROUNDSWELL_API_TOKEN con el que se arrancó el servidor.", rehearse_3: "Léelo aquí.",
   rehearse_3_text: "El veredicto está en esta página en cuanto termina, y se queda cuando el ensayo ya no está.", rehearsals_left: "Aún sin retirar",

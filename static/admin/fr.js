@@ -49,6 +49,7 @@ export default {
   rehearsal_note: "Ceci est une répétition. Aucun vote n’est réel ici.", picture_failed: "L’image n’a pas pu être dessinée. Vérifiez la connexion et réessayez, ou prenez le SVG.",
   pages: "Pages", rehearsals: "Répétitions", more_events: "En montrer plus", show_all: "Tout montrer", nothing_found_text: "Un mot suffit, dans n’importe quel ordre, avec ou sans accents. Un code peut avoir des espaces.",
   rehearsals_text: "Une répétition vote comme le public de ce soir, par la même porte, vérifie chaque réponse et retire ensuite ses votes. Aucun autre événement n’est touché.", rehearse_how: "Le public de ce soir tient-il ?", rehearse_1: "Dites combien.",
+  rehearse_2_here: "Dans un terminal sur cette machine :", rehearse_elsewhere: "Sur une autre machine, mettez à la place de {address} l’adresse à laquelle elle atteint celle-ci, et ajoutez {flag}.",
   rehearse_1_text: "De personnes, et le temps dans lequel toutes votent.", rehearse_2: "Lancez-la.", rehearse_2_text: "Dans un terminal, sur le serveur ou une autre machine :", copy_command: "Copier la commande",
   rehearse_token: "Le jeton est le GROUNDSWELL_API_TOKEN avec lequel le serveur a été lancé.", rehearse_3: "Lisez le verdict ici.",
   rehearse_3_text: "Il est sur cette page dès qu’elle est finie, et y reste quand la répétition est retirée.", rehearsals_left: "Pas encore retirées",

@@ -70,6 +70,25 @@ export async function care() {
       equal(await form.getByTestId("question").inputValue(), "", "what was added");
       await page.context().close();
     });
+    await check("the command that rehearses is for the machine it is said to be for: on a loopback address for this one, with the public address for any", async () => {
+      const archive = (/** @type {object} */ more) => (/** @type {any} */ call) => (call.path === "rehearsals" ? { json: { rehearsals: [], ...more } } : kit.office([])(call));
+      const page = await show("admin-rehearsals-none", "laptop", { api: archive({}) });
+      const [command, where, elsewhere] = ["rehearse-command", "rehearse-where", "rehearse-elsewhere"].map((id) => page.getByTestId(id));
+      assert((await command.innerText()).includes(`--url ${theatre.home} `), await command.innerText());
+      equal(await where.innerText(), "In a terminal on this machine:", "for whom it is");
+      await elsewhere.filter({ hasText: "put the address at which it reaches this one in place of", visible: true }).waitFor();
+      assert((await elsewhere.innerText()).includes(String(theatre.home)) && (await elsewhere.innerText()).includes("--i-operate-this-server"), await elsewhere.innerText());
+      theatre.api = archive({ public_url: "https://vote.example.org" });
+      await page.reload();
+      await command.filter({ hasText: "--url https://vote.example.org " }).waitFor();
+      assert((await command.innerText()).trim().endsWith("--i-operate-this-server"), await command.innerText());
+      assert((await where.innerText()).includes("or on another machine"), await where.innerText());
+      assert(await elsewhere.isHidden(), "there is nothing to be put in its place");
+      theatre.api = archive({ public_url: "http://localhost:8080" });
+      await page.reload();
+      await elsewhere.filter({ visible: true }).waitFor();
+      await page.context().close();
+    });
   } finally {
     await browser.close();
     await theatre.down();
