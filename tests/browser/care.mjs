@@ -89,6 +89,21 @@ export async function care() {
       await elsewhere.filter({ visible: true }).waitFor();
       await page.context().close();
     });
+    await check("an address of the desk that leads nowhere says so, within the desk, and leads back", async () => {
+      for (const path of ["/admin/nonsense", "/admin/new/what", `/admin/events/${kit.EVENT}/what`, "/admin/rehearsals/r1/what", "/admin/events/%E0%A4%A"]) {
+        const page = await show("admin-nowhere", "laptop", { path });
+        await page.getByRole("heading", { name: "Not here" }).waitFor();
+        assert(await page.getByTestId("who").isVisible(), `${path} is not within the desk`);
+        await page.getByRole("link", { name: "All events" }).click();
+        await page.getByTestId("event-link").first().waitFor();
+        await page.context().close();
+      }
+      for (const [path, heading] of [["/admin/", "Events"], ["/admin/events", "Events"], ["/admin/new/", "New event"]]) {
+        const page = await show("admin-nowhere", "laptop", { path, ready: "h1:not(.quiet)" });
+        await page.getByRole("heading", { name: heading, level: 1 }).waitFor();
+        await page.context().close();
+      }
+    });
   } finally {
     await browser.close();
     await theatre.down();

@@ -279,6 +279,7 @@ desk("lost", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=p
   await page.getByTestId("lost").filter({ hasText: "No connection" }).waitFor();
 } });
 desk("gone", "/admin/events/nothing", ({ path }) => (path === "session" ? { json: { user: { id: "u", email: "ada@example.org", role: "owner" } } } : undefined), { sizes: ["laptop"], ready: ".narrow" });
+desk("nowhere", "/admin/nonsense", office([], many), { ready: ".narrow" });
 desk("arabic", `/admin/events/${EVENT}`, office([poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" }), third]), { lang: "ar", ready: "[data-testid=poll]" });
 desk("german", "/admin/new", office([]), { lang: "de", sizes: ["laptop"], ready: "[data-testid=event-form]" });
 
