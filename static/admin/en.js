@@ -3,6 +3,7 @@
 /** @type {import("/assets/shared/words.js").Words} */
 const en = {
   password_short: { one: "The password needs at least {least} characters. This one has {n}.", other: "The password needs at least {least} characters. This one has {n}." },
+  password_long: "The password may have at most {most} characters. This one has {n}.",
   type_password: "Type your password.",
   type_email: "Type your email address.",
   email_odd: "This does not look like an email address: something like name@example.org.",

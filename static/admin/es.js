@@ -19,6 +19,7 @@ export default {
   save: "Guardar", more: "Más", duplicate: "Duplicar", new_round: "Reiniciar: nueva ronda …", delete: "Borrar …",
   locked: "Ya se ha votado: puedes corregir las palabras, pero no añadir ni quitar respuestas. Para eso, empieza una nueva ronda.", add_choice: "Añadir una respuesta",
   round_label: "Ronda", choice: "Respuesta", votes_head: "Votos", percent_head: "Por ciento de votantes", books: "Cuentas", download_csv: "Descargar CSV", download_json: "Descargar JSON", picture_svg: "Imagen (SVG)", picture_png: "Imagen (PNG)",
+  password_long: "La contraseña puede tener {most} caracteres como máximo. Esta tiene {n}.",
   password_short: { one: "La contraseña necesita al menos {least} caracteres. Esta tiene {n}.", other: "La contraseña necesita al menos {least} caracteres. Esta tiene {n}." }, type_password: "Escribe tu contraseña.", type_email: "Escribe tu correo.",
   email_odd: "Esto no parece un correo: algo como name@example.org.", page_broken: "Algo falló en esta página: {why}. Vuelve a cargarla.", signed_out: "Se cerró tu sesión. Entra para seguir.",
   code_line: "código {code}", questions: { one: "{n} pregunta", other: "{n} preguntas" }, ended: "Terminado", live: "En marcha", ended_small: "terminado", nothing_found: "Ningún evento tiene «{text}» en su título, nombre corto o código.",

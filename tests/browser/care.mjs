@@ -104,6 +104,38 @@ export async function care() {
         await page.context().close();
       }
     });
+    await check("the first account: each field that is wrong says so itself, with the limit, and what the server refuses stands below its field", async () => {
+      let refused = "";
+      const page = await show("admin-setup", "phone", { api: (call) => (call.method === "POST" && refused ? { status: 422, json: { code: refused, detail: "Said by the server." } } : call.method === "POST" ? { json: {} } : call.path === "setup" ? { json: { needed: true } } : kit.office([])(call)) });
+      const told = () => page.locator("[aria-invalid]").evaluateAll((all) => all.map((field) => {
+        const words = /** @type {HTMLElement} */ (document.getElementById(field.getAttribute("aria-describedby") ?? ""));
+        const [box, below] = [field.getBoundingClientRect(), words.getBoundingClientRect()];
+        return [field.getAttribute("name"), words.textContent, below.top >= box.bottom && below.top < box.bottom + 40];
+      }));
+      const send = async (/** @type {string} */ email, /** @type {string} */ password) => {
+        await page.getByTestId("email").fill(email);
+        await page.getByTestId("password").fill(password);
+        await page.getByTestId("submit").click();
+      };
+      const odd = ["email", "This does not look like an email address: something like name@example.org.", true];
+      await send("ada", "short");
+      equal(await told(), [odd, ["password", "The password needs at least 12 characters. This one has 5.", true]], "both are wrong");
+      equal(await page.evaluate(() => document.activeElement?.getAttribute("name")), "email", "the focus");
+      equal(await page.getByRole("alert").filter({ hasText: /./, visible: true }).count(), 2, "what a reader hears");
+      await send("ada@example.org", "é".repeat(1025));
+      equal(await told(), [["password", "The password may have at most 1,024 characters. This one has 1,025.", true]], "too long");
+      await send("ada", "🌊".repeat(12));
+      equal(await told(), [odd], "signs of two units are one character");
+      refused = "email_invalid";
+      await send("ada@b@c", "a password that is long enough");
+      await page.getByText("Said by the server.").waitFor();
+      equal(await told(), [["email", "Said by the server.", true]], "refused by the server");
+      refused = "setup_token_invalid";
+      await send("ada@example.org", "a password that is long enough");
+      await page.waitForFunction(() => !document.querySelector("[aria-invalid]") && [...document.querySelectorAll(".error")].some((one) => one.textContent === "Said by the server."));
+      equal(await page.locator(".error").count(), 1, "what was wrong before is still told");
+      await page.context().close();
+    });
   } finally {
     await browser.close();
     await theatre.down();
