@@ -136,6 +136,25 @@ export async function care() {
       equal(await page.locator(".error").count(), 1, "what was wrong before is still told");
       await page.context().close();
     });
+    await check("on stage, an error lies over nothing that tells where things are: connection, votes, state, how to join, the buttons", async () => {
+      for (const size of /** @type {const} */ (["projector", "laptop", "tablet", "phone", "cinema"])) {
+        for (const lang of ["en-GB", "de", "ar"]) {
+          const page = await show("present-lost-error", size, { lang });
+          for (const larger of [0, 2]) {
+            for (let more = 0; more < larger; more += 1) await page.keyboard.press("+");
+            const covered = await page.evaluate(() => {
+              const box = (/** @type {Element} */ one) => one.getBoundingClientRect();
+              const error = box(/** @type {Element} */ (document.getElementById("error")));
+              const others = [...document.querySelectorAll("#lost, #voters, #poll-state, #clock, .join p, .join img, #controls button")].filter((one) => one.checkVisibility() && box(one).width);
+              const inside = error.left >= 0 && error.right <= innerWidth && error.top >= 0 && error.bottom <= innerHeight;
+              return [...(inside ? [] : ["out of the window"]), ...others.filter((one) => box(one).left < error.right && error.left < box(one).right && box(one).top < error.bottom && error.top < box(one).bottom).map((one) => one.id || one.getAttribute("data-testid") || one.className || one.textContent)];
+            });
+            equal(covered, [], `${size}, ${lang}, ${larger} larger`);
+          }
+          await page.context().close();
+        }
+      }
+    });
   } finally {
     await browser.close();
     await theatre.down();

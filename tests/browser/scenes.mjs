@@ -184,6 +184,12 @@ big("arabic", [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تف�
 big("join", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("j"), sizes: ["projector", "laptop", "cinema"] });
 big("keys", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("?"), sizes: ["laptop"] });
 big("lost", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: async (page) => { await page.context().setOffline(true); await page.getByTestId("lost").waitFor(); } });
+big("lost-error", [poll(SHORT.slice(0, 3), [17, 83, 0])], { sizes: ["projector", "laptop", "tablet", "phone"], hands: async (page) => {
+  await page.context().setOffline(true);
+  await page.getByTestId("lost").waitFor();
+  await page.keyboard.press("Space");
+  await page.getByTestId("error").waitFor();
+} });
 big("near", [], { api: stage(() => live([poll(SHORT.slice(0, 3), [17, 83, 0], { closes_at: NOW() + 9_000 })])), ready: "#bars .row" });
 big("long-question", [poll(["Yes", "No"], [731, 473], { question: LONG_QUESTION })], { sizes: ["projector", "laptop"] });
 big("mixed", [poll(["👍 Yes", "القراصنة", "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft", "No"], [3, 1, 2, 0])], { sizes: ["projector", "tablet"] });
