@@ -9,7 +9,7 @@ import { clone, confirm, control, done, onSubmit, oops, setText, slot } from "/a
 import { eventLook } from "/assets/admin/event-look.js";
 import { inPlace } from "/assets/admin/in-place.js";
 import { newPollFields, readNewPoll } from "/assets/admin/poll-fields.js";
-import { pollCard } from "/assets/admin/poll-card.js";
+import { isWaiting, pollCard } from "/assets/admin/poll-card.js";
 
 const TITLE_LONGEST = 120; // characters
 const LOST_AFTER_MS = 2_000; // a stream that is back by then was not missed
@@ -54,6 +54,7 @@ export async function eventPage(id, { go, trouble }) {
   }
 
   let postponed = false;
+  let arrives = true;
 
   function drawPolls() {
     const list = slot(element, "polls");
@@ -64,13 +65,15 @@ export async function eventPage(id, { go, trouble }) {
     }
     const ids = new Set(event.polls.map((/** @type {any} */ poll) => poll.id));
     const focused = document.activeElement;
+    const next = nextOf(event.polls, event.current);
     for (const [gone, card] of cards) if (!ids.has(gone)) { card.element.remove(); cards.delete(gone); }
     event.polls.forEach((/** @type {any} */ poll, /** @type {number} */ at) => {
       const card = cards.get(poll.id) ?? pollCard(poll.id, { id, code: event.code }, act);
       cards.set(poll.id, card);
       if (list.children[at] !== card.element) list.insertBefore(card.element, list.children[at] ?? null);
-      card.draw(poll, { current: event.current === poll.id });
+      card.draw(poll, { current: event.current === poll.id, next: poll === next, arrives });
     });
+    arrives = false;
     if (focused instanceof HTMLElement && focused !== document.activeElement && element.contains(focused)) focused.focus({ preventScroll: true });
     slot(element, "none").hidden = event.polls.length > 0;
   }
@@ -160,6 +163,12 @@ export async function eventPage(id, { go, trouble }) {
 
   draw();
   return { element, leave };
+}
+
+/** What to open next: what is on stage, or follows it, or was left out before. @param {any[]} polls @param {string|null} current */
+function nextOf(polls, current) {
+  const at = Math.max(0, polls.findIndex((poll) => poll.id === current));
+  return [...polls.slice(at), ...polls.slice(0, at)].find(isWaiting);
 }
 
 /** What makes a page redraw itself whole. @param {any} poll */

@@ -155,6 +155,47 @@ export async function care() {
         }
       }
     });
+    await check("of five drafts the next one stands out, and is open; the others are lines that open, and stay quiet", async () => {
+      const seen = (/** @type {import("playwright-core").Page} */ page) => page.getByTestId("poll").evaluateAll((cards) => cards.map((card) => `${card.hasAttribute("data-folded") ? "line" : "card"}${card.querySelector("[data-do=toggle].main") ? ", bright" : ""}`));
+      const line = "line";
+      const page = await show("admin-event-drafts");
+      equal(await seen(page), ["card, bright", line, line, line, line], "nothing on stage");
+      equal(await page.getByTestId("poll").nth(1).getByTestId("gist").innerText(), "Draft", "its line");
+      const box = await page.getByTestId("poll").nth(1).boundingBox();
+      assert(box && box.height < 70, `a line is ${box?.height} px high`);
+      await page.getByTestId("fold").nth(2).click();
+      equal(await seen(page), ["card, bright", line, "card", line, line], "one is opened");
+      await page.context().close();
+      const { drafts, onStageNow } = kit;
+      const [open, closed] = [{ ...kit.poll(kit.SHORT.slice(0, 4), [4, 3, 2, 1]), id: drafts[2].id, question: drafts[2].question }, { ...kit.final(kit.poll(kit.SHORT.slice(0, 4), [4, 3, 2, 1])), id: drafts[2].id, question: drafts[2].question }];
+      for (const [polls, current, wanted, what] of /** @type {[any[], string|null, string[], string][]} */ ([
+        [drafts, drafts[3].id, [line, line, line, "card, bright", line], "the fourth is on stage"],
+        [drafts.with(2, open), open.id, [line, line, "card, bright", "card, bright", line], "the third is open: it is to be closed, and the fourth is next"],
+        [drafts.with(4, { ...closed, id: drafts[4].id }), drafts[4].id, ["card, bright", line, line, line, "card"], "the last is over: what was left out is next"],
+        [drafts.with(1, { ...drafts[1], state: "open", opens_at: kit.NOW() + 600_000 }), null, ["card, bright", line, line, line, line], "what the clock opens waits as well"],
+      ])) {
+        const desk = await show("admin-event-drafts", "laptop", { api: onStageNow(polls, current) });
+        equal(await seen(desk), wanted, what);
+        await desk.context().close();
+      }
+      const scheduled = await show("admin-event-drafts", "laptop", { api: onStageNow(drafts.with(1, { ...drafts[1], state: "open", opens_at: Date.UTC(2099, 0, 2, 10) }), null) });
+      assert(/^Scheduled · opens .*2099/.test(await scheduled.getByTestId("poll").nth(1).getByTestId("gist").innerText()), "the line of what the clock opens says when");
+      await scheduled.context().close();
+    });
+
+    await check("a question that is added or copied while one is at the desk is not folded away", async () => {
+      const polls = kit.drafts.slice(0, 2);
+      const page = await show("admin-event-drafts", "laptop", { api: (call) => {
+        if (call.method === "POST") polls.push(kit.drafts[polls.length]);
+        return call.method === "POST" ? { status: 201, json: polls[polls.length - 1] } : kit.onStageNow(polls, null)(call);
+      } });
+      await page.getByTestId("add-poll").locator("summary").click();
+      await page.getByTestId("poll-form").getByTestId("template-yes_no").click();
+      await page.getByTestId("poll-form").getByTestId("submit").click();
+      await page.getByTestId("poll").nth(2).waitFor();
+      equal(await page.getByTestId("poll").evaluateAll((cards) => cards.map((card) => card.hasAttribute("data-folded"))), [false, true, false], "folded");
+      await page.context().close();
+    });
   } finally {
     await browser.close();
     await theatre.down();

@@ -260,6 +260,9 @@ desk("event", `/admin/events/${EVENT}`, office([first, second, third]), { ready:
   desk("event-many", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office(many)(call)).json, current: onStage.id } } : call.method === "PATCH" ? { json: {} } : office(many)(call)), { ready: "[data-testid=poll]" });
   desk("event-many-arabic", `/admin/events/${EVENT}`, office(many), { lang: "ar", ready: "[data-testid=poll]" });
 }
+const drafts = SHORT.slice(0, 5).map((text, at) => poll(SHORT.slice(0, 4), [0, 0, 0, 0], { id: `8f3k2m9qx1c9${at}`, question: `Which ending for the ${text.toLowerCase()}?`, state: "draft", position: at, results: { voters: 0, status: "provisional", choices: [] } }));
+const onStageNow = (/** @type {any[]} */ polls, /** @type {string|null} */ current) => (/** @type {any} */ call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office(polls)(call)).json, current } } : office(polls)(call));
+desk("event-drafts", `/admin/events/${EVENT}`, onStageNow(drafts, null), { ready: "[data-testid=poll]" });
 desk("results-draft", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: open("results") });
 desk("results", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", hands: open("results") });
 desk("edit", `/admin/events/${EVENT}`, office([third, second]), { ready: "[data-testid=poll]", hands: open("edit") });
@@ -351,4 +354,4 @@ frame("embed-hidden", `/embed/${CODE}`, [{ ...poll(SHORT.slice(0, 4), null, { vi
 frame("embed-arabic", `/embed/${CODE}`, [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })], { lang: "ar", sizes: ["laptop"] });
 
 export const scenes = [...phones, ...stages, ...desks, ...frames];
-export const kit = { CODE, EVENT, NOW, SHORT, LONG, longs, ARABIC, poll, live, falling, audience, stage, office, voted, final, closed, QR };
+export const kit = { drafts, onStageNow, CODE, EVENT, NOW, SHORT, LONG, longs, ARABIC, poll, live, falling, audience, stage, office, voted, final, closed, QR };
