@@ -194,6 +194,7 @@ impl Application {
 
         let settings = SiteSettings {
             public_url,
+            public_url_is_set: config.public_url.is_some(),
             trusted_proxies: config.trusted_proxies.clone(),
             allowed_origins: config.allowed_origins.clone(),
             api_token_hash: config.api_token.as_ref().map(|t| http::sha256(t.as_bytes())),

@@ -322,6 +322,9 @@ fn owner(email: Option<String>, password: Option<String>) -> Result<Option<(Emai
             if password.chars().count() < crate::http::PASSWORD_CHARS_MIN {
                 return Err("GROUNDSWELL_OWNER_PASSWORD needs at least 12 characters.".into());
             }
+            if password.chars().count() > crate::http::PASSWORD_CHARS_MAX {
+                return Err("GROUNDSWELL_OWNER_PASSWORD is too long: at most 1,024 characters.".into());
+            }
             Ok(Some((email, password)))
         }
     }
@@ -360,6 +363,7 @@ mod tests {
             (&["--api-token", "short"], "GROUNDSWELL_API_TOKEN"),
             (&["--owner-email", "a@b"], "GROUNDSWELL_OWNER_PASSWORD"),
             (&["--owner-email", "a@b", "--owner-password", "short"], "GROUNDSWELL_OWNER_PASSWORD"),
+            (&["--owner-email", "a@b", "--owner-password", &"x".repeat(1_025)], "GROUNDSWELL_OWNER_PASSWORD"),
             (&["--public-url", "ftp://x"], "PUBLIC_URL"),
             (&["--trusted-proxies", "nonsense"], "TRUSTED_PROXIES"),
             (&["--allowed-origins", "*"], "ALLOWED_ORIGINS"),

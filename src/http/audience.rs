@@ -105,14 +105,16 @@ pub async fn document_stream(request: HttpRequest, code: Path<String>, site: Dat
     stream::to_audience(&request, &site, event, site.settings.trusted_proxies.client_of(&request)).await
 }
 
-/// The join link as a picture.
+/// The join link as a picture, and in words within it: for screens that say where to vote, wherever they were opened themselves.
 #[route("/api/v1/live/{code}/qr.svg", method = "GET", method = "HEAD")]
 pub async fn qr(request: HttpRequest, code: Path<String>, site: Data<Site>) -> Result<HttpResponse> {
     use fast_qr::convert::{Builder, Shape, svg::SvgBuilder};
     let id = find_event(&site, &request, &code)?;
     let event = site.live.event(id).await?;
-    let code = fast_qr::QRBuilder::new(site.live.join_url(&event)).ecl(fast_qr::ECL::M).build().map_err(|why| Error::internal(anyhow::anyhow!("qr: {why}")))?;
-    let svg = SvgBuilder::default().shape(Shape::Square).to_str(&code);
+    let link = site.live.join_url(&event);
+    let code = fast_qr::QRBuilder::new(link.as_str()).ecl(fast_qr::ECL::M).build().map_err(|why| Error::internal(anyhow::anyhow!("qr: {why}")))?;
+    // Our own address, and a code or short name of letters, digits and dashes: nothing here comes from a stranger as it is.
+    let svg = SvgBuilder::default().shape(Shape::Square).to_str(&code).replacen('>', &format!("><title>{link}</title>"), 1);
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "image/svg+xml")).insert_header((CACHE_CONTROL, QR_CACHE)).body(svg))
 }
 

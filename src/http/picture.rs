@@ -103,7 +103,9 @@ fn draw<'a>(words: &'static Phrases, shown: &'a Shown, poll: &ShownPoll, logo: O
     let percents_width = widest(&|(_, percent)| ems(&words.percent(percent)) * 30.0);
     let figures = percents_width + FIGURES_GAP + votes_width;
 
-    let title = wrapped(&shown.event.title, (whole - if logo.is_some() { LOGO_WIDTH + 40 } else { 0 }) as f64 / 26.0);
+    // An event that is called as this question has it in the picture once.
+    let title_width = (whole - if logo.is_some() { LOGO_WIDTH + 40 } else { 0 }) as f64 / 26.0;
+    let title = if poll.names(&shown.event.title) { Vec::new() } else { wrapped(&shown.event.title, title_width) };
     let mut top = (58 + title.len() * TITLE_LINE).max(if logo.is_some() { 40 + LOGO_HEIGHT + 20 } else { 0 });
     let rehearsal_top = shown.event.rehearsal.then_some(top);
     top += if shown.event.rehearsal { 62 } else { 0 };

@@ -24,7 +24,8 @@ pub async fn keep(owner: Owner, site: Data<Site>, event: Path<String>, body: Jso
 #[get("/api/v1/rehearsals")]
 pub async fn list(_owner: Owner, site: Data<Site>) -> Result<HttpResponse> {
     let reports = site.store.reports().await?;
-    Ok(private(HttpResponse::Ok()).json(ReportsAnswer::of(reports)))
+    let public_url = site.settings.public_url_is_set.then(|| site.settings.public_url.clone());
+    Ok(private(HttpResponse::Ok()).json(ReportsAnswer::of(reports, public_url)))
 }
 
 #[get("/api/v1/rehearsals/{report}")]

@@ -28,8 +28,8 @@ const SESSION_MS: Millis = 30 * 24 * 3_600 * 1_000;
 /// A year: people who run one show a season are known again.
 const DEVICE_SECONDS: i64 = 365 * 24 * 3_600;
 pub const PASSWORD_CHARS_MIN: usize = 12;
-/// argon2 hashes any length; nobody types this much.
-const PASSWORD_BYTES_MAX: usize = 1_024;
+/// argon2 hashes any length; nobody types this much. In characters, for people are told it.
+pub const PASSWORD_CHARS_MAX: usize = 1_024;
 
 /// SHA-256 of a session's token: what the database knows of it.
 pub type SessionHash = [u8; 32];
@@ -170,8 +170,8 @@ pub fn check_password(password: &str) -> Result<()> {
     if password.chars().count() < PASSWORD_CHARS_MIN {
         return Err(Error::invalid("password_short", "A password needs at least 12 characters. A few words in a row are easy to remember."));
     }
-    if password.len() > PASSWORD_BYTES_MAX {
-        return Err(Error::invalid("password_long", "This password is too long."));
+    if password.chars().count() > PASSWORD_CHARS_MAX {
+        return Err(Error::invalid("password_long", "This password is too long: at most 1,024 characters."));
     }
     Ok(())
 }
@@ -192,7 +192,7 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$Z3JvdW5kc3dlbGwtbm9ib2R5$3T
 
 /// Does the password fit? Takes as long when there is no such account.
 pub async fn verify_password(site: &Site, password: String, hash: Option<String>) -> Result<bool> {
-    if password.len() > PASSWORD_BYTES_MAX {
+    if password.chars().count() > PASSWORD_CHARS_MAX {
         return Ok(false);
     }
     let _permit = site.guard.password_check().await?;

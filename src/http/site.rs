@@ -23,6 +23,8 @@ use crate::store::Store;
 pub struct SiteSettings {
     /// Without a slash at its end.
     pub public_url: String,
+    /// Somebody said so. Otherwise it is this machine's address, as far as it can be told from within.
+    pub public_url_is_set: bool,
     pub trusted_proxies: TrustedProxies,
     pub allowed_origins: AllowedOrigins,
     /// SHA-256 of the API token that acts as an owner.

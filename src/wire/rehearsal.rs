@@ -351,6 +351,8 @@ pub struct KeptAnswer {
 #[derive(Serialize)]
 pub struct ReportsAnswer {
     rehearsals: Vec<ReportLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_url: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -370,7 +372,8 @@ struct ReportLine {
 }
 
 impl ReportsAnswer {
-    pub fn of(reports: Vec<ReportSummary>) -> ReportsAnswer {
+    /// With where the audience comes in, if that is known.
+    pub fn of(reports: Vec<ReportSummary>, public_url: Option<String>) -> ReportsAnswer {
         let line = |ReportSummary { id, event, title, kept_at, figures: f }: ReportSummary| ReportLine {
             id: ReportId(id).to_string(),
             event: EventId(event).to_string(),
@@ -385,7 +388,7 @@ impl ReportsAnswer {
             counted_ms: f.counted_ms,
             lost: f.lost,
         };
-        ReportsAnswer { rehearsals: reports.into_iter().map(line).collect() }
+        ReportsAnswer { rehearsals: reports.into_iter().map(line).collect(), public_url }
     }
 }
 

@@ -62,9 +62,17 @@ struct ShownCount {
     percent: u32,
 }
 
+/// A title that begins a question and is this long was cut out of it: nobody writes so much twice.
+const CUT_CHARS_MIN: usize = 100;
+
 impl Shown {
     pub fn read(document: &[u8]) -> Shown {
         serde_json::from_slice(document).expect("we wrote the document")
+    }
+
+    /// The title, unless it is a question that stands below: an event that was given none is called as its first.
+    pub fn own_title(&self) -> Option<&str> {
+        Some(self.event.title.as_str()).filter(|title| !self.polls.iter().any(|poll| poll.names(title)))
     }
 }
 
@@ -77,6 +85,11 @@ pub enum Phase {
 }
 
 impl ShownPoll {
+    /// Is a title with these words this question, or the beginning of it?
+    pub fn names(&self, title: &str) -> bool {
+        self.question == title || (title.chars().count() >= CUT_CHARS_MIN && self.question.starts_with(title))
+    }
+
     pub fn phase(&self, now: &Millis) -> Phase {
         match self.state.as_str() {
             "open" if self.opens_at.is_some_and(|at| now < &at) => Phase::Soon,

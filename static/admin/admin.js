@@ -4,6 +4,7 @@ import { api } from "/assets/shared/api.js";
 import { learn, t } from "/assets/shared/words.js";
 import { en, others } from "/assets/admin/en.js";
 import { $, clone, oops } from "/assets/admin/dom.js";
+import { forgetBegun } from "/assets/admin/begun.js";
 import { setupPage, signInPage } from "/assets/admin/account.js";
 import { eventsPage } from "/assets/admin/events.js";
 import { newEventPage } from "/assets/admin/new-event.js";
@@ -42,15 +43,11 @@ async function route() {
     if (mine !== turn) return;
     return error.status === 401 ? signedOut("") : trouble(error);
   }
-  const [, , first, id] = location.pathname.split("/");
-  const tools = { go, trouble };
+  const [room, open] = meant(location.pathname);
+  for (const link of $("rooms").children) link.ariaCurrent = link.dataset.room === room ? "page" : null;
+  if (!open) return put(clone("gone-page"), false);
   try {
-    for (const link of $("rooms").children) link.ariaCurrent = (link.dataset.room === "rehearsals") === (first === "rehearsals") ? "page" : null;
-    /** @type {{element:Node, leave?:() => void, focus?:string}} `focus`: where one begins to write */
-    const page = first === "new" ? newEventPage(tools)
-      : first === "events" && id ? await eventPage(decodeURIComponent(id), tools)
-      : first === "rehearsals" ? await (id ? rehearsalPage(decodeURIComponent(id)) : rehearsalsPage(tools))
-      : await eventsPage(tools);
+    const page = await open({ go, trouble });
     if (mine !== turn) return page.leave?.();
     put(page.element, !page.focus);
     leave = page.leave;
@@ -58,6 +55,27 @@ async function route() {
     if (mine !== turn) return;
     if (error.status === 404) put(clone("gone-page"), false);
     else trouble(error);
+  }
+}
+
+/**
+ * @typedef {{element:Node, leave?:() => void, focus?:string}} Page `focus`: where one begins to write
+ * @param {string} path @returns {[room?:string, open?:(tools:import("/assets/admin/events.js").Tools) => Page|Promise<Page>]} nothing: it leads nowhere
+ */
+function meant(path) {
+  const [first = "events", id = "", ...more] = path.split("/").filter(Boolean).slice(1);
+  if (more.length) return [];
+  if (first === "events") return [first, id ? (tools) => eventPage(part(id), tools) : eventsPage];
+  if (first === "rehearsals") return [first, id ? () => rehearsalPage(part(id)) : rehearsalsPage];
+  return first === "new" && !id ? ["events", newEventPage] : [];
+}
+
+/** As it was before it came into an address; what was no address is nothing there is. @param {string} coded */
+function part(coded) {
+  try {
+    return decodeURIComponent(coded);
+  } catch {
+    return coded;
   }
 }
 
@@ -97,6 +115,9 @@ function trouble(error) {
 $("sign-out").addEventListener("click", async () => {
   try {
     await api("DELETE", "session");
+    leave?.();
+    leave = undefined;
+    forgetBegun();
     history.replaceState(null, "", "/admin");
     route();
   } catch (error) {

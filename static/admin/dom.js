@@ -77,46 +77,84 @@ const DOUBLE_CLICK_MS = 1000;
 let errors = 0;
 
 /**
- * A form that says what went wrong below the field that is wrong, or else above its button, and cannot be sent twice.
+ * A form that says what went wrong below each field that is wrong, or else above its button, and cannot be sent twice.
  * @param {HTMLFormElement} form
- * @param {(fields: FormData) => Promise<void>} send throws a string (with a field's name in front: "title: …") or an ApiError
+ * @param {(fields: FormData) => Promise<void>} send throws what is `Wrong`, or an ApiError
  */
 export function onSubmit(form, send) {
   const error = /** @type {HTMLElement} */ (form.querySelector(".error"));
   const below = error.nextElementSibling;
-  error.id ||= `error-${errors += 1}`;
+  /** @type {HTMLElement[]} */
+  let more = []; // where several fields are wrong
   let sending = false;
+
+  function forget() {
+    error.textContent = "";
+    below?.before(error);
+    for (const other of more) other.remove();
+    more = [];
+    for (const field of form.querySelectorAll("[aria-invalid]")) for (const name of ["aria-invalid", "aria-describedby"]) field.removeAttribute(name);
+  }
+
+  /** @param {Wrong} problem @param {number} at */
+  function tell({ field: name, message }, at) {
+    const words = at ? /** @type {HTMLElement} */ (error.cloneNode()) : error;
+    if (at) more.push(words);
+    words.id = `error-${errors += 1}`;
+    const field = /** @type {HTMLElement|null} */ (form.querySelector(`[name="${name}"]`));
+    field?.setAttribute("aria-invalid", "true");
+    field?.setAttribute("aria-describedby", words.id);
+    (field?.closest(".limits") ?? field?.closest(".field"))?.after(words); // in sight, also where the form is longer than the window
+    if (!at) field?.focus();
+    words.textContent = message;
+  }
+
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (sending) return;
     sending = true;
-    error.textContent = "";
-    below?.before(error);
-    for (const field of form.querySelectorAll("[aria-invalid]")) for (const name of ["aria-invalid", "aria-describedby"]) field.removeAttribute(name);
+    forget();
     try {
       await send(new FormData(form));
       setTimeout(() => { sending = false; }, DOUBLE_CLICK_MS); // the second click of a double click is not another form
     } catch (problem) {
       sending = false;
-      if (problem instanceof Wrong) {
-        const field = /** @type {HTMLElement|null} */ (form.querySelector(`[name="${problem.field}"]`));
-        field?.setAttribute("aria-invalid", "true");
-        field?.setAttribute("aria-describedby", error.id);
-        (field?.closest(".limits") ?? field?.closest(".field"))?.after(error); // in sight, also where the form is longer than the window
-        field?.focus();
-      }
-      error.textContent = problem.detail ?? problem.message;
+      if (problem instanceof Wrong) [problem, ...problem.others].forEach(tell);
+      else error.textContent = problem.detail ?? problem.message;
     }
   });
 }
 
 /** A field that cannot be right yet. */
 export class Wrong extends Error {
+  /** Of the same form. @type {Wrong[]} */
+  others = [];
+
   /** @param {string} field @param {string} text */
   constructor(field, text) {
     super(text);
     this.field = field;
   }
+}
+
+/**
+ * Reads all of them, so that all that is wrong is told at once.
+ * @template T @param {...() => T} reads each may throw what is `Wrong` @returns {T[]}
+ */
+export function each(...reads) {
+  /** @type {Wrong[]} */
+  const wrong = [];
+  const values = reads.flatMap((read) => {
+    try {
+      return [read()];
+    } catch (problem) {
+      if (!(problem instanceof Wrong)) throw problem;
+      wrong.push(problem);
+      return [];
+    }
+  });
+  if (wrong.length) throw Object.assign(wrong[0], { others: wrong.slice(1) });
+  return values;
 }
 
 /** @param {FormData} fields @param {string} name */

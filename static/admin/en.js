@@ -3,6 +3,7 @@
 /** @type {import("/assets/shared/words.js").Words} */
 const en = {
   password_short: { one: "The password needs at least {least} characters. This one has {n}.", other: "The password needs at least {least} characters. This one has {n}." },
+  password_long: "The password may have at most {most} characters. This one has {n}.",
   type_password: "Type your password.",
   type_email: "Type your email address.",
   email_odd: "This does not look like an email address: something like name@example.org.",
@@ -116,6 +117,8 @@ const en = {
   found_more: "{n} events found, the newest first. There are more.",
   version: "version {version}",
   command_copied: "Command copied.",
+  rehearse_2_here: "In a terminal on this machine:",
+  rehearse_elsewhere: "On another machine, put the address at which it reaches this one in place of {address}, and add {flag}.",
   headline: "{people} people within {over}",
   glance_fits: "Fits",
   glance_waits: "Fits, with some waiting",

@@ -4,11 +4,12 @@ import { api } from "/assets/shared/api.js";
 import { Latest } from "/assets/shared/live.js";
 import { follow, presenters } from "/assets/shared/stream.js";
 import { grouped, language, spoken, t } from "/assets/shared/words.js";
+import { begun } from "/assets/admin/begun.js";
 import { clone, confirm, control, done, onSubmit, oops, setText, slot } from "/assets/admin/dom.js";
 import { eventLook } from "/assets/admin/event-look.js";
 import { inPlace } from "/assets/admin/in-place.js";
 import { newPollFields, readNewPoll } from "/assets/admin/poll-fields.js";
-import { pollCard } from "/assets/admin/poll-card.js";
+import { isWaiting, pollCard } from "/assets/admin/poll-card.js";
 
 const TITLE_LONGEST = 120; // characters
 const LOST_AFTER_MS = 2_000; // a stream that is back by then was not missed
@@ -53,6 +54,7 @@ export async function eventPage(id, { go, trouble }) {
   }
 
   let postponed = false;
+  let arrives = true;
 
   function drawPolls() {
     const list = slot(element, "polls");
@@ -63,13 +65,15 @@ export async function eventPage(id, { go, trouble }) {
     }
     const ids = new Set(event.polls.map((/** @type {any} */ poll) => poll.id));
     const focused = document.activeElement;
+    const next = nextOf(event.polls, event.current);
     for (const [gone, card] of cards) if (!ids.has(gone)) { card.element.remove(); cards.delete(gone); }
     event.polls.forEach((/** @type {any} */ poll, /** @type {number} */ at) => {
       const card = cards.get(poll.id) ?? pollCard(poll.id, { id, code: event.code }, act);
       cards.set(poll.id, card);
       if (list.children[at] !== card.element) list.insertBefore(card.element, list.children[at] ?? null);
-      card.draw(poll, { current: event.current === poll.id });
+      card.draw(poll, { current: event.current === poll.id, next: poll === next, arrives });
     });
+    arrives = false;
     if (focused instanceof HTMLElement && focused !== document.activeElement && element.contains(focused)) focused.focus({ preventScroll: true });
     slot(element, "none").hidden = event.polls.length > 0;
   }
@@ -105,16 +109,21 @@ export async function eventPage(id, { go, trouble }) {
   const leave = () => {
     clearTimeout(lostTimer);
     stop();
+    draft.leave();
   };
 
   const addForm = slot(element, "add").querySelector("form");
   const fields = () => slot(addForm, "poll").replaceChildren(newPollFields());
   fields();
+  let draft = begun(addForm, `poll:${id}`);
+  slot(element, "add").open = draft.found;
   onSubmit(addForm, async (given) => {
     await api("POST", `events/${id}/polls`, readNewPoll(given));
+    draft.drop();
     await reload();
     addForm.reset();
     fields();
+    draft = begun(addForm, `poll:${id}`);
     slot(element, "add").open = false;
     slot(element, "polls").lastElementChild.querySelector("h3").focus();
     done(t("question_added"));
@@ -154,6 +163,12 @@ export async function eventPage(id, { go, trouble }) {
 
   draw();
   return { element, leave };
+}
+
+/** What to open next: what is on stage, or follows it, or was left out before. @param {any[]} polls @param {string|null} current */
+function nextOf(polls, current) {
+  const at = Math.max(0, polls.findIndex((poll) => poll.id === current));
+  return [...polls.slice(at), ...polls.slice(0, at)].find(isWaiting);
 }
 
 /** What makes a page redraw itself whole. @param {any} poll */

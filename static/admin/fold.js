@@ -1,5 +1,5 @@
-// A question that is over and off stage is one line among the others: what was asked, how it ended, how many voted. A click, Enter or a
-// search in the page opens it. It folds by itself when the page is entered, never under somebody's hands.
+// A question that is over and off stage is one line among the others: what was asked, how it ended, how many voted. So is a draft whose turn
+// comes later. A click, Enter or a search in the page opens it. It folds by itself when the page is entered, never under somebody's hands.
 
 import { t } from "/assets/shared/words.js";
 import { control, setText, slot } from "/assets/admin/dom.js";
@@ -24,11 +24,11 @@ export function foldable(card) {
   inside.addEventListener("beforematch", () => fold(false));
 
   return {
-    /** @param {boolean} over closed, and not on stage */
-    draw(over) {
-      if (!entered || !over) fold(over);
+    /** @param {boolean} rests over, or a draft for later @param {boolean} arrives the page is being entered; what is written while it is open stays open */
+    draw(rests, arrives) {
+      if (!entered || !rests) fold(rests && arrives);
       entered = true;
-      button.hidden = !over;
+      button.hidden = !rests;
     },
     /** @param {string[]} words */
     sum(words) { setText(slot(card, "gist"), words.filter(Boolean).join(" · ")); },

@@ -68,7 +68,7 @@ export function pollCard(id, { id: event, code }, act) {
     },
   });
 
-  /** @param {Poll & {position:number}} now @param {{current:boolean}} place */
+  /** @param {Poll & {position:number}} now @param {{current:boolean, next:boolean, arrives:boolean}} place `next`: to be opened */
   function draw(now, place) {
     poll = now;
     const scheduled = isScheduled(poll);
@@ -85,9 +85,10 @@ export function pollCard(id, { id: event, code }, act) {
     setText(control(element, "toggle"), t(open ? "close_voting" : poll.closed_at ? "open_again" : "open_voting"));
     setText(control(element, "reveal"), t(poll.revealed ? "hide" : "reveal"));
     slot(element, "phones-go-on").hidden = poll.revealed || !phonesGoOn(poll);
-    lightOne(element, open || !poll.closed_at ? "toggle" : poll.revealed ? "" : "reveal");
+    const waits = isWaiting(poll);
+    lightOne(element, open || (waits && place.next) ? "toggle" : waits || poll.revealed ? "" : "reveal");
     control(element, "round").hidden = poll.state === "draft";
-    line.draw(poll.state === "closed" && !isUntouched(poll) && !place.current);
+    line.draw(!open && !place.current && !(waits && place.next), place.arrives);
     setText(slot(element, "about"), about(poll));
     const select = control(element, "visibility");
     if (document.activeElement !== select) fillVisibility(select, poll.visibility);
@@ -100,7 +101,7 @@ export function pollCard(id, { id: event, code }, act) {
   function count_(now) {
     drawLife(element, now);
     if (now.results) setText(slot(element, "voters"), now.state === "draft" || isScheduled(now) ? "" : votesOf(now, now.results));
-    line.sum([element.querySelector(".life [aria-current]").textContent, slot(element, "voters").textContent]);
+    line.sum([element.querySelector(".life [aria-current]").textContent, slot(element, "voters").textContent, isScheduled(now) ? t("opens", { time: moment(now.opens_at ?? 0) }) : ""]);
     results.draw(now);
   }
 
@@ -109,6 +110,9 @@ export function pollCard(id, { id: event, code }, act) {
 
 /** Votes are counted where each person has one, else people are. @param {Poll} poll @param {import("/assets/shared/live.js").Results} results */
 const votesOf = ({ kind }, { voters, status }) => (voters ? t(kind === "multiple" ? "voters" : "votes", { n: voters }) : t(status === "final" ? "nobody" : "no_votes"));
+
+/** Voting is yet to be opened, by hand or by the clock. @param {Poll} poll */
+export const isWaiting = (poll) => isUntouched(poll) || isScheduled(poll);
 
 /** What comes next stands out: to open again what is over does not. @param {any} element @param {string} next */
 function lightOne(element, next) {

@@ -13,15 +13,19 @@ import { glance, glanceOf, headline, shortly } from "/assets/admin/report-words.
 
 const LOOK_EVERY_MS = 5000; // the terminal is beside this window
 const LEFT_MOST = 50; // rehearsals that are still there
+const OURS = /^(localhost|127(\.\d+){3}|\[::1\])$/; // to another machine, these are itself
+const FLAG = "--i-operate-this-server";
 
 /** @param {import("/assets/admin/events.js").Tools} tools */
 export async function rehearsalsPage({ trouble }) {
   const element = clone("rehearsals-page");
   /** @type {string|undefined} */
   let known;
+  let audience = "";
 
   async function look() {
-    const [{ rehearsals }, { events }] = await Promise.all([api("GET", "rehearsals"), api("GET", `events?rehearsal=true&limit=${LEFT_MOST}`)]);
+    const [{ rehearsals, public_url = "" }, { events }] = await Promise.all([api("GET", "rehearsals"), api("GET", `events?rehearsal=true&limit=${LEFT_MOST}`)]);
+    audience = public_url;
     const now = JSON.stringify([rehearsals, events]);
     if (now === known) return;
     // What one reads, and may be about to press, is not replaced unless there is news.
@@ -34,8 +38,14 @@ export async function rehearsalsPage({ trouble }) {
   }
 
   await look();
-  const lines = command();
+  const at = isOurs(location.origin) && audience ? audience : location.origin;
+  const lines = command(at);
   setText(slot(element, "command"), lines.join("\n"));
+  if (isOurs(at)) {
+    setText(slot(element, "where"), t("rehearse_2_here"));
+    setText(slot(element, "elsewhere"), t("rehearse_elsewhere", { address: `\u2068${at}\u2069`, flag: `\u2068${FLAG}\u2069` }));
+    slot(element, "elsewhere").hidden = false;
+  }
   control(element, "copy").addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(lines.join("\n"));
@@ -48,11 +58,11 @@ export async function rehearsalsPage({ trouble }) {
   return { element, leave: () => clearInterval(timer) };
 }
 
-/** With this server's own address in it. @returns {string[]} */
-function command() {
-  const ours = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-  return ["export GROUNDSWELL_API_TOKEN=…", "groundswell rehearse \\", `  --url ${location.origin} \\`, `  --voters 100000 --over 1s --viewers 1000${ours ? "" : " \\\n  --i-operate-this-server"}`];
-}
+/** Does it lead to whatever machine it is used on? @param {string} address */
+const isOurs = (address) => OURS.test(new URL(address).hostname);
+
+/** @param {string} at where the rehearsal is to come in @returns {string[]} */
+const command = (at) => ["export GROUNDSWELL_API_TOKEN=…", "groundswell rehearse \\", `  --url ${at} \\`, `  --voters 100000 --over 1s --viewers 1000${isOurs(at) ? "" : ` \\\n  ${FLAG}`}`];
 
 /** @param {Line} line */
 function row(line) {

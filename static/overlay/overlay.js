@@ -1,7 +1,9 @@
 // A result over a picture or inside another page. It shows what the audience may see, follows by itself and has no buttons;
 // H holds the numbers and releases them.
+// Nothing of it may run out of its panel, whatever was asked for.
 //   ?layout=lower|full|versus  poll=<id>  colors=0b8a9a,d04a02  ink=ffffff  ground=10191fcc  scale=1.2  safe=5  numbers=percent|count  theme=dark|light  join=no  hold
 
+import { server } from "/assets/shared/api.js";
 import { Latest } from "/assets/shared/live.js";
 import { dressFor } from "/assets/shared/look.js";
 import { follow } from "/assets/shared/stream.js";
@@ -14,6 +16,8 @@ const LONG_NAME = 45;
 const SHRINK = 0.94;
 const SMALLEST = 0.55; // of its size: then a name is too small to read
 const SCALE = [0.4, 4];
+const STEPS = 6; // of halving the scale: a percent or two at the end
+const BAR_LEAST = 0.12; // of its row: a bar must be long enough to be compared
 const SAFE_MOST = 20; // percent of the frame, on each side
 
 /** @type {(id:string) => any} */
@@ -22,6 +26,8 @@ const [, place, code = ""] = location.pathname.split("/");
 const embedded = place === "embed";
 const wishes = new URLSearchParams(location.search);
 const latest = new Latest();
+let scale = 1; // as it was asked for; what does not fit gets less
+let layout = "lower";
 let held = wishes.has("hold");
 
 const root = document.documentElement;
@@ -46,17 +52,15 @@ addEventListener("keydown", (pressed) => {
 
 /** What was asked for in the address. A value that cannot be right is left out. */
 function dress() {
-  const layout = wishes.get("layout") ?? "";
-  const wanted = ["lower", "full", "versus"].includes(layout) ? layout : embedded ? "full" : "lower";
-  $("frame").dataset.layout = wanted;
+  const wanted = wishes.get("layout") ?? "";
+  layout = ["lower", "full", "versus"].includes(wanted) ? wanted : embedded ? "full" : "lower";
   $("frame").dataset.numbers = wishes.get("numbers") ?? "both";
   const set = (/** @type {string} */ name, /** @type {string|null} */ value) => { if (value !== null) root.style.setProperty(name, value); };
-  set("--scale", bounded("scale", SCALE[0], SCALE[1]));
+  scale = Number(bounded("scale", SCALE[0], SCALE[1]) ?? 1);
   set("--safe", bounded("safe", 0, SAFE_MOST) ?? (embedded ? "0" : null));
   set("--ink", colour(wishes.get("ink")));
   set("--ground", colour(wishes.get("ground")));
   if (["dark", "light"].includes(wishes.get("theme") ?? "")) root.dataset.theme = wishes.get("theme") ?? "";
-  $("join").hidden = wishes.get("join") === "no";
 }
 
 /** @param {string} name @param {number} least @param {number} most */
@@ -89,6 +93,8 @@ function draw(live) {
   const counts = new Map(results?.choices.map((one) => [one.id, one]));
   document.title = poll.question;
   setText($("question"), poll.question);
+  // One against the other takes two: more stand as bars.
+  $("frame").dataset.layout = layout === "versus" && poll.choices.length !== 2 ? "lower" : layout;
   $("frame").classList.toggle("is-long", poll.question.length > LONG_QUESTION);
   $("frame").classList.toggle("is-hidden", !results);
   $("frame").toggleAttribute("data-crowded", poll.choices.length > CROWDED);
@@ -105,22 +111,93 @@ function draw(live) {
     row.style.setProperty("--weight", String(results?.voters ? Math.max(1, share) : 1));
   });
   setText($("voters"), results ? (results.voters ? t(poll.kind === "multiple" ? "voters" : "votes", { n: results.voters }) + (poll.state === "closed" ? ` · ${t(results.status)}` : "") : t(results.status === "final" ? "nobody" : "no_votes")) : t("not_shown"));
+  drawJoin(live.event.code);
   fit();
-  $("join").href = `/${live.event.code}`;
-  setText($("host"), spoken(`${location.host}/${live.event.code}`));
+}
+
+let home = ""; // where people vote
+let asking = false;
+
+/** @param {string} event its code */
+async function drawJoin(event) {
+  if (wishes.get("join") === "no" || asking) return;
+  if (!home) {
+    asking = true;
+    home = await findHome();
+    asking = false;
+    if (!home) return; // on air, no address is better than a wrong one; the next document asks again
+  }
+  const link = `${home}/${event}`;
+  if ($("join").getAttribute("href") === link) return;
+  $("join").href = link;
+  setText($("host"), spoken(link));
+  $("join").hidden = false;
+  fit();
+}
+
+/** As stage and poster say it: this page may have been opened under another name. The QR code has the join link in words. */
+async function findHome() {
+  try {
+    const answer = await fetch(`${server}/api/v1/live/${encodeURIComponent(code)}/qr.svg`);
+    if (!answer.ok) return "";
+    const link = new DOMParser().parseFromString(await answer.text(), "image/svg+xml").querySelector("title")?.textContent;
+    return link?.replace(/\/[^/]*$/, "") ?? location.origin; // one that a cache kept from before has no words
+  } catch {
+    return "";
+  }
 }
 
 addEventListener("resize", fit);
 
-/** Makes names smaller until all of it is seen. */
+/**
+ * As large as it was asked for, or as large as fits: first with words in one piece, then in pieces, then with smaller names. One against the
+ * other has little room for names, so there they get smaller before they are broken. On air nothing can be scrolled to: there all of it gets
+ * smaller in the end.
+ */
 function fit() {
-  const [frame, rows] = [$("frame"), $("rows")];
+  const frame = $("frame");
   frame.removeAttribute("data-full");
-  const overflows = () => rows.scrollHeight > rows.clientHeight + 1 || rows.parentElement.scrollHeight > rows.parentElement.clientHeight + 1;
-  let size = 1;
-  rows.style.setProperty("--fit", "1");
-  while (overflows() && size * SHRINK >= SMALLEST) rows.style.setProperty("--fit", String(size *= SHRINK));
-  frame.toggleAttribute("data-full", overflows());
+  const least = Math.min(scale, 1);
+  if (largest(least, scale, 1, true)) return;
+  if (frame.dataset.layout === "versus" && smallerNames(least, true)) return;
+  if (largest(least, scale, 1, false) || smallerNames(least, false)) return;
+  if (!embedded && largest(SCALE[0], least, SMALLEST, false)) return;
+  tryOut(embedded ? least : SCALE[0], SMALLEST, false);
+  frame.toggleAttribute("data-full", true);
+}
+
+/** Takes the largest scale in which all is seen. @param {number} low @param {number} high @param {number} size of names @param {boolean} whole @returns {boolean} is there one? */
+function largest(low, high, size, whole) {
+  if (tryOut(high, size, whole)) return true;
+  if (low >= high || !tryOut(low, size, whole)) return false;
+  for (let step = 0; step < STEPS; step += 1) {
+    const middle = (low + high) / 2;
+    if (tryOut(middle, size, whole)) low = middle;
+    else high = middle;
+  }
+  return tryOut(low, size, whole);
+}
+
+/** Takes the largest size of names in which all is seen. @param {number} scale @param {boolean} whole @returns {boolean} is there one? */
+function smallerNames(scale, whole) {
+  for (let size = SHRINK; size >= SMALLEST; size *= SHRINK) if (tryOut(scale, size, whole)) return true;
+  return false;
+}
+
+/** @param {number} scale @param {number} size of names @param {boolean} whole words in one piece @returns {boolean} is all of it seen? */
+function tryOut(scale, size, whole) {
+  const [frame, list] = [$("frame"), $("rows")];
+  root.style.setProperty("--scale", String(scale));
+  list.style.setProperty("--fit", String(size));
+  // Larger than usual is never worth a broken word, in whatever stands there.
+  frame.dataset.whole = whole ? (scale > 1 ? "all" : "names") : "none";
+  const isWide = (/** @type {Element} */ one) => one.scrollWidth <= one.clientWidth + 1;
+  const isIn = (/** @type {Element} */ one) => isWide(one) && one.scrollHeight <= one.clientHeight + 1;
+  const rows = [...list.children];
+  if (!isIn(list) || !isIn(list.parentElement) || !isWide($("foot")) || !rows.every(isWide)) return false;
+  if (scale <= 1 && !whole) return true; // what is small already is shown as it can be
+  const hasBar = (/** @type {Element} */ row) => { const track = /** @type {HTMLElement} */ (row.querySelector(".track")); return !track.offsetParent || track.clientWidth >= BAR_LEAST * row.clientWidth; };
+  return rows.every(hasBar) && (!whole || (isWide($("question")) && rows.every((row) => isWide(/** @type {Element} */ (row.querySelector(".text"))))));
 }
 
 /** @param {number} at */

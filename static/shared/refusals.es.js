@@ -16,7 +16,7 @@ export default {
   setup_token_invalid: "Este enlace de instalación no es válido. Usa el que mostró el servidor al arrancar.",
   email_invalid: "Esto no parece una dirección de correo.",
   password_short: "Una contraseña necesita al menos 12 caracteres. Unas palabras seguidas se recuerdan bien.",
-  password_long: "Esta contraseña es demasiado larga.",
+  password_long: "Esta contraseña es demasiado larga: 1024 caracteres como máximo.",
   event_unknown: "Este evento no existe.",
   event_ended: "Este evento ha terminado. Ponlo en vivo para abrir una pregunta.",
   poll_unknown: "Esta pregunta no existe.",

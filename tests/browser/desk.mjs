@@ -146,7 +146,7 @@ export async function desk(app, people, account) {
     await card.getByTestId("schedule").getByTestId("form-error").filter({ hasText: "before it opens" }).waitFor();
     await card.getByTestId("closes").fill("2099-01-02T11:00");
     await card.getByTestId("save-schedule").click();
-    await card.getByText(/opens .*2099/).waitFor();
+    await card.locator('[data-fill="about"]').filter({ hasText: /opens .*2099/ }).waitFor();
     const { polls } = await (await ada.request.get(new URL(`/api/v1/events/${(await admin.event(ada)).id}`, home).href)).json();
     equal(polls.find((/** @type {any} */ poll) => poll.question === "Ship it?").opens_at, await ada.evaluate(() => new Date("2099-01-02T10:00").getTime()), "when it opens");
   });

@@ -1,10 +1,12 @@
 // One evening with Groundswell, lived by real people in a real browser: an admin, a presenter and several phones.
-//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only story|phones|pictures|outbox|elsewhere|told|said]
+//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only story|phones|pictures|outbox|elsewhere|told|said|care|air]
 // The checks tell one story from top to bottom; each line of output is a sentence that is true, or "not ok".
 
 import { parseArgs } from "node:util";
+import { air } from "./air.mjs";
 import { App } from "./app.mjs";
 import { accessible, fitsInWidth, launch, People } from "./browser.mjs";
+import { care } from "./care.mjs";
 import { desk } from "./desk.mjs";
 import { elsewhere } from "./elsewhere.mjs";
 import { admin, mine, phone, stage, tabTo } from "./hands.mjs";
@@ -28,7 +30,7 @@ process.on("exit", () => app.remove());
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 
 /** @type {Record<string, () => Promise<void>>} */
-const parts = { story, phones, pictures, outbox: () => outbox(binary), elsewhere: () => elsewhere(binary, shots), told, said };
+const parts = { story, phones, pictures, outbox: () => outbox(binary), elsewhere: () => elsewhere(binary, shots), told, said, care, air };
 if (only && !(only in parts)) throw new Error(`--only takes ${Object.keys(parts).join(", ")}`);
 if (only) await toItsEnd(parts[only]);
 else {
@@ -84,6 +86,8 @@ async function phones() {
 async function pictures() {
   await told();
   await said();
+  await care();
+  await air();
   const browser = await launch();
   try {
     await looks(browser);

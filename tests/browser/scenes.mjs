@@ -184,6 +184,12 @@ big("arabic", [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تف�
 big("join", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("j"), sizes: ["projector", "laptop", "cinema"] });
 big("keys", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("?"), sizes: ["laptop"] });
 big("lost", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: async (page) => { await page.context().setOffline(true); await page.getByTestId("lost").waitFor(); } });
+big("lost-error", [poll(SHORT.slice(0, 3), [17, 83, 0])], { sizes: ["projector", "laptop", "tablet", "phone"], hands: async (page) => {
+  await page.context().setOffline(true);
+  await page.getByTestId("lost").waitFor();
+  await page.keyboard.press("Space");
+  await page.getByTestId("error").waitFor();
+} });
 big("near", [], { api: stage(() => live([poll(SHORT.slice(0, 3), [17, 83, 0], { closes_at: NOW() + 9_000 })])), ready: "#bars .row" });
 big("long-question", [poll(["Yes", "No"], [731, 473], { question: LONG_QUESTION })], { sizes: ["projector", "laptop"] });
 big("mixed", [poll(["👍 Yes", "القراصنة", "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft", "No"], [3, 1, 2, 0])], { sizes: ["projector", "tablet"] });
@@ -254,6 +260,9 @@ desk("event", `/admin/events/${EVENT}`, office([first, second, third]), { ready:
   desk("event-many", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office(many)(call)).json, current: onStage.id } } : call.method === "PATCH" ? { json: {} } : office(many)(call)), { ready: "[data-testid=poll]" });
   desk("event-many-arabic", `/admin/events/${EVENT}`, office(many), { lang: "ar", ready: "[data-testid=poll]" });
 }
+const drafts = SHORT.slice(0, 5).map((text, at) => poll(SHORT.slice(0, 4), [0, 0, 0, 0], { id: `8f3k2m9qx1c9${at}`, question: `Which ending for the ${text.toLowerCase()}?`, state: "draft", position: at, results: { voters: 0, status: "provisional", choices: [] } }));
+const onStageNow = (/** @type {any[]} */ polls, /** @type {string|null} */ current) => (/** @type {any} */ call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office(polls)(call)).json, current } } : office(polls)(call));
+desk("event-drafts", `/admin/events/${EVENT}`, onStageNow(drafts, null), { ready: "[data-testid=poll]" });
 desk("results-draft", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: open("results") });
 desk("results", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", hands: open("results") });
 desk("edit", `/admin/events/${EVENT}`, office([third, second]), { ready: "[data-testid=poll]", hands: open("edit") });
@@ -279,6 +288,7 @@ desk("lost", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=p
   await page.getByTestId("lost").filter({ hasText: "No connection" }).waitFor();
 } });
 desk("gone", "/admin/events/nothing", ({ path }) => (path === "session" ? { json: { user: { id: "u", email: "ada@example.org", role: "owner" } } } : undefined), { sizes: ["laptop"], ready: ".narrow" });
+desk("nowhere", "/admin/nonsense", office([], many), { ready: ".narrow" });
 desk("arabic", `/admin/events/${EVENT}`, office([poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" }), third]), { lang: "ar", ready: "[data-testid=poll]" });
 desk("german", "/admin/new", office([]), { lang: "de", sizes: ["laptop"], ready: "[data-testid=event-form]" });
 
@@ -325,7 +335,7 @@ desk("rehearsals-german", "/admin/rehearsals", archive(REPORTS), { lang: "de", r
 /** @type {Scene[]} */
 const frames = [];
 /** @param {string} name @param {string} path @param {any[]} polls @param {Partial<Scene> & {more?:object}} [about] */
-const frame = (name, path, polls, { more = {}, ...about } = {}) => frames.push({ name, path, sizes: ["projector"], api: ({ path: asked }) => (asked.endsWith("/stream") ? { stream: live(polls, more) } : asked === `live/${CODE}` ? { json: live(polls, more) } : undefined), ready: "#rows li", after_ms: 1000, ...about });
+const frame = (name, path, polls, { more = {}, ...about } = {}) => frames.push({ name, path, sizes: ["projector"], api: ({ path: asked }) => (asked.endsWith("/stream") ? { stream: live(polls, more) } : asked.endsWith("qr.svg") ? { svg: QR } : asked === `live/${CODE}` ? { json: live(polls, more) } : undefined), ready: "#rows li", after_ms: 1000, ...about });
 frame("overlay-lower", `/overlay/${CODE}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])]);
 frame("overlay-versus", `/overlay/${CODE}?layout=versus&colors=8b1e3f,1d3b8b`, [poll(["Home", "Guests"], [412_345, 345_678])]);
 frame("overlay-full", `/overlay/${CODE}?layout=full&safe=8`, [poll(SHORT.slice(0, 6), [612, 88, 340, 15, 0, 149])]);
@@ -344,4 +354,4 @@ frame("embed-hidden", `/embed/${CODE}`, [{ ...poll(SHORT.slice(0, 4), null, { vi
 frame("embed-arabic", `/embed/${CODE}`, [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })], { lang: "ar", sizes: ["laptop"] });
 
 export const scenes = [...phones, ...stages, ...desks, ...frames];
-export const kit = { CODE, EVENT, NOW, SHORT, LONG, longs, ARABIC, poll, live, falling, audience, stage, office, voted, final, closed, QR };
+export const kit = { drafts, onStageNow, CODE, EVENT, NOW, SHORT, LONG, longs, ARABIC, poll, live, falling, audience, stage, office, voted, final, closed, QR };

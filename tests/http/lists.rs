@@ -101,6 +101,15 @@ fn reports(server: &Server) -> Vec<Value> {
     server.office("GET", "/api/v1/rehearsals", Value::Null).expect(200).json()["rehearsals"].as_array().expect("a list").clone()
 }
 
+/// So that the back office can say where to rehearse, also when it was opened on an address that only this machine has.
+#[test]
+fn a_rehearsal_is_told_where_the_audience_comes_in_if_that_is_known() {
+    let listed = |hall: &Hall| hall.office("GET", "/api/v1/rehearsals", Value::Null).expect(200).json();
+    let known = Hall::open_with(Backend::Embedded, &["--public-url", "https://vote.example.org"]);
+    assert_eq!(listed(&known), json!({"rehearsals": [], "public_url": "https://vote.example.org"}));
+    assert_eq!(listed(&Hall::open(Backend::Embedded)), json!({"rehearsals": []}), "a guess is nothing to be told");
+}
+
 fn report() -> Value {
     serde_json::from_str(REPORT).expect("JSON")
 }

@@ -232,6 +232,8 @@ fn a_poll_is_opened_closed_and_put_on_stage(backend: Backend) {
     assert_eq!(current(), json!(null), "what is deleted is not on stage");
     let qr = hall.get(&format!("/api/v1/live/{}/qr.svg", event.code)).expect(200);
     assert!(qr.header("content-type") == Some("image/svg+xml") && qr.body.starts_with("<svg") && !qr.body.contains("<script"), "{}", &qr.body[..80]);
+    let link = event.presenter(&hall)["join_url"].as_str().expect("a link").to_owned();
+    assert!(qr.body.contains(&format!("><title>{link}</title><")), "the link in words, for who says it: {}", &qr.body[..160]);
 }
 
 fn a_countdown_ends_the_voting_by_itself(backend: Backend) {

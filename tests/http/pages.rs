@@ -1,8 +1,10 @@
 //! Pages that the server draws, and those that other sites may frame: they say what the audience may see, and text stays text.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-use crate::hall::{Hall, drained, set_state};
+use crate::hall::{Event, Hall, drained, set_state};
 use crate::on_both;
 use crate::support::{Backend, until};
 
@@ -11,6 +13,7 @@ on_both![
     what_is_hidden_is_on_no_page,
     a_page_is_in_the_language_that_was_asked_for,
     a_pasted_link_becomes_a_frame,
+    an_event_that_is_called_as_its_question_says_it_once,
     a_page_of_nothing_is_not_found,
     a_person_who_goes_astray_gets_a_page_and_a_program_a_problem,
 ];
@@ -95,6 +98,32 @@ fn a_pasted_link_becomes_a_frame(backend: Backend) {
     assert_eq!((&small["width"], &small["height"]), (&json!(120), &json!(90)));
     let large = hall.get(&format!("/oembed?url={}&maxwidth=99999&maxheight=99999", join.replace(':', "%3A").replace('/', "%2F"))).expect(200).json();
     assert_eq!((&large["width"], &large["height"]), (&json!(1_920), &json!(1_080)));
+}
+
+fn an_event_that_is_called_as_its_question_says_it_once(backend: Backend) {
+    let hall = Hall::open(backend);
+    let long = "What should we do about the release that was planned for the end of the month, given everything we heard this week from customers?";
+    // As the back office calls an event that was given no title.
+    let cut: String = long.chars().take(120).collect();
+    for (title, question, said) in
+        [("Which ending?", "Which ending?", 1), (cut.as_str(), long, 1), ("Which", "Which ending?", 2), ("Friday", "Which ending?", 2)]
+    {
+        let event = hall.office("POST", "/api/v1/events", json!({"title": title})).expect(201).json();
+        let event = Event { id: event["id"].as_str().unwrap().to_owned(), code: event["code"].as_str().unwrap().to_owned() };
+        let poll = event.poll(&hall, json!({"question": question}));
+        let page = hall.get(&format!("/results/{}", event.code)).expect(200).body;
+        let headings = page.matches(&format!(">{title}</h1>")).count() + page.matches(&format!(">{question}</h2>")).count();
+        assert_eq!((headings, page.matches("<h1").count()), (said, 1), "{title}: {page}");
+        assert_eq!(page.contains("<h1>Results</h1>"), said == 1, "{title}: {page}");
+        let picture = hall.get(&format!("/results/{}/{poll}.svg", event.code)).expect(200).body;
+        let first_words: BTreeSet<_> = [title, question].map(|text| text.split_whitespace().next().unwrap()).into();
+        let lines = first_words.iter().map(|word| picture.matches(&format!("\">{word}")).count());
+        assert_eq!(lines.sum::<usize>(), said, "{title}: {picture}");
+        // Another question beside it: still a question, and no name for both.
+        event.poll(&hall, json!({"question": "Which snacks?"}));
+        let page = hall.get(&format!("/results/{}", event.code)).expect(200).body;
+        assert_eq!((page.contains("<h1>Results</h1>"), page.matches("</h2>").count()), (said == 1, 2), "{title}: {page}");
+    }
 }
 
 fn a_page_of_nothing_is_not_found(backend: Backend) {

@@ -1,0 +1,203 @@
+// At the desk nothing that was typed is lost, every wrong field says so itself, what stands there fits, and one thing at a time stands out.
+
+import { fitsInWidth, launch } from "./browser.mjs";
+import { enter } from "./enter.mjs";
+import { assert, check, equal } from "./report.mjs";
+import { kit, scenes } from "./scenes.mjs";
+import { Theatre } from "./theatre.mjs";
+
+export async function care() {
+  const theatre = await new Theatre().up();
+  const browser = await launch();
+  const show = (/** @type {string} */ name, size = /** @type {import("./scenes.mjs").Size} */ ("laptop"), /** @type {Partial<import("./scenes.mjs").Scene>} */ otherwise = {}) => {
+    const scene = scenes.find((one) => one.name === name);
+    if (!scene) throw new Error(`no scene ${name}`);
+    return enter(browser, theatre, { ...scene, ...otherwise }, { size, colorScheme: "light" });
+  };
+  try {
+    await check("a word of any length can be looked for, and the page stays as wide as its window", async () => {
+      const page = await show("admin-events", "phone");
+      await page.getByTestId("search").fill("W".repeat(120));
+      await page.getByTestId("nothing-found").waitFor();
+      await fitsInWidth(page);
+      await page.context().close();
+    });
+    await check("what was begun is still there after Back and Forward, a reload and another page; not once it was given up, sent or signed out", async () => {
+      const page = await show("admin-no-events", "laptop", { api: (call) => (call.method === "DELETE" ? { status: 204 } : kit.office([])(call)) });
+      const field = (/** @type {string} */ id) => page.getByTestId("event-form").getByTestId(id);
+      const written = async () => [await field("title").inputValue(), await field("question").inputValue(), await field("choices").inputValue(), await field("kind-multiple").isChecked(), await field("max").inputValue(), await field("change").isChecked(), await page.getByTestId("preview").locator(".text").allInnerTexts()];
+      const write = async () => {
+        await page.getByTestId("first-event").click();
+        await field("title").fill("Friday all-hands");
+        await field("question").fill("Which snacks?");
+        await field("choices").fill("Popcorn\nNachos\nFruit");
+        await field("kind-multiple").check();
+        await field("max").fill("2");
+        await field("change").uncheck();
+      };
+      const all = ["Friday all-hands", "Which snacks?", "Popcorn\nNachos\nFruit", true, "2", false, ["Popcorn", "Nachos", "Fruit"]];
+      const nothing = ["", "", "", false, "", true, ["A choice", "A choice"]];
+      await write();
+      for (const way of [() => page.goBack().then(() => page.getByTestId("first-event").waitFor()).then(() => page.goForward()), () => page.reload(), () => page.getByTestId("home").click().then(() => page.getByTestId("first-event").click())]) {
+        await way();
+        await field("title").waitFor();
+        equal(await written(), all, String(way));
+        assert(await field("max").isVisible(), "the limits of several picks are hidden");
+      }
+      await page.getByTestId("give-up").click();
+      await page.getByTestId("first-event").click();
+      equal(await written(), nothing, "given up");
+      await page.getByTestId("home").click();
+      await write();
+      await page.getByTestId("sign-out").click();
+      await page.getByTestId("first-event").click();
+      equal(await written(), nothing, "signed out");
+      await page.context().close();
+    });
+
+    await check("a question that was begun in an event is there again, in sight, until it is added", async () => {
+      const page = await show("admin-event", "laptop", { api: (call) => (call.method === "POST" ? { status: 201, json: {} } : kit.office([kit.poll(["Yes", "No"], [3, 4])])(call)) });
+      const form = page.getByTestId("poll-form");
+      await page.getByTestId("add-poll").locator("summary").click();
+      await form.getByTestId("template-yes_no").click();
+      await page.reload();
+      await form.getByTestId("preview").getByText("Shall we do it?").waitFor();
+      await form.getByTestId("submit").click();
+      await page.getByTestId("toast").waitFor();
+      await page.reload();
+      await page.getByTestId("poll").waitFor();
+      assert(await form.getByTestId("question").isHidden(), "the form stands open");
+      equal(await form.getByTestId("question").inputValue(), "", "what was added");
+      await page.context().close();
+    });
+    await check("the command that rehearses is for the machine it is said to be for: on a loopback address for this one, with the public address for any", async () => {
+      const archive = (/** @type {object} */ more) => (/** @type {any} */ call) => (call.path === "rehearsals" ? { json: { rehearsals: [], ...more } } : kit.office([])(call));
+      const page = await show("admin-rehearsals-none", "laptop", { api: archive({}) });
+      const [command, where, elsewhere] = ["rehearse-command", "rehearse-where", "rehearse-elsewhere"].map((id) => page.getByTestId(id));
+      assert((await command.innerText()).includes(`--url ${theatre.home} `), await command.innerText());
+      equal(await where.innerText(), "In a terminal on this machine:", "for whom it is");
+      await elsewhere.filter({ hasText: "put the address at which it reaches this one in place of", visible: true }).waitFor();
+      assert((await elsewhere.innerText()).includes(String(theatre.home)) && (await elsewhere.innerText()).includes("--i-operate-this-server"), await elsewhere.innerText());
+      theatre.api = archive({ public_url: "https://vote.example.org" });
+      await page.reload();
+      await command.filter({ hasText: "--url https://vote.example.org " }).waitFor();
+      assert((await command.innerText()).trim().endsWith("--i-operate-this-server"), await command.innerText());
+      assert((await where.innerText()).includes("or on another machine"), await where.innerText());
+      assert(await elsewhere.isHidden(), "there is nothing to be put in its place");
+      theatre.api = archive({ public_url: "http://localhost:8080" });
+      await page.reload();
+      await elsewhere.filter({ visible: true }).waitFor();
+      await page.context().close();
+    });
+    await check("an address of the desk that leads nowhere says so, within the desk, and leads back", async () => {
+      for (const path of ["/admin/nonsense", "/admin/new/what", `/admin/events/${kit.EVENT}/what`, "/admin/rehearsals/r1/what", "/admin/events/%E0%A4%A"]) {
+        const page = await show("admin-nowhere", "laptop", { path });
+        await page.getByRole("heading", { name: "Not here" }).waitFor();
+        assert(await page.getByTestId("who").isVisible(), `${path} is not within the desk`);
+        await page.getByRole("link", { name: "All events" }).click();
+        await page.getByTestId("event-link").first().waitFor();
+        await page.context().close();
+      }
+      for (const [path, heading] of [["/admin/", "Events"], ["/admin/events", "Events"], ["/admin/new/", "New event"]]) {
+        const page = await show("admin-nowhere", "laptop", { path, ready: "h1:not(.quiet)" });
+        await page.getByRole("heading", { name: heading, level: 1 }).waitFor();
+        await page.context().close();
+      }
+    });
+    await check("the first account: each field that is wrong says so itself, with the limit, and what the server refuses stands below its field", async () => {
+      let refused = "";
+      const page = await show("admin-setup", "phone", { api: (call) => (call.method === "POST" && refused ? { status: 422, json: { code: refused, detail: "Said by the server." } } : call.method === "POST" ? { json: {} } : call.path === "setup" ? { json: { needed: true } } : kit.office([])(call)) });
+      const told = () => page.locator("[aria-invalid]").evaluateAll((all) => all.map((field) => {
+        const words = /** @type {HTMLElement} */ (document.getElementById(field.getAttribute("aria-describedby") ?? ""));
+        const [box, below] = [field.getBoundingClientRect(), words.getBoundingClientRect()];
+        return [field.getAttribute("name"), words.textContent, below.top >= box.bottom && below.top < box.bottom + 40];
+      }));
+      const send = async (/** @type {string} */ email, /** @type {string} */ password) => {
+        await page.getByTestId("email").fill(email);
+        await page.getByTestId("password").fill(password);
+        await page.getByTestId("submit").click();
+      };
+      const odd = ["email", "This does not look like an email address: something like name@example.org.", true];
+      await send("ada", "short");
+      equal(await told(), [odd, ["password", "The password needs at least 12 characters. This one has 5.", true]], "both are wrong");
+      equal(await page.evaluate(() => document.activeElement?.getAttribute("name")), "email", "the focus");
+      equal(await page.getByRole("alert").filter({ hasText: /./, visible: true }).count(), 2, "what a reader hears");
+      await send("ada@example.org", "é".repeat(1025));
+      equal(await told(), [["password", "The password may have at most 1,024 characters. This one has 1,025.", true]], "too long");
+      await send("ada", "🌊".repeat(12));
+      equal(await told(), [odd], "signs of two units are one character");
+      refused = "email_invalid";
+      await send("ada@b@c", "a password that is long enough");
+      await page.getByText("Said by the server.").waitFor();
+      equal(await told(), [["email", "Said by the server.", true]], "refused by the server");
+      refused = "setup_token_invalid";
+      await send("ada@example.org", "a password that is long enough");
+      await page.waitForFunction(() => !document.querySelector("[aria-invalid]") && [...document.querySelectorAll(".error")].some((one) => one.textContent === "Said by the server."));
+      equal(await page.locator(".error").count(), 1, "what was wrong before is still told");
+      await page.context().close();
+    });
+    await check("on stage, an error lies over nothing that tells where things are: connection, votes, state, how to join, the buttons", async () => {
+      for (const size of /** @type {const} */ (["projector", "laptop", "tablet", "phone", "cinema"])) {
+        for (const lang of ["en-GB", "de", "ar"]) {
+          const page = await show("present-lost-error", size, { lang });
+          for (const larger of [0, 2]) {
+            for (let more = 0; more < larger; more += 1) await page.keyboard.press("+");
+            const covered = await page.evaluate(() => {
+              const box = (/** @type {Element} */ one) => one.getBoundingClientRect();
+              const error = box(/** @type {Element} */ (document.getElementById("error")));
+              const others = [...document.querySelectorAll("#lost, #voters, #poll-state, #clock, .join p, .join img, #controls button")].filter((one) => one.checkVisibility() && box(one).width);
+              const inside = error.left >= 0 && error.right <= innerWidth && error.top >= 0 && error.bottom <= innerHeight;
+              return [...(inside ? [] : ["out of the window"]), ...others.filter((one) => box(one).left < error.right && error.left < box(one).right && box(one).top < error.bottom && error.top < box(one).bottom).map((one) => one.id || one.getAttribute("data-testid") || one.className || one.textContent)];
+            });
+            equal(covered, [], `${size}, ${lang}, ${larger} larger`);
+          }
+          await page.context().close();
+        }
+      }
+    });
+    await check("of five drafts the next one stands out, and is open; the others are lines that open, and stay quiet", async () => {
+      const seen = (/** @type {import("playwright-core").Page} */ page) => page.getByTestId("poll").evaluateAll((cards) => cards.map((card) => `${card.hasAttribute("data-folded") ? "line" : "card"}${card.querySelector("[data-do=toggle].main") ? ", bright" : ""}`));
+      const line = "line";
+      const page = await show("admin-event-drafts");
+      equal(await seen(page), ["card, bright", line, line, line, line], "nothing on stage");
+      equal(await page.getByTestId("poll").nth(1).getByTestId("gist").innerText(), "Draft", "its line");
+      const box = await page.getByTestId("poll").nth(1).boundingBox();
+      assert(box && box.height < 70, `a line is ${box?.height} px high`);
+      await page.getByTestId("fold").nth(2).click();
+      equal(await seen(page), ["card, bright", line, "card", line, line], "one is opened");
+      await page.context().close();
+      const { drafts, onStageNow } = kit;
+      const [open, closed] = [{ ...kit.poll(kit.SHORT.slice(0, 4), [4, 3, 2, 1]), id: drafts[2].id, question: drafts[2].question }, { ...kit.final(kit.poll(kit.SHORT.slice(0, 4), [4, 3, 2, 1])), id: drafts[2].id, question: drafts[2].question }];
+      for (const [polls, current, wanted, what] of /** @type {[any[], string|null, string[], string][]} */ ([
+        [drafts, drafts[3].id, [line, line, line, "card, bright", line], "the fourth is on stage"],
+        [drafts.with(2, open), open.id, [line, line, "card, bright", "card, bright", line], "the third is open: it is to be closed, and the fourth is next"],
+        [drafts.with(4, { ...closed, id: drafts[4].id }), drafts[4].id, ["card, bright", line, line, line, "card"], "the last is over: what was left out is next"],
+        [drafts.with(1, { ...drafts[1], state: "open", opens_at: kit.NOW() + 600_000 }), null, ["card, bright", line, line, line, line], "what the clock opens waits as well"],
+      ])) {
+        const desk = await show("admin-event-drafts", "laptop", { api: onStageNow(polls, current) });
+        equal(await seen(desk), wanted, what);
+        await desk.context().close();
+      }
+      const scheduled = await show("admin-event-drafts", "laptop", { api: onStageNow(drafts.with(1, { ...drafts[1], state: "open", opens_at: Date.UTC(2099, 0, 2, 10) }), null) });
+      assert(/^Scheduled · opens .*2099/.test(await scheduled.getByTestId("poll").nth(1).getByTestId("gist").innerText()), "the line of what the clock opens says when");
+      await scheduled.context().close();
+    });
+
+    await check("a question that is added or copied while one is at the desk is not folded away", async () => {
+      const polls = kit.drafts.slice(0, 2);
+      const page = await show("admin-event-drafts", "laptop", { api: (call) => {
+        if (call.method === "POST") polls.push(kit.drafts[polls.length]);
+        return call.method === "POST" ? { status: 201, json: polls[polls.length - 1] } : kit.onStageNow(polls, null)(call);
+      } });
+      await page.getByTestId("add-poll").locator("summary").click();
+      await page.getByTestId("poll-form").getByTestId("template-yes_no").click();
+      await page.getByTestId("poll-form").getByTestId("submit").click();
+      await page.getByTestId("poll").nth(2).waitFor();
+      equal(await page.getByTestId("poll").evaluateAll((cards) => cards.map((card) => card.hasAttribute("data-folded"))), [false, true, false], "folded");
+      await page.context().close();
+    });
+  } finally {
+    await browser.close();
+    await theatre.down();
+  }
+}
