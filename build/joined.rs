@@ -122,5 +122,10 @@ pub fn styles(files: &mut BTreeMap<String, String>) -> BTreeMap<String, String> 
 fn first_names(style: &str) -> String {
     let names = style.split(['{', ';', '}']).filter_map(|definition| definition.split_once(':'));
     let second = names.filter(|(name, value)| name.starts_with("--color-") && value.starts_with("var(--raw-") && value.ends_with(')'));
-    second.fold(style.to_owned(), |style, (name, value)| style.replace(&format!("{name}:{value};"), "").replace(&format!("var({name})"), value))
+    let first = second.fold(style.to_owned(), |style, (name, value)| {
+        assert_eq!(style.matches(&format!("{name}:")).count(), 1, "{name} means one colour everywhere");
+        style.replace(&format!("{name}:{value};"), "").replace(&format!("var({name})"), value)
+    });
+    assert!(!first.contains("--color-"), "a colour is another's second name, and is used without a fallback");
+    first
 }

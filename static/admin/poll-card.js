@@ -1,7 +1,7 @@
 // One question in the list of an event: its state at a glance and what can be done with it.
 
 import { api } from "/assets/shared/api.js";
-import { moment, t } from "/assets/shared/words.js";
+import { howMany, moment, t } from "/assets/shared/words.js";
 import { isScheduled, isUntouched, phonesGoOn } from "/assets/shared/live.js";
 import { clone, confirm, control, setText, slot } from "/assets/admin/dom.js";
 import { foldable } from "/assets/admin/fold.js";
@@ -100,16 +100,13 @@ export function pollCard(id, { id: event, code }, act) {
   /** @param {Poll} now with fresh numbers */
   function count_(now) {
     drawLife(element, now);
-    if (now.results) setText(slot(element, "voters"), now.state === "draft" || isScheduled(now) ? "" : votesOf(now, now.results));
+    if (now.results) setText(slot(element, "voters"), now.state === "draft" || isScheduled(now) ? "" : howMany(now));
     line.sum([element.querySelector(".life [aria-current]").textContent, slot(element, "voters").textContent, isScheduled(now) ? t("opens", { time: moment(now.opens_at ?? 0) }) : ""]);
     results.draw(now);
   }
 
   return { element, draw, count: count_ };
 }
-
-/** Votes are counted where each person has one, else people are. @param {Poll} poll @param {import("/assets/shared/live.js").Results} results */
-const votesOf = ({ kind }, { voters, status }) => (voters ? t(kind === "multiple" ? "voters" : "votes", { n: voters }) : t(status === "final" ? "nobody" : "no_votes"));
 
 /** Voting is yet to be opened, by hand or by the clock. @param {Poll} poll */
 export const isWaiting = (poll) => isUntouched(poll) || isScheduled(poll);

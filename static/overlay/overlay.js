@@ -7,7 +7,7 @@ import { server } from "/assets/shared/api.js";
 import { Latest } from "/assets/shared/live.js";
 import { dressFor } from "/assets/shared/look.js";
 import { follow } from "/assets/shared/stream.js";
-import { digits, hue, learn, letter, percent, spoken, t } from "/assets/shared/words.js";
+import { digits, howMany, hue, learn, letter, percent, spoken, t } from "/assets/shared/words.js";
 import { en, others } from "/assets/overlay/en.js";
 
 const CROWDED = 8; // choices
@@ -110,22 +110,25 @@ function draw(live) {
     row.style.setProperty("--share", String(share ? Math.min(100, share) / 100 : -0.01));
     row.style.setProperty("--weight", String(results?.voters ? Math.max(1, share) : 1));
   });
-  setText($("voters"), results ? (results.voters ? t(poll.kind === "multiple" ? "voters" : "votes", { n: results.voters }) + (poll.state === "closed" ? ` · ${t(results.status)}` : "") : t(results.status === "final" ? "nobody" : "no_votes")) : t("not_shown"));
+  setText($("voters"), results ? howMany(poll) + (results.voters && poll.state === "closed" ? ` · ${t(results.status)}` : "") : t("not_shown"));
   drawJoin(live.event.code);
   fit();
 }
 
 let home = ""; // where people vote
 let asking = false;
+const ASK_AGAIN_MS = 3_000;
+let askAgainAt = 0; // performance.now()
 
 /** @param {string} event its code */
 async function drawJoin(event) {
-  if (wishes.get("join") === "no" || asking) return;
+  if (wishes.get("join") === "no" || asking || performance.now() < askAgainAt) return;
   if (!home) {
     asking = true;
     home = await findHome();
     asking = false;
-    if (!home) return; // on air, no address is better than a wrong one; the next document asks again
+    askAgainAt = performance.now() + ASK_AGAIN_MS;
+    if (!home) return; // on air, no address is better than a wrong one; a later document asks again
   }
   const link = `${home}/${event}`;
   if ($("join").getAttribute("href") === link) return;
@@ -141,13 +144,15 @@ async function findHome() {
     const answer = await fetch(`${server}/api/v1/live/${encodeURIComponent(code)}/qr.svg`);
     if (!answer.ok) return "";
     const link = new DOMParser().parseFromString(await answer.text(), "image/svg+xml").querySelector("title")?.textContent;
-    return link?.replace(/\/[^/]*$/, "") ?? location.origin; // one that a cache kept from before has no words
+    return link?.replace(/\/[^/]*$/, "") ?? ""; // one that a cache kept from before has no words
   } catch {
     return "";
   }
 }
 
 addEventListener("resize", fit);
+// One against the other, a side that grows leaves less room to the other's name.
+$("rows").addEventListener("transitionend", (/** @type {TransitionEvent} */ event) => { if (event.propertyName === "flex-grow") fit(); });
 
 /**
  * As large as it was asked for, or as large as fits: first with words in one piece, then in pieces, then with smaller names. One against the

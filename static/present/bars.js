@@ -2,7 +2,7 @@
 
 import { fit, fitWords } from "/assets/present/fit.js";
 import { fall, rise } from "/assets/present/rising.js";
-import { digits, hue, letter, percent, t } from "/assets/shared/words.js";
+import { digits, howMany, hue, letter, percent, t } from "/assets/shared/words.js";
 
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
 
@@ -54,9 +54,6 @@ export function drawBars(poll, view) {
   arrange(list, view.sorted && shown ? [...poll.choices.keys()].sort((a, b) => votesOf(poll, results, b) - votesOf(poll, results, a) || a - b) : [...poll.choices.keys()]);
 }
 
-/** Votes where each person has one, else people. "Yet" only where more may come. @param {Poll} poll @param {number} n */
-export const howMany = ({ kind, results }, n) => (n ? t(kind === "multiple" ? "voters" : "votes", { n }) : t(results?.status === "final" ? "nobody" : "no_votes"));
-
 /** @param {Poll} poll @param {Map<string, any>} results @param {number} at */
 const votesOf = (poll, results, at) => results.get(poll.choices[at].id)?.votes ?? 0;
 
@@ -92,7 +89,7 @@ function newRow(at) {
 /** The same in a table, for whoever listens instead of looking. @param {Poll} poll @param {Map<string, any>} results @param {boolean} shown */
 function drawTwin(poll, results, shown) {
   const table = $("twin");
-  setText(table, "caption", `${poll.question} ${howMany(poll, poll.results?.voters ?? 0)}${shown ? "" : `, ${t("bars_hidden")}`}`);
+  setText(table, "caption", `${poll.question} ${howMany(poll)}${shown ? "" : `, ${t("bars_hidden")}`}`);
   const body = table.querySelector("tbody");
   while (body.rows.length > poll.choices.length) body.deleteRow(-1);
   poll.choices.forEach((choice, at) => {

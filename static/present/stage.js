@@ -1,10 +1,10 @@
 // Draws the newest document on the big screen. Changes text in place, keeps the last good result, knows no keys.
 
 import { dressFor } from "/assets/shared/look.js";
-import { drawBars, howMany } from "/assets/present/bars.js";
+import { drawBars } from "/assets/present/bars.js";
 import { rise } from "/assets/present/rising.js";
 import { phonesGoOn } from "/assets/shared/live.js";
-import { age, clock, grouped, percent, spoken, t } from "/assets/shared/words.js";
+import { age, clock, grouped, howMany, percent, spoken, t } from "/assets/shared/words.js";
 
 const SPEAK_EVERY_MS = 5_000;
 const LONG_QUESTION = 70; // characters
@@ -144,7 +144,7 @@ function spokenResult(poll) {
     const text = poll.choices.find((choice) => choice.id === one.id)?.text ?? "";
     return `${text} ${percent(one.percent)}`;
   }).join(", ") : t("bars_hidden");
-  return `${poll.question} ${t(poll.state === "draft" ? "not_open" : poll.state)}. ${howMany(poll, poll.results?.voters ?? 0)}. ${shown}.`;
+  return `${poll.question} ${t(poll.state === "draft" ? "not_open" : poll.state)}. ${howMany(poll)}. ${shown}.`;
 }
 
 /** @param {string} id @param {string} text */

@@ -90,5 +90,11 @@ export function age(ms) {
 /** 75 s as 1:15. @param {number} seconds */
 export const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 
+/**
+ * Votes where each person has one, else people. "Yet" only where more may come.
+ * @param {import("/assets/shared/live.js").Poll} poll @param {number} n
+ */
+export const howMany = ({ kind, results }, n = results?.voters ?? 0) => (n ? t(kind === "multiple" ? "voters" : "votes", { n }) : t(results?.status === "final" ? "nobody" : "no_votes"));
+
 /** The join link without what nobody types. @param {string} url */
 export const spoken = (url) => url.replace(/^https?:\/\//, "").replace(/\/$/, "");

@@ -23,7 +23,7 @@ on_both![
     many_first_votes_are_counted_like_few,
     among_many_first_votes_one_is_known,
     workers_with_the_same_first_votes_count_each_once,
-    workers_with_the_same_voters_never_lock_each_other_out,
+    workers_with_the_same_voters_do_not_lock_each_other_out,
     a_final_vote_stays_whatever_comes,
     many_late_ballots_are_kept,
 ];
@@ -121,14 +121,14 @@ fn workers_with_the_same_first_votes_count_each_once(backend: Backend) {
 }
 
 /// A commit that has to be tried again because of another's locks costs a second on Postgres.
-fn workers_with_the_same_voters_never_lock_each_other_out(backend: Backend) {
+fn workers_with_the_same_voters_do_not_lock_each_other_out(backend: Backend) {
     const COMMITS: u32 = 25;
     const STEP: u32 = MANY / 10;
     with_store(backend, async |_, store| {
         let poll = poll_id();
         let works = async |home: u16, pick: &str| {
-            // The first tenth of a commit is of voters whom nobody has seen, wherever their keys are; all others change their minds, whom the other
-            // worker has in hand, too.
+            // The last tenth of a commit votes for the first time, wherever their keys are; all others change their minds, and the other worker has
+            // them in hand, too.
             for (at, commit) in (1..).zip(0..COMMITS) {
                 let known = (commit * STEP..(commit + 9) * STEP).map(|n| (n, at + 1));
                 let new = ((commit + 9) * STEP..(commit + 10) * STEP).map(|n| (n, 1));

@@ -233,11 +233,13 @@ async fn insert_all(tx: &mut Tx<'_>, rows: &[SignedBallot], applied: &mut Applie
 /// Most voters of a crowd are new, and a row that may replace another is more work. So all rows are tried as new, and only those that met their
 /// voter's row are weighed against it.
 ///
-/// Workers cannot lock each other out: the first step (or `insert_all`) holds only rows that nobody else sees yet; what the second waits for is
-/// held by others' second steps alone; either goes by key.
+/// Workers do not lock each other out. A first step (or `insert_all`) waits for others' first and second steps, and holds only rows that nobody
+/// else sees yet; a second step waits for others' second steps alone, as what it met was seen; each goes by key. The exceptions, which
+/// Postgres finds and the tally tries again: a commit of changes alone skips the first step, and what somebody removes between the two is
+/// written anew by the second.
 async fn write(tx: &mut Tx<'_>, mut rows: Vec<SignedBallot>, rules: &Rules, applied: &mut Applied) -> Result<Tallies> {
     let mut tallies = Tallies::new();
-    // Where all are changes, hardly one is new. (Of such a commit the above is not true: it may have to be tried again.)
+    // Where all are changes, hardly one is new.
     if rows.iter().any(|r| r.ballot.revision == 1) {
         let new = insert_new(tx, &rows, applied, &mut tallies).await?;
         if new.len() == rows.len() {
