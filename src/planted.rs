@@ -21,15 +21,18 @@ pub enum Planted {
     ReplayOverwrites,
     /// The tally adds up what was sent, not what the rows hold.
     TallyOfTheSent,
+    /// An entry goes from the spill when it was sent, confirmed or not.
+    ReleaseUnconfirmed,
 }
 
-pub const ALL: [(&str, Planted); 6] = [
+pub const ALL: [(&str, Planted); 7] = [
     ("ack-before-commit", Planted::AckBeforeCommit),
     ("publish-without-mandatory", Planted::PublishWithoutMandatory),
     ("no-dedupe", Planted::NoDedupe),
     ("spill-without-sync", Planted::SpillWithoutSync),
     ("replay-overwrites", Planted::ReplayOverwrites),
     ("tally-of-the-sent", Planted::TallyOfTheSent),
+    ("release-unconfirmed", Planted::ReleaseUnconfirmed),
 ];
 
 pub fn is(planted: Planted) -> bool {

@@ -106,6 +106,8 @@ impl Intake {
             if !confirmed {
                 self.open(held.lane);
             }
+            #[cfg(feature = "planted")]
+            let confirmed = confirmed || crate::planted::is(crate::planted::Planted::ReleaseUnconfirmed);
             (held, confirmed)
         });
         let outcomes = futures_util::future::join_all(publishes).await;

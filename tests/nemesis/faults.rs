@@ -1,13 +1,13 @@
 //! What goes wrong: each fault begins, lasts while people vote, and ends. After each, the way of a vote is whole again, or nearly so.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
-use crate::cluster::{Cluster, until_within};
+use crate::cluster::{Cluster, SPILLED, until_within};
 use crate::door::Door;
 use crate::proxy::{Proxy, Weather};
 use crate::support::runtime;
@@ -24,6 +24,8 @@ pub struct Ground<'g> {
     pub seconds: f64,
     /// Messages that nobody can read, put into lanes by hand.
     pub poisons: &'g mut u64,
+    /// Why this fault cannot happen here, if so.
+    pub not_done: Option<&'static str>,
 }
 
 /// What may be expected of the answers meanwhile.
@@ -80,10 +82,35 @@ fn on(ground: &mut Ground<'_>, proxies: fn(&Cluster) -> Vec<&Proxy>, weather: We
     proxies(ground.cluster).into_iter().for_each(|proxy| proxy.set(Weather::Fair));
 }
 
+/// A confirm is waited for so long, and then the circuit opens. A machine that does much else may be late, but not by much.
+const AWAY_AFTER: Duration = Duration::from_secs(1);
+const LATE: Duration = Duration::from_secs(2);
+
+/// The broker went away a moment ago, and `kept` ballots had been written to the disks before. For as long as the fault lasts.
+fn goes_to_disk(ground: &Ground<'_>, kept: f64) {
+    let away = Instant::now();
+    until_within("votes go to the disk", || ground.cluster.of_webs(SPILLED) > Some(kept));
+    let took = away.elapsed();
+    assert!(took < AWAY_AFTER + LATE, "votes went to the disk only {took:?} after the broker had gone");
+    ground.crowd.go_on_for(ground.seconds);
+    // A figure that is set once a second.
+    until_within("a circuit is open, and says so", || ground.cluster.of_webs("groundswell_circuit_open_lanes") > Some(0.0));
+}
+
+fn kept(cluster: &Cluster) -> f64 {
+    let mut kept = None;
+    until_within("every web process tells its figures", || {
+        kept = cluster.of_webs(SPILLED);
+        kept.is_some()
+    });
+    kept.expect("just seen")
+}
+
 fn broker_killed(ground: &mut Ground<'_>) {
     let services = ground.cluster.services;
+    let before = kept(ground.cluster);
     services.control(&["kill", "rabbitmq"]);
-    ground.crowd.go_on_for(ground.seconds);
+    goes_to_disk(ground, before);
     services.control(&["restart", "rabbitmq"]);
 }
 
@@ -95,15 +122,26 @@ fn disk_alarm(ground: &mut Ground<'_>) {
     alarm(ground, &["set_disk_free_limit", "1000000000000000"], &["set_disk_free_limit", "50000000"]);
 }
 
+/// Nothing more comes in; what is in the queues is counted all the same.
 fn alarm(ground: &mut Ground<'_>, begin: &[&str], end: &[&str]) {
+    /// Of votes that are nowhere but in the queues when it begins.
+    const WAITING_S: f64 = 0.2;
+    let received = || ground.door.books()["received"].as_i64().expect("a number");
+    ground.cluster.tally_broker.set(Weather::Held { up: true, down: true });
+    ground.crowd.go_on_for(WAITING_S);
+    let before = kept(ground.cluster);
     ground.cluster.services.rabbitmqctl(begin);
-    ground.crowd.go_on_for(ground.seconds);
+    let counted = received();
+    ground.cluster.tally_broker.set(Weather::Fair);
+    goes_to_disk(ground, before);
+    until_within("counting goes on during the alarm", || received() > counted);
     ground.cluster.services.rabbitmqctl(end);
 }
 
 fn broker_silent(ground: &mut Ground<'_>) {
+    let before = kept(ground.cluster);
     ground.cluster.services.control(&["pause", "rabbitmq"]);
-    ground.crowd.go_on_for(ground.seconds);
+    goes_to_disk(ground, before);
     ground.cluster.services.control(&["resume", "rabbitmq"]);
 }
 
@@ -186,7 +224,11 @@ fn queues_full(ground: &mut Ground<'_>) {
 fn slow_disk(ground: &mut Ground<'_>) {
     let longer = Duration::from_millis(ground.rng.u64(30..150));
     let web = &ground.cluster.webs[ground.rng.usize(..ground.cluster.webs.len())];
-    let strace = strace_is_there().then(|| Syncs::Take(longer).of(web.process.as_ref().expect("it runs").id()));
+    let process = web.process.as_ref().expect("it runs").id();
+    let Some(strace) = strace_is_there().then(|| Syncs::Take(longer).of(process)).flatten() else {
+        ground.not_done = Some("strace is not there, or may not attach");
+        return;
+    };
     web.broker.set(Weather::Torn);
     ground.crowd.go_on_for(ground.seconds);
     web.broker.set(Weather::Fair);
@@ -258,7 +300,10 @@ fn table_locked(ground: &mut Ground<'_>) {
 }
 
 fn database_full(ground: &mut Ground<'_>) {
-    let Some(ballast) = ground.cluster.services.fill_disk() else { return };
+    let Some(ballast) = ground.cluster.services.fill_disk() else {
+        ground.not_done = Some("no small disk may be mounted");
+        return;
+    };
     ground.crowd.go_on_for(ground.seconds);
     drop(ballast);
 }

@@ -33,6 +33,8 @@ pub struct Report {
     pub verdict: Verdict,
     /// Every number given out was counted, and the result is final.
     pub drained: bool,
+    /// Sendings that nobody answered, not even with a refusal: their process died.
+    pub unanswered: u64,
     pub redelivered: u64,
     pub spilled: u64,
     /// Ballots that came twice and count once.
@@ -49,6 +51,7 @@ impl Report {
         for (sum, more) in [
             (&mut self.acked, other.acked),
             (&mut self.sendings, other.sendings),
+            (&mut self.unanswered, other.unanswered),
             (&mut mine.voters, theirs.voters),
             (&mut mine.answered, theirs.answered),
             (&mut mine.lost, theirs.lost),
@@ -161,7 +164,7 @@ pub fn judge(door: &Door, crowd: &Crowd, viewer: &Viewer) -> Report {
     let books = published.books;
     let mut verdict = checker::check(attempts, rows, &published);
     checker::received(&mut verdict, books.received, safe, not_refused);
-    Report { acked, sendings, verdict, drained, absorbed: books.duplicate, ..Report::default() }
+    Report { acked, sendings, verdict, drained, unanswered: crowd.unanswered(), absorbed: books.duplicate, ..Report::default() }
 }
 
 /// Where a failing run leaves what it knows.

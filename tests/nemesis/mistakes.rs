@@ -130,6 +130,21 @@ fn planted_a_replay_over_a_newer_ballot_is_caught() {
 }
 
 #[test]
+fn planted_an_entry_released_without_its_confirm_is_caught() {
+    is_caught(
+        "release-unconfirmed",
+        |cluster, _, crowd| {
+            cluster.webs[0].broker.set(Weather::Torn);
+            all_vote(crowd, 1, 0);
+            // The broker seems to be back, and is gone again in the midst of the first replay.
+            cluster.webs[0].broker.tear_at_ballots();
+            until_within("replay has begun, and come to nothing", || cluster.webs[0].broker.is_torn());
+        },
+        |report| report.verdict.lost as i64,
+    );
+}
+
+#[test]
 fn planted_a_tally_of_what_was_sent_is_caught() {
     is_caught("tally-of-the-sent", |_, _, crowd| (1..=3).for_each(|revision| all_vote(crowd, revision, 0)), |report| report.verdict.doubled as i64);
 }

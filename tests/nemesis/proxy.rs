@@ -1,5 +1,5 @@
 //! The network between a process and a server, made bad: late, silent in one direction or both, torn, in slices of one byte, or cut
-//! just when a commit has been sent. What TCP promises still holds: nothing is lost in the middle of a connection.
+//! just when a commit has been sent, or a batch is. What TCP promises still holds: nothing is lost in the middle of a connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,6 +44,8 @@ struct Shared {
     weather: watch::Sender<Weather>,
     /// So many commits are still to be sent and not answered.
     unanswered: AtomicUsize,
+    /// The next batch does not get through, and nothing after it.
+    tears: AtomicBool,
 }
 
 impl Proxy {
@@ -51,7 +53,12 @@ impl Proxy {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a socket");
         let address = listener.local_addr().expect("bound");
-        let shared = Arc::new(Shared { target: target.to_owned(), weather: watch::Sender::new(Weather::Fair), unanswered: AtomicUsize::new(0) });
+        let shared = Arc::new(Shared {
+            target: target.to_owned(),
+            weather: watch::Sender::new(Weather::Fair),
+            unanswered: AtomicUsize::new(0),
+            tears: AtomicBool::new(false),
+        });
         let accepting = runtime.spawn(accept(listener, shared.clone())).abort_handle();
         Proxy { address, shared, accepting }
     }
@@ -63,6 +70,16 @@ impl Proxy {
     /// The next so many commits are sent on, and the connection ends instead of their answer.
     pub fn lose_answers(&self, commits: usize) {
         self.shared.unanswered.store(commits, Ordering::Relaxed);
+    }
+
+    /// All is well until somebody publishes ballots: beats get through, those do not.
+    pub fn tear_at_ballots(&self) {
+        self.shared.tears.store(true, Ordering::Relaxed);
+        self.set(Weather::Fair);
+    }
+
+    pub fn is_torn(&self) -> bool {
+        *self.shared.weather.borrow() == Weather::Torn
     }
 
     pub fn answers_to_lose(&self) -> usize {
@@ -147,6 +164,10 @@ impl Way<'_> {
         }
         if !self.up && self.committed.load(Ordering::Relaxed) {
             return Err(std::io::ErrorKind::ConnectionReset.into());
+        }
+        // As a batch names them (wire/batch.rs); a beat has none.
+        if self.up && piece.windows(8).any(|w| w == b"\xa7ballots") && self.shared.tears.swap(false, Ordering::Relaxed) {
+            self.shared.weather.send_replace(Weather::Torn);
         }
         loop {
             let weather = *self.weather.borrow_and_update();

@@ -231,10 +231,18 @@ impl Crowd {
         table
     }
 
+    fn statuses(&self) -> impl Iterator<Item = u16> {
+        self.shared.people.iter().flat_map(|p| p.history.lock().expect("never poisoned").iter().map(|s| s.status).collect::<Vec<_>>())
+    }
+
+    /// What was sent, and no answer came, of whatever kind.
+    pub fn unanswered(&self) -> u64 {
+        self.statuses().filter(|status| *status == 0).count() as u64
+    }
+
     /// Answers that nobody should ever get here, by status.
     pub fn strange(&self) -> Vec<u16> {
-        let all = self.shared.people.iter().flat_map(|p| p.history.lock().expect("never poisoned").iter().map(|s| s.status).collect::<Vec<_>>());
-        let mut strange: Vec<u16> = all.filter(|status| !matches!(status, 0 | 202 | 503 | 504)).collect();
+        let mut strange: Vec<u16> = self.statuses().filter(|status| !matches!(status, 0 | 202 | 503 | 504)).collect();
         strange.sort_unstable();
         strange.dedup();
         strange
