@@ -87,7 +87,7 @@ export function resultsBox(id, code, details, place) {
 /** @param {Books} books @returns {[boolean, string]} */
 function verdict(books) {
   const sum = books.counted + books.superseded + books.duplicate + books.late;
-  const missing = books.missing?.length ?? 0;
+  const missing = (books.missing ?? []).reduce((sum, { first, last }) => sum + last - first + 1, 0); // in runs
   const unreported = books.unreported?.length ?? 0;
   if (missing) return [false, t("batches_missing", { n: missing })];
   if (books.in_flight > 0) return [true, t("on_the_way", { n: books.in_flight })];

@@ -9,6 +9,7 @@ import { App } from "./app.mjs";
 import { launch } from "./browser.mjs";
 import { Hall, hasPass, isKept, says, settled, TOKEN } from "./hall.mjs";
 import { mine, phone } from "./hands.mjs";
+import { held } from "./held.mjs";
 import { assert, check as checkAlone, equal, eventually, need } from "./report.mjs";
 import { Cable, Wire } from "./wire.mjs";
 
@@ -208,6 +209,8 @@ async function evening(hall) {
     await phone.reached(page, "counted");
     await hall.onlyOne(poll, 0);
   });
+
+  await held(hall, check);
 
   await check("a server that is full is not asked before it wants to be, not even after a reload, and the phone says that nothing is to be done", async () => {
     const { code, poll } = await hall.question();

@@ -108,6 +108,46 @@ export async function said() {
       await page.context().close();
     });
 
+    await check("whatever a phone waits for, words in sight say what is going on, and nothing moves without them", async () => {
+      const poll = kit.poll(kit.SHORT.slice(0, 4), [4, 3, 2, 1]);
+      const kept = { "gs:live:482913": { at: kit.NOW() - 60_000, offset: 0, live: kit.live([poll]) } };
+      const [one] = Object.entries(kit.voted(poll, [1], "received"));
+      /** @param {object} answer to every vote @returns {Api} */
+      const voting = (answer) => (call) => (call.method === "POST" && call.path.endsWith("/ballots") ? answer : counting(poll)(call));
+      const tap = (/** @type {Page} */ page) => phone.vote(page, "Pirates");
+      /** @type {[string, string, Partial<import("./scenes.mjs").Scene>, Record<string, string>][]} what is waited for, the scene, what is otherwise there, and the words by place */
+      const waits = [
+        ["the first answer", "vote-no-answer", { api: () => ({ silent: true }) }, { "#screen-loading h1": "One moment …", "#loading-note": "Fetching the question." }],
+        ["the first answer, and there is none", "vote-no-answer", {}, { "#loading-note": "Fetching the question.", "#connection": "No answer from the server. Trying again by itself." }],
+        ["the first question", "vote-waiting", {}, { "#screen-waiting h1": "You are in.", "#screen-waiting p": "The first question appears here by itself. Nothing to do until then." }],
+        ["the opening", "vote-soon", {}, { "#poll-state": "Not open yet", "#clock": "opens in" }],
+        ["an answer to the vote", "vote-question", { api: voting({ silent: true }), hands: tap }, { "#steps [aria-current]": "Saved on this phone" }],
+        ["another try with the vote", "vote-question", { api: voting({ status: 503, json: { code: "busy" } }), hands: tap }, { "#steps [aria-current]": "Saved on this phone", "#receipt-note": "Saved. Sending … no need to refresh." }],
+        ["the count", "vote-received", { keep: { [one[0]]: { ...one[1], accepted_at: kit.NOW() + 600_000 } } }, { "#steps [aria-current]": "Received" }],
+        ["the result", "vote-hidden-counted", {}, { "#voters": "The presenter will show the result." }],
+        ["the server, after a reload", "vote-question", { api: () => ({ hang: true }), keep: kept }, { "#connection": "No answer from the server. You can still vote: it is saved here and sent later." }],
+        ["the server, with a vote", "vote-question", { api: () => ({ hang: true }), keep: { ...kept, ...kit.voted(poll, [1], "saved") } }, { "#connection": "No answer from the server. Your vote is saved and will be sent.", "#steps [aria-current]": "Saved on this phone", "#receipt-note": "Saved. Sending … no need to refresh." }],
+        ["the network", "vote-question", { hands: (page) => page.context().setOffline(true) }, { "#connection": "You are offline. You can still vote: it is saved here and sent later." }],
+        ["the network, with a vote", "vote-question", { hands: async (page) => { await page.context().setOffline(true); await tap(page); } }, { "#connection": "You are offline. Your vote is saved and will be sent.", "#steps [aria-current]": "Saved on this phone" }],
+      ];
+      for (const [what, name, otherwise, words] of waits) {
+        const page = await show(name, otherwise);
+        for (const [place, text] of Object.entries(words)) {
+          const there = page.locator(place).filter({ hasText: text, visible: true });
+          await there.waitFor().catch(() => { throw new Error(`${what}: “${text}” is not said`); });
+          await there.evaluate((element) => Promise.all(element.getAnimations({ subtree: true }).map((one) => one.effect?.getComputedTiming().iterations === Infinity || one.finished)));
+          equal(await there.evaluate((element) => {
+            const { left, right, top, bottom } = element.getBoundingClientRect();
+            const seen = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+            return [element.checkVisibility({ opacityProperty: true, visibilityProperty: true }), top >= 0 && bottom <= innerHeight, element.contains(seen)];
+          }), [true, true, true], `${what}: “${text}” is visible, in the window and under nothing`);
+        }
+        equal(await page.evaluate(() => document.getAnimations().filter((one) => one.effect?.getComputedTiming().iterations === Infinity)
+          .map((one) => /** @type {KeyframeEffect} */ (one.effect).target).filter((element) => !/** @type {HTMLElement|null|undefined} */ (element?.closest("section, #dock, .notice"))?.innerText.trim()).length), 0, `${what}: what moves without words`);
+        await page.context().close();
+      }
+    });
+
     await check("on a phone of 360 px, whether anybody is there covers neither question nor choices nor the number of voters, in any language", async () => {
       for (const lang of LANGUAGES) {
         const poll = kit.poll(kit.SHORT.slice(0, 4), [40, 30, 20, 10]);

@@ -13,7 +13,8 @@ const TYPES = { ".html": "text/html; charset=utf-8", ".css": "text/css", ".js": 
 const CSP = readFileSync(join(ROOT, "src/http/mod.rs"), "utf8").match(/const CSP: &str = "([^"]+)"/)?.[1] ?? "";
 
 /**
- * @typedef {(call: {method:string, path:string, body:any, query?:URLSearchParams}) => {status?:number, json?:any, stream?:any, svg?:string, hang?:boolean}|undefined} Api
+ * @typedef {(call: {method:string, path:string, body:any, query?:URLSearchParams}) => {status?:number, json?:any, stream?:any, svg?:string, hang?:boolean, silent?:boolean}|undefined} Api
+ *   `hang`: the line is cut. `silent`: nobody answers.
  */
 
 export class Theatre {
@@ -49,6 +50,7 @@ export class Theatre {
     for await (const chunk of request) text += chunk;
     const said = this.api({ method: request.method ?? "GET", path, query, body: text ? JSON.parse(text) : null });
     if (said?.hang) return request.socket.destroy();
+    if (said?.silent) return;
     if (said?.svg) return response.writeHead(200, { "content-type": "image/svg+xml" }).end(said.svg);
     if (said?.stream) {
       this.#open.add(response);

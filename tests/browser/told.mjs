@@ -74,6 +74,44 @@ export async function told() {
       await page.context().close();
     });
 
+    await check("the books at the desk say in words how they stand: what is on its way and what nobody has reported is no alarm, what is missing or does not add up is", async () => {
+      const lost = (/** @type {string} */ what) => `${what}: keep its data directories, the votes may still be there.`;
+      const gap = (/** @type {number} */ first, /** @type {number} */ last) => ({ instance: "0190f3c4", lane: 0, first, last });
+      /** @type {[object, "good"|"bad", string][]} how they differ from 999 received and counted, and what is said of them */
+      const states = [
+        [{}, "good", "The books balance: nothing is on the way and nothing was lost."],
+        [{ received: 0, counted: 0 }, "good", "Nothing received yet."],
+        [{ counted: 980, superseded: 10, duplicate: 5, late: 4 }, "good", "The books balance: nothing is on the way and nothing was lost."],
+        [{ counted: 900, in_flight: 1 }, "good", "1 batch of votes is still on the way. Nothing is lost: the books balance when it arrives."],
+        [{ counted: 900, in_flight: 3, unreported: [{ instance: "0190f3c4", last_sign: 12 }] }, "good", "3 batches of votes are still on the way. Nothing is lost: the books balance when they arrive."],
+        [{ counted: 900, unreported: [{ instance: "0190f3c4", last_sign: 12 }] }, "good", "Waiting to hear from 1 server. What it holds is counted when it comes back."],
+        [{ unreported: [{ instance: "0190f3c4", last_sign: 12 }, { instance: "0190f3c5", last_sign: 90 }] }, "good", "Waiting to hear from 2 servers. What they hold is counted when they come back."],
+        [{ counted: 990, missing: [gap(7, 7)], in_flight: 2 }, "bad", lost("1 batch of votes did not arrive. The server's log names it")],
+        [{ missing: [gap(7, 7), gap(9, 9)] }, "bad", lost("2 batches of votes did not arrive. The server's log names them")],
+        [{ missing: [gap(2, 3), gap(5, 7)] }, "bad", lost("5 batches of votes did not arrive. The server's log names them")],
+        [{ counted: 990, late: 4 }, "bad", "The two sides differ by 5. Run “groundswell recount” and look at the server's log."],
+        [{ counted: 1_004 }, "bad", "The two sides differ by 5. Run “groundswell recount” and look at the server's log."],
+      ];
+      const asked = kit.final(kit.poll(kit.SHORT.slice(0, 4), [412, 345, 200, 42]));
+      let one = asked;
+      const page = await show("admin-results", "laptop", { hands: undefined, after_ms: 0, api: (call) => (call.path.endsWith("/results")
+        ? { json: { poll: one.id, round: 1, rounds: [1], question: one.question, choices: one.choices, results: one.results, books: one.books } } : kit.office([one])(call)) });
+      const [summary, verdict, equation] = [page.getByTestId("results").locator("summary"), ...["verdict", "equation"].map((what) => page.getByTestId("books").locator(`[data-fill="${what}"]`))];
+      for (const [how, kind, words] of states) {
+        const books = { ...asked.books, in_flight: 0, missing: [], unreported: [], ...how };
+        one = { ...asked, books };
+        const answered = page.waitForResponse((response) => response.url().endsWith("/results"));
+        await summary.click(); // opened, it asks
+        await answered;
+        const what = JSON.stringify(how);
+        await verdict.filter({ hasText: words, visible: true }).waitFor().catch(async () => equal(await verdict.textContent(), words, `${what}: the verdict`));
+        equal([await verdict.innerText(), await verdict.getAttribute("class")], [words, kind], `${what}: the verdict`);
+        equal(await equation.innerText(), `${books.received.toLocaleString("en")} received = ${books.counted.toLocaleString("en")} counted + ${books.superseded} superseded + ${books.duplicate} duplicate + ${books.late} late`, `${what}: the equation`);
+        await summary.click();
+      }
+      await page.context().close();
+    });
+
     await check("a long word on stage gets smaller before it is broken, in question and choices, and is not read less easily for it", async () => {
       for (const [name, size] of /** @type {const} */ ([["present-long-word", "projector"], ["present-long-word", "laptop"], ["present-long-words", "projector"], ["present-long-words", "laptop"], ["present-mixed", "projector"]])) {
         const page = await show(name, size);

@@ -15,6 +15,10 @@ export class Wire {
   isCut = false;
   /** The next answer from such an address gets lost on its way. @type {RegExp|null} */
   loses = null;
+  /** What is asked of such an address by POST gets as far as here, and neither on nor back. @type {RegExp|null} */
+  holds = null;
+  /** @type {Set<import("node:net").Socket>} */
+  #held = new Set();
   /** Says it instead of the server. @type {(method:string, path:string, body:string) => Said|undefined} */
   instead = () => undefined;
   /** What the server said, changed on its way: text only, so nothing is compressed then. @type {((path:string, body:string, headers:Record<string, any>) => string)|null} */
@@ -33,6 +37,14 @@ export class Wire {
     this.isCut = false;
     this.loses = this.changes = null;
     this.instead = () => undefined;
+    this.letGo();
+  }
+
+  /** What was held gets no answer any more. */
+  letGo() {
+    this.holds = null;
+    for (const socket of this.#held) socket.destroy();
+    this.#held.clear();
   }
 
   down() {
@@ -59,6 +71,7 @@ export class Wire {
     if (this.isCut) return question.socket.destroy();
     let body = "";
     for await (const chunk of question) body += chunk;
+    if (method === "POST" && this.holds?.test(path)) return void this.#held.add(question.socket);
     const said = this.instead(method, path, body);
     if (said) {
       asked.status = said.status;
