@@ -6,6 +6,9 @@ import { digits, hue, language, letter, percent, t } from "/assets/shared/words.
 import { fileName, savePicture } from "/assets/admin/picture.js";
 import { clone, control, oops, setText, slot } from "/assets/admin/dom.js";
 
+/** To a server, a batch that is on its way and one that is lost are the same: given out, and not counted. */
+const ON_THE_WAY_MS = 60_000;
+
 /**
  * @typedef {import("/assets/shared/live.js").Poll} Poll
  * @typedef {import("/assets/shared/live.js").Books} Books
@@ -66,9 +69,30 @@ export function resultsBox(id, code, details, place) {
     });
     if (!books) return;
     setText(slot(body, "equation"), t("equation", { received: books.received, counted: books.counted, superseded: books.superseded, duplicate: books.duplicate, late: books.late }));
-    const [good, words] = verdict(books);
+    judge(books);
+  }
+
+  let later = 0;
+
+  /** @param {Books} books */
+  function judge(books) {
+    clearTimeout(later);
+    const [good, words] = verdict(books, overdue(books));
     setText(slot(body, "verdict"), words);
     slot(body, "verdict").className = good ? "good" : "bad";
+    // Where nothing changes any more, nothing else would ask again.
+    if (books.missing?.length) later = window.setTimeout(() => judge(books), ON_THE_WAY_MS);
+  }
+
+  /** @type {Map<string, number>} */
+  let missedSince = new Map();
+
+  /** How many batches have been missing for longer than any way takes. @param {Books} books */
+  function overdue({ missing = [] }) {
+    const now = performance.now();
+    const since = missing.map(({ instance, lane, first }) => /** @type {const} */ ([`${instance} ${lane} ${first}`, missedSince.get(`${instance} ${lane} ${first}`) ?? now]));
+    missedSince = new Map(since);
+    return missing.reduce((sum, { first, last }, at) => sum + (now - since[at][1] >= ON_THE_WAY_MS ? last - first + 1 : 0), 0); // in runs
   }
 
   return {
@@ -84,12 +108,11 @@ export function resultsBox(id, code, details, place) {
   };
 }
 
-/** @param {Books} books @returns {[boolean, string]} */
-function verdict(books) {
+/** @param {Books} books @param {number} lost batches that have been on their way for too long @returns {[boolean, string]} */
+function verdict(books, lost) {
   const sum = books.counted + books.superseded + books.duplicate + books.late;
-  const missing = (books.missing ?? []).reduce((sum, { first, last }) => sum + last - first + 1, 0); // in runs
   const unreported = books.unreported?.length ?? 0;
-  if (missing) return [false, t("batches_missing", { n: missing })];
+  if (lost) return [false, t("batches_missing", { n: lost })];
   if (books.in_flight > 0) return [true, t("on_the_way", { n: books.in_flight })];
   if (unreported) return [true, t("unreported", { n: unreported })];
   if (books.received !== sum) return [false, t("books_differ", { n: Math.abs(books.received - sum) })];

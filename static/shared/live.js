@@ -4,7 +4,7 @@
  * @typedef {{id:string, text:string}} Choice
  * @typedef {{voters:number, status:"provisional"|"final", choices:{id:string, votes:number, percent:number}[]}} Results
  * @typedef {{received:number, counted:number, superseded:number, duplicate:number, late:number, in_flight:number,
- *   missing:{first:number, last:number}[], unreported:unknown[], status:string}} Books
+ *   missing:{instance:string, lane:number, first:number, last:number}[], unreported:unknown[], status:string}} Books
  * @typedef {{id:string, kind:"single"|"multiple", question:string, state:"draft"|"open"|"closed", round:number,
  *   opens_at:number|null, closes_at:number|null, closed_at:number|null, visibility:string, revealed:boolean,
  *   rules:{min:number, max:number, change:boolean}, choices:Choice[], results:Results|null, books?:Books, locked?:boolean}} Poll
