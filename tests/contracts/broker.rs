@@ -14,18 +14,18 @@ use serde_json::Value;
 
 use crate::craft::{ballot, batch, eventually, instance, number, poll_id, soon, tally};
 use crate::queue::{LANES, drain, lanes, numbers, put, take};
-use crate::support::{Backend, Place, runtime, services_are_there};
+use crate::support::{Backend, Place, runtime, services_are_there, setting};
 
 /// The script that commands the services of this run.
 pub fn control(directory: &str, args: &[&str]) -> Option<String> {
-    let script = std::env::var("GROUNDSWELL_TEST_SERVICES").ok()?;
+    let script = setting("GROUNDSWELL_TEST_SERVICES")?;
     let output = Command::new(script).arg(args[0]).arg(directory).args(&args[1..]).output().expect("scripts/services runs");
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).expect("text"))
 }
 
 fn shared_broker(args: &[&str]) -> Option<String> {
-    let directory = std::env::var("GROUNDSWELL_TEST_SERVICES_DIR").ok()?;
+    let directory = setting("GROUNDSWELL_TEST_SERVICES_DIR")?;
     control(&directory, &[&["rabbitmqctl"], args].concat())
 }
 

@@ -12,7 +12,7 @@ use crate::door::{Door, Voter, figure};
 use crate::outage::until_within;
 use crate::process::{Process, command, run};
 use crate::support::syncs::{Syncs, strace_is_there};
-use crate::support::{Place, until};
+use crate::support::{Place, not_run, until};
 use crate::trouble::{Broker, RESTART, with_own_broker};
 
 /// A small disk of its own. `None` where this user may not mount one.
@@ -30,7 +30,7 @@ impl SmallDisk {
         if mounted.is_ok_and(|status| status.success()) {
             return Some(SmallDisk { directory });
         }
-        eprintln!("not run: no small disk may be mounted here");
+        not_run("no small disk may be mounted here: that takes root");
         None
     }
 
@@ -141,6 +141,8 @@ fn a_full_disk_under_the_spill_is_said_at_the_door_and_forgotten_when_there_is_r
     });
 }
 
+const NO_STRACE: &str = "strace may not attach to a process here";
+
 /// So much longer does a sync take. Less than it takes until votes are refused (1,250 ms), even if two are needed.
 const SLOW: Duration = Duration::from_millis(300);
 /// And here, more.
@@ -170,7 +172,7 @@ fn on_a_slow_disk_a_vote_is_called_safe_when_it_is_and_what_was_called_safe_outl
     let mut process = Process::start(directory.path());
     let door = Door::open(process.address).settled();
     let voters: Vec<Voter> = (0..24).map(|_| door.voter()).collect();
-    let Some(_strace) = Syncs::Take(SLOW).of(process.id()) else { return };
+    let Some(_strace) = Syncs::Take(SLOW).of(process.id()) else { return not_run(NO_STRACE) };
     let quickest = voters.chunks(8).map(|together| all_wait_for_the_disk(&door, together)).min().expect("some");
     // In one commit or in two, and not one after the other.
     assert!(quickest < SLOW * 6, "{quickest:?}");
@@ -205,7 +207,7 @@ fn behind_a_disk_that_hardly_moves_votes_are_refused_at_the_door_and_taken_again
     let process = Process::of(command(directory.path(), &[]).env("WEB_THREADS", "1"));
     let door = Door::open(process.address).settled();
     let (first, second) = (door.voter(), door.voter());
-    let Some(strace) = Syncs::Take(VERY_SLOW).of(process.id()) else { return };
+    let Some(strace) = Syncs::Take(VERY_SLOW).of(process.id()) else { return not_run(NO_STRACE) };
     let (waited, refused) = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             let began = Instant::now();
@@ -245,6 +247,8 @@ fn on_a_slow_disk_under_the_spill_a_vote_is_called_safe_when_it_is_and_all_come_
         if strace.is_some() {
             voters.chunks(8).for_each(|together| _ = all_wait_for_the_disk(&door, together));
             process.kill();
+        } else {
+            not_run(NO_STRACE);
         }
         broker.control(&["restart", "rabbitmq"]);
         let again = Process::of(&mut beside_the_broker(broker, &place, directory.path()));
@@ -282,7 +286,7 @@ fn a_disk_that_fails_under_the_database_ends_the_process_and_the_next_one_starts
         }
         (voting.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>(), strace)
     }) else {
-        return;
+        return not_run(NO_STRACE);
     };
     let said: Vec<u16> = crowd.iter().map(|(_, said, _)| *said).collect();
     assert!(said.contains(&504), "nobody may say whether it is on the disk: {said:?}");
@@ -327,7 +331,7 @@ fn a_disk_that_fails_under_the_spill_ends_the_process_and_what_was_kept_before_i
             door.vote(voter).expect(202);
         }
         let doubtful = door.voter();
-        let Some(strace) = Syncs::Fail.of(process.id()) else { return };
+        let Some(strace) = Syncs::Fail.of(process.id()) else { return not_run(NO_STRACE) };
         assert_eq!(door.vote(&doubtful).status, 504);
         assert!(process.wait().is_some_and(|code| code != 0));
         strace.wait();

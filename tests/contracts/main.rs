@@ -28,6 +28,7 @@ mod property;
 mod queue;
 mod recount;
 mod refresh;
+mod replay;
 mod simulation;
 mod spill;
 mod store;

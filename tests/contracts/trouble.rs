@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::broker::control;
 use crate::craft::{ballot, batch, eventually, eventually_within, instance, poll_id, soon};
 use crate::queue::{drain, lanes, put, take};
-use crate::support::{Backend, Place, runtime, services_are_there};
+use crate::support::{Backend, Place, runtime, services_are_there, setting};
 
 /// Broker restarts on two cores that also compile.
 pub const RESTART: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ impl Broker {
 }
 
 pub fn with_own_broker(test: impl FnOnce(&Broker)) {
-    if !services_are_there() || std::env::var("GROUNDSWELL_TEST_SERVICES").is_err() {
+    if !services_are_there() || setting("GROUNDSWELL_TEST_SERVICES").is_none() {
         return;
     }
     let broker = borrow();

@@ -1,10 +1,13 @@
 //! The back office: preparing events and polls, running them, and taking the results home.
 
+use groundswell::clock::now_ms;
+use groundswell::domain::{Beat, InstanceId, Millis};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::hall::{Event, Hall, drained, set_state, text};
 use crate::on_both;
-use crate::support::{Answer, Backend, Server, until};
+use crate::support::{Answer, Backend, Server, runtime, until};
 
 on_both![
     events_are_made_listed_changed_and_deleted,
@@ -18,6 +21,7 @@ on_both![
     text_is_kept_as_typed_and_never_dangerous,
     text_without_end_is_refused,
     a_table_is_safe_in_a_spreadsheet,
+    the_books_list_what_was_numbered_and_not_counted_and_who_fell_silent,
 ];
 
 fn office(server: &Server, method: &str, path: &str, body: Value) -> Answer {
@@ -354,4 +358,30 @@ fn a_table_is_safe_in_a_spreadsheet(backend: Backend) {
         assert_eq!((row[3].strip_prefix('\'').unwrap_or(&row[3]), &row[1], &row[6]), (choice.strip_prefix('\'').unwrap_or(choice), "1", "1"));
     }
     assert_eq!((&rows[0][4], &rows[0][5], &rows[1][4], &rows[8][4]), ("1", "100", "0", "1"));
+}
+
+/// Another process gave out nine numbers in lane 3 and took back two of them; the votes of the others lie on its disk.
+fn the_books_list_what_was_numbered_and_not_counted_and_who_fell_silent(backend: Backend) {
+    const A_MINUTE_MS: Millis = 60_000;
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    let path = format!("/api/v1/polls/{poll}/books");
+    let books = || office(&hall, "GET", &path, Value::Null).expect(200).json();
+    until("nothing is on its way", || books()["in_flight"] == 0);
+    assert_eq!((&books()["missing"], &books()["unreported"]), (&json!([]), &json!([])));
+
+    let (other, then) = (Uuid::new_v4(), now_ms() - A_MINUTE_MS);
+    let says = |last, void: &[(u64, u64)]| {
+        let beat = Beat { clock: then, last, void: void.to_vec(), ended: false, abandoned: false };
+        runtime().block_on(hall.store.sign(&[(InstanceId(other), 3, beat)])).expect("it is written down");
+    };
+    says(9, &[(4, 5)]);
+    let said = books();
+    let part = |first: u64, last: u64| json!({"instance": other, "lane": 3, "first": first, "last": last});
+    assert_eq!((&said["missing"], &said["in_flight"]), (&json!([part(1, 3), part(6, 9)]), &json!(7)));
+    assert_eq!(said["unreported"], json!([{"instance": other, "last_sign": then}]));
+
+    says(9, &[(1, 9)]);
+    assert_eq!((&books()["missing"], &books()["in_flight"]), (&json!([]), &json!(0)));
 }

@@ -6,10 +6,11 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::hall::{Event, Hall, at_rest, ballot_of, books, drained, results, set_state, votes, votes_in};
 use crate::on_both;
-use crate::support::{Backend, Place, Server, services_are_there, until};
+use crate::support::{Backend, Place, Server, median, runtime, services_are_there, until};
 
 on_both![
     the_same_ballot_again_gets_the_same_success,
@@ -475,4 +476,41 @@ fn close_and_wait(event: &Event, poll: &str, [here, there]: [&Server; 2]) -> (Du
         answer.status != 202
     });
     (closed.elapsed(), accepted)
+}
+
+/// Beside each other they may differ by this: two cores carry all of it.
+const BESIDE: Duration = Duration::from_millis(10);
+
+#[test]
+fn while_the_back_office_holds_all_its_connections_votes_go_on_as_before() {
+    if !services_are_there() {
+        return;
+    }
+    let hall = Hall::open(Backend::Distributed);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    let voter = event.voter(&hall);
+    until("it takes votes", || voter.vote(&hall, &poll, 1, 1, &[1]).status == 202);
+    let vote = |revision: u32| voter.vote(&hall, &poll, revision.into(), revision, &[1]).expect(202).took;
+    let before = median((2..=61).map(vote).collect());
+
+    let runtime = runtime();
+    let during = std::thread::scope(|scope| {
+        let mut locking = runtime.block_on(PgConnection::connect(&hall.place.database_url)).expect("the test Postgres answers");
+        for statement in ["begin", "lock table event in access exclusive mode"] {
+            runtime.block_on(locking.execute(statement)).expect("the test Postgres obeys");
+        }
+        let waiting =
+            "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'groundswell office' and wait_event_type = 'Lock'";
+        let asking: Vec<_> = (0..12).map(|_| scope.spawn(|| hall.office("GET", "/api/v1/events", json!(null)).status)).collect();
+        until("somebody finds no connection left", || asking.iter().any(|asked| asked.is_finished()));
+        let (held, during) = (hall.place.number(waiting), (62..=121).map(vote).collect());
+        assert_eq!((held, hall.place.number(waiting)), (4, 4), "all of them, before and after");
+        drop(locking);
+        let said: Vec<u16> = asking.into_iter().map(|asked| asked.join().expect("an answer")).collect();
+        assert!(said.iter().filter(|said| **said == 200).count() >= 4 && said.contains(&503), "{said:?}");
+        median(during)
+    });
+    assert!(during <= 2 * before + BESIDE, "a vote took {during:?} meanwhile, {before:?} before");
+    drained(&hall, &poll, 121);
 }

@@ -15,18 +15,14 @@ use crate::one_at_a_time;
 use crate::proxy::Weather;
 use crate::services::Services;
 use crate::support::syncs::{Syncs, strace_is_there};
-use crate::support::until;
+use crate::support::{setting, until};
 use crate::voters::{Crowd, Habits};
 
 /// One by one, by hand: what must come first comes first.
 const HABITS: Habits = Habits { people: 30, per_second: 0, connections: 0, seed: 1 };
 
 fn binary() -> Option<PathBuf> {
-    let binary = std::env::var_os("GROUNDSWELL_TEST_PLANTED");
-    if binary.is_none() {
-        eprintln!("not run: GROUNDSWELL_TEST_PLANTED is not set");
-    }
-    binary.map(PathBuf::from)
+    setting("GROUNDSWELL_TEST_PLANTED").map(PathBuf::from)
 }
 
 type Scenario = fn(&mut Cluster, &Door, &Crowd);

@@ -27,10 +27,7 @@ impl Services {
     /// Started by the first who asks. `None` without the programs.
     pub fn shared() -> Option<&'static Services> {
         static SERVICES: OnceLock<Services> = OnceLock::new();
-        if std::env::var("GROUNDSWELL_TEST_SERVICES").is_err() {
-            eprintln!("not run: GROUNDSWELL_TEST_SERVICES is not set");
-            return None;
-        }
+        crate::support::setting("GROUNDSWELL_TEST_SERVICES")?;
         Some(SERVICES.get_or_init(Services::start))
     }
 
@@ -58,7 +55,7 @@ impl Services {
         let options = format!("size={DISK_BYTES}");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "groundswell-test"]).arg(at).stderr(Stdio::null()).status();
         if !mounted.is_ok_and(|status| status.success()) {
-            eprintln!("no small disk may be mounted here: the database's is never full");
+            crate::support::not_run("no small disk may be mounted here: the database's is never full");
             return None;
         }
         let tables = at.join("tables");

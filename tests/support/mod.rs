@@ -1,5 +1,6 @@
 //! Places for tests to run in: a fresh database (and broker lanes) each, on the embedded default and on real services.
-//! `scripts/test` sets the two URLs; without them only the embedded half runs.
+//! `scripts/test` sets the two URLs; without them only the embedded half runs. Here alone is decided what becomes of a test whose needs are
+//! not met: not run on a laptop, failed where all of them are wanted.
 #![allow(dead_code)]
 
 use std::net::SocketAddr;
@@ -44,11 +45,24 @@ macro_rules! on_both {
 }
 
 pub fn services_are_there() -> bool {
-    let there = std::env::var("GROUNDSWELL_TEST_DATABASE_URL").is_ok() && std::env::var("GROUNDSWELL_TEST_AMQP_URL").is_ok();
-    if !there {
-        eprintln!("not run: GROUNDSWELL_TEST_DATABASE_URL and GROUNDSWELL_TEST_AMQP_URL are not set");
+    setting("GROUNDSWELL_TEST_DATABASE_URL").is_some() && setting("GROUNDSWELL_TEST_AMQP_URL").is_some()
+}
+
+/// What whoever runs the tests has to say about a thing that not every machine has.
+#[track_caller]
+pub fn setting(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok();
+    if value.is_none() {
+        not_run(&format!("{name} is not set"));
     }
-    there
+    value
+}
+
+/// Says what a test lacks here. `scripts/test` means all of them to run: there, a test that passed without having run would be a lie.
+#[track_caller]
+pub fn not_run(why: &str) {
+    assert!(std::env::var_os("GROUNDSWELL_TEST_ALL").is_none(), "all tests are to be run, and this one cannot be: {why}");
+    eprintln!("not run: {why}");
 }
 
 pub fn runtime() -> Runtime {
@@ -357,6 +371,12 @@ impl Answer {
         assert_eq!(self.status, status, "{self:?}");
         self
     }
+}
+
+/// Of some.
+pub fn median(mut took: Vec<Duration>) -> Duration {
+    took.sort_unstable();
+    took[took.len() / 2]
 }
 
 /// Waits for a condition, by asking; fails after 20 s.

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::not_run;
+
 /// Attaching to a dozen threads on a busy machine.
 const ATTACHED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -22,13 +24,13 @@ pub struct Strace(Child);
 pub fn strace_is_there() -> bool {
     let there = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
     if !there {
-        eprintln!("not run: strace is not installed");
+        not_run("there is no strace");
     }
     there
 }
 
 impl Syncs {
-    /// `None` where strace may not attach.
+    /// `None` where strace may not attach: whoever asked says that this was not run, once nothing waits for it.
     pub fn of(self, process: u32) -> Option<Strace> {
         let what = match self {
             Syncs::Fail => "error=EIO".to_owned(),
@@ -54,7 +56,7 @@ impl Syncs {
         std::thread::spawn(move || said.lines().map_while(Result::ok).for_each(|line| _ = says.send(line)));
         let mut strace = Strace(child);
         strace.attaches(process).then_some(strace).or_else(|| {
-            eprintln!("not run: strace may not attach here: {:?}", hears.try_iter().collect::<Vec<_>>());
+            eprintln!("strace may not attach here: {:?}", hears.try_iter().collect::<Vec<_>>());
             None
         })
     }
