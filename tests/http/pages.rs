@@ -111,7 +111,6 @@ fn an_event_that_is_called_as_its_question_says_it_once(backend: Backend) {
         (called.as_str(), long, 1),
         (cut.as_str(), long, 1),
         ("Which", "Which ending?", 2),
-        ("Which…", "Which ending?", 2),
         ("Friday", "Which ending?", 2),
     ] {
         let event = hall.office("POST", "/api/v1/events", json!({"title": title})).expect(201).json();
