@@ -62,7 +62,7 @@ struct ShownCount {
     percent: u32,
 }
 
-/// A title that begins a question and is this long was cut out of it: nobody writes so much twice.
+/// A title that begins a question and is this long was cut out of it: nobody writes so much twice. The back office ends it with "…".
 const CUT_CHARS_MIN: usize = 100;
 
 impl Shown {
@@ -87,7 +87,8 @@ pub enum Phase {
 impl ShownPoll {
     /// Is a title with these words this question, or the beginning of it?
     pub fn names(&self, title: &str) -> bool {
-        self.question == title || (title.chars().count() >= CUT_CHARS_MIN && self.question.starts_with(title))
+        let cut = title.strip_suffix('…').unwrap_or(title);
+        self.question == title || (cut.chars().count() >= CUT_CHARS_MIN && self.question.starts_with(cut))
     }
 
     pub fn phase(&self, now: &Millis) -> Phase {

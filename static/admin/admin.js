@@ -3,8 +3,8 @@
 import { api } from "/assets/shared/api.js";
 import { learn, t } from "/assets/shared/words.js";
 import { en, others } from "/assets/admin/en.js";
-import { $, clone, oops } from "/assets/admin/dom.js";
-import { forgetBegun } from "/assets/admin/begun.js";
+import { $, clone, isFollowedHere, oops } from "/assets/admin/dom.js";
+import { begunBy, forgetBegun } from "/assets/admin/begun.js";
 import { setupPage, signInPage } from "/assets/admin/account.js";
 import { eventsPage } from "/assets/admin/events.js";
 import { newEventPage } from "/assets/admin/new-event.js";
@@ -37,6 +37,7 @@ async function route() {
   try {
     const { user } = await api("GET", "session");
     if (mine !== turn) return;
+    begunBy(user.id);
     $("who").hidden = $("rooms").hidden = false;
     $("who-email").textContent = user.email;
   } catch (error) {
@@ -51,6 +52,7 @@ async function route() {
     if (mine !== turn) return page.leave?.();
     put(page.element, !page.focus);
     leave = page.leave;
+    page.shown?.();
   } catch (error) {
     if (mine !== turn) return;
     if (error.status === 404) put(clone("gone-page"), false);
@@ -59,7 +61,7 @@ async function route() {
 }
 
 /**
- * @typedef {{element:Node, leave?:() => void, focus?:string}} Page `focus`: where one begins to write
+ * @typedef {{element:Node, leave?:() => void, shown?:() => void, focus?:string}} Page `shown`: once it stands in the document; `focus`: where one begins to write
  * @param {string} path @returns {[room?:string, open?:(tools:import("/assets/admin/events.js").Tools) => Page|Promise<Page>]} nothing: it leads nowhere
  */
 function meant(path) {
@@ -127,7 +129,7 @@ $("sign-out").addEventListener("click", async () => {
 
 document.addEventListener("click", (event) => {
   const link = /** @type {HTMLAnchorElement|null} */ (/** @type {Element} */ (event.target).closest("a[data-link]"));
-  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  if (!link || !isFollowedHere(event)) return;
   event.preventDefault();
   go(link.getAttribute("href") ?? "/admin");
 });

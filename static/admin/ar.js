@@ -19,6 +19,7 @@ export default {
   save: "حفظ", more: "المزيد", duplicate: "تكرار", new_round: "تصفير: جولة جديدة …", delete: "حذف …",
   locked: "صوّت الناس: يمكنك تصحيح الكلمات، لا إضافة اختيارات أو إزالتها. لذلك ابدأ جولة جديدة.", add_choice: "إضافة اختيار",
   round_label: "الجولة", choice: "الاختيار", votes_head: "الأصوات", percent_head: "نسبة المصوّتين", books: "الدفاتر", download_csv: "تنزيل CSV", download_json: "تنزيل JSON", picture_svg: "صورة (SVG)", picture_png: "صورة (PNG)",
+  search_long: "ما تبحث عنه أطول من أي عنوان: {most} حرفًا على الأكثر.",
   password_long: "كلمة المرور {most} حرفًا على الأكثر، وعدد أحرف هذه {n}.",
   password_short: { one: "تحتاج كلمة المرور إلى {least} حرفًا على الأقل. هذه {n}.", other: "تحتاج كلمة المرور إلى {least} حرفًا على الأقل. هذه {n}." }, type_password: "اكتب كلمة المرور.", type_email: "اكتب بريدك الإلكتروني.",
   email_odd: "لا يبدو هذا بريدًا إلكترونيًا: مثل name@example.org.", page_broken: "حدث خطأ في هذه الصفحة: {why}. أعد تحميلها.", signed_out: "سُجّل خروجك. سجّل الدخول للمتابعة.",

@@ -19,6 +19,7 @@ export default {
   save: "Speichern", more: "Mehr", duplicate: "Verdoppeln", new_round: "Zurücksetzen: neue Runde …", delete: "Löschen …",
   locked: "Es wurde schon abgestimmt: Wörter lassen sich verbessern, aber keine Antworten hinzufügen oder wegnehmen. Dafür gibt es eine neue Runde.", add_choice: "Antwort hinzufügen",
   round_label: "Runde", choice: "Antwort", votes_head: "Stimmen", percent_head: "Prozent der Abstimmenden", books: "Bücher", download_csv: "CSV herunterladen", download_json: "JSON herunterladen", picture_svg: "Bild (SVG)", picture_png: "Bild (PNG)",
+  search_long: "Das Gesuchte ist länger als jeder Titel: höchstens {most} Zeichen.",
   password_long: "Das Passwort darf höchstens {most} Zeichen haben. Dieses hat {n}.",
   password_short: { one: "Das Passwort braucht mindestens {least} Zeichen. Dieses hat {n}.", other: "Das Passwort braucht mindestens {least} Zeichen. Dieses hat {n}." }, type_password: "Gib dein Passwort ein.", type_email: "Gib deine E-Mail-Adresse ein.",
   email_odd: "Das sieht nicht nach einer E-Mail-Adresse aus: etwa name@example.org.", page_broken: "Auf dieser Seite ging etwas schief: {why}. Lade sie neu.", signed_out: "Du wurdest abgemeldet. Melde dich an, um weiterzumachen.",

@@ -21,6 +21,9 @@ export const slot = (inside, name) => inside.querySelector(`[data-fill="${name}"
 /** @param {ParentNode} inside @param {string} name @returns {any} the control with data-do="name" */
 export const control = (inside, name) => inside.querySelector(`[data-do="${name}"]`);
 
+/** Is the link followed in this window? @param {MouseEvent} click */
+export const isFollowedHere = ({ ctrlKey, metaKey, shiftKey }) => !ctrlKey && !metaKey && !shiftKey;
+
 /** Touches the page only where it changes. @param {any} element @param {string} text */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -99,7 +102,10 @@ export function onSubmit(form, send) {
   /** @param {Wrong} problem @param {number} at */
   function tell({ field: name, message }, at) {
     const words = at ? /** @type {HTMLElement} */ (error.cloneNode()) : error;
-    if (at) more.push(words);
+    if (at) {
+      delete words.dataset.testid; // one form, one of that name
+      more.push(words);
+    }
     words.id = `error-${errors += 1}`;
     const field = /** @type {HTMLElement|null} */ (form.querySelector(`[name="${name}"]`));
     field?.setAttribute("aria-invalid", "true");

@@ -3,6 +3,7 @@
 /** @type {import("/assets/shared/words.js").Words} */
 const en = {
   password_short: { one: "The password needs at least {least} characters. This one has {n}.", other: "The password needs at least {least} characters. This one has {n}." },
+  search_long: "What you look for is longer than any title: at most {most} characters.",
   password_long: "The password may have at most {most} characters. This one has {n}.",
   type_password: "Type your password.",
   type_email: "Type your email address.",

@@ -120,13 +120,19 @@ export async function eventPage(id, { go, trouble }) {
   onSubmit(addForm, async (given) => {
     await api("POST", `events/${id}/polls`, readNewPoll(given));
     draft.drop();
-    await reload();
+    if (!element.isConnected) return; // somebody looks at another page by now
+    // It is added, whatever the next look at the server comes to: what stayed in the form would be sent again.
     addForm.reset();
     fields();
     draft = begun(addForm, `poll:${id}`);
     slot(element, "add").open = false;
-    slot(element, "polls").lastElementChild.querySelector("h3").focus();
     done(t("question_added"));
+    try {
+      await reload();
+      slot(element, "polls").lastElementChild.querySelector("h3").focus();
+    } catch (error) {
+      trouble(error);
+    }
   });
 
   inPlace(slot(element, "title"), control(element, "rename"), {
@@ -162,7 +168,7 @@ export async function eventPage(id, { go, trouble }) {
   });
 
   draw();
-  return { element, leave };
+  return { element, leave, shown: () => draft.shown() };
 }
 
 /** What to open next: what is on stage, or follows it, or was left out before. @param {any[]} polls @param {string|null} current */

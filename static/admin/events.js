@@ -1,14 +1,16 @@
 // The list of events, and a way to find one: the server looks, because it has them all.
 
 import { api } from "/assets/shared/api.js";
+import { lengthOf } from "/assets/admin/longest.js";
 import { clone, control, say, setText, slot } from "/assets/admin/dom.js";
 import { day, grouped, t } from "/assets/shared/words.js";
 
 /** @typedef {{go:(path:string) => void, trouble:(error:any) => void}} Tools */
 /** @typedef {{id:string, code:string, title:string, state:string, polls:number, created_at:number}} EventLine */
-/** @typedef {{events:EventLine[], next?:string}} Page */
+/** @typedef {{events:EventLine[], next?:string, refused?:string}} Page `refused`: why it was not looked for, in words */
 
 const SEARCH_FROM = 6; // events: fewer are found by looking
+const SEARCH_LONGEST = 120; // characters, as a title
 const PER_PAGE = 50; // events
 const TYPED_MS = 250; // a pause this long: the word is there
 
@@ -31,7 +33,7 @@ export async function eventsPage({ go, trouble }) {
     slot(element, "empty").hidden = Boolean(wanted) || found.events.length > 0;
     slot(element, "nothing").hidden = !wanted || found.events.length > 0;
     const n = found.events.length;
-    setText(slot(element, "found"), !wanted ? "" : n === 0 ? t("nothing_found", { text: wanted }) : t(next ? "found_more" : "found", { n }));
+    setText(slot(element, "found"), found.refused ? found.refused : !wanted ? "" : n === 0 ? t("nothing_found", { text: wanted }) : t(next ? "found_more" : "found", { n }));
   }
 
   async function look() {
@@ -40,7 +42,7 @@ export async function eventsPage({ go, trouble }) {
     if (text === wanted) return;
     wanted = text;
     const mine = ++turn;
-    remember(text);
+    remember(isTooLong(text) ? "" : text);
     try {
       const found = await page(text, "");
       if (mine === turn) draw(found);
@@ -91,11 +93,21 @@ export async function eventsPage({ go, trouble }) {
   return { element, leave: () => clearTimeout(timer) };
 }
 
-/** @param {string} search @param {string} after @returns {Promise<Page>} */
-function page(search, after) {
+/** What is found; nothing, and why, where the server does not look. @param {string} search @param {string} after @returns {Promise<Page>} */
+async function page(search, after) {
+  if (isTooLong(search)) return { events: [], refused: t("search_long", { most: SEARCH_LONGEST }) };
   const query = new URLSearchParams({ limit: String(PER_PAGE), ...(search && { search }), ...(after && { after }) });
-  return api("GET", `events?${query}`);
+  try {
+    return await api("GET", `events?${query}`);
+  } catch (error) {
+    const { status, detail } = /** @type {import("/assets/shared/api.js").ApiError} */ (error);
+    if (search && !after && status === 422) return { events: [], refused: detail }; // an address may ask for anything: the page stands all the same
+    throw error;
+  }
 }
+
+/** @param {string} search */
+const isTooLong = (search) => lengthOf(search, SEARCH_LONGEST) > SEARCH_LONGEST;
 
 /** So that the way back from an event leads to what was found. @param {string} search */
 function remember(search) {

@@ -3,26 +3,29 @@
 
 import { t } from "/assets/shared/words.js";
 import { say, setText } from "/assets/admin/dom.js";
-import { lines } from "/assets/admin/poll-fields.js";
+import { CHOICES_MOST, lines } from "/assets/admin/poll-fields.js";
 
 const NEAR = 0.9; // of the limit
-const PASTED_MOST = 20; // times the limit: a whole book is not split into its characters
+const PASTED_MOST = 20; // times the limit: a whole book is not split into its characters, nor are more lines than may be sent
+const BYTES_MOST = 16; // for each character, as the server says: letters under a hundred accents are too long as well
 const LIMITED = "[data-longest], [data-longest-line]";
+const encoder = new TextEncoder();
 const letters = Intl.Segmenter && new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
 /** @typedef {HTMLInputElement|HTMLTextAreaElement} Field */
 
 /** As the server counts: an emoji of several people is one, a row of spaces too. @param {string} typed @param {number} most */
-function lengthOf(typed, most) {
-  const text = typed.trim().replace(/\s+/g, " ");
-  return text.length > PASTED_MOST * most ? text.length : [...(letters?.segment(text) ?? text)].length;
+export function lengthOf(typed, most) {
+  const text = typed.trim().replace(/\s+/g, " ").normalize();
+  if (text.length > PASTED_MOST * most) return text.length;
+  return Math.max([...(letters?.segment(text) ?? text)].length, Math.ceil(encoder.encode(text).length / BYTES_MOST));
 }
 
 /** @param {Field} field @returns {{over:boolean, words:string}} no words where there is room */
 function measure(field) {
   const { longest, longestLine } = field.dataset;
   const most = Number(longest ?? longestLine);
-  const lengths = (longest ? [field.value] : lines(field.value)).map((text) => lengthOf(text, most));
+  const lengths = (longest ? [field.value] : lines(field.value).slice(0, CHOICES_MOST)).map((text) => lengthOf(text, most));
   const at = lengths.findIndex((length) => length > most);
   if (at >= 0) {
     const words = t("too_long", { n: lengths[at] - most, most });

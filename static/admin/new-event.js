@@ -2,7 +2,7 @@
 
 import { api } from "/assets/shared/api.js";
 import { begun } from "/assets/admin/begun.js";
-import { clone, onSubmit, slot, text } from "/assets/admin/dom.js";
+import { clone, isFollowedHere, onSubmit, slot, text } from "/assets/admin/dom.js";
 import { newPollFields, readNewPoll } from "/assets/admin/poll-fields.js";
 
 const TITLE_LONGEST = 120; // characters
@@ -13,19 +13,33 @@ export function newEventPage({ go }) {
   slot(element, "poll").append(newPollFields());
   const form = element.querySelector("form");
   const draft = begun(form, "event");
-  element.querySelector('[data-do="give-up"]').addEventListener("click", draft.drop);
-  let event = ""; // made already, when only the question was refused: the next try must not make a second one
+  element.querySelector('[data-do="give-up"]').addEventListener("click", (/** @type {MouseEvent} */ click) => { if (isFollowedHere(click)) draft.drop(); });
   onSubmit(form, async (fields) => {
     const poll = readNewPoll(fields);
     const title = text(fields, "title") || asTitle(poll.question);
-    if (event) await api("PATCH", `events/${event}`, { title });
-    else event = (await api("POST", "events", { title })).id;
+    // Made already, when only the question was refused: the next try, also after a reload, must not make a second one.
+    if (draft.made && !await isThere(draft.made, title)) draft.made = "";
+    const event = draft.made ||= (await api("POST", "events", { title })).id;
     await api("POST", `events/${event}/polls`, poll);
     draft.drop();
     go(`/admin/events/${event}`);
   });
-  return { element, leave: draft.leave, focus: "[name=question]" };
+  return { element, leave: draft.leave, shown: draft.shown, focus: "[name=question]" };
 }
 
-/** @param {string} question */
-const asTitle = (question) => (question.length > TITLE_LONGEST ? `${[...question].slice(0, TITLE_LONGEST - 1).join("").trimEnd()}…` : question);
+/** Calls it so; not if it was deleted meanwhile. @param {string} event @param {string} title */
+async function isThere(event, title) {
+  try {
+    await api("PATCH", `events/${event}`, { title });
+    return true;
+  } catch (error) {
+    if (/** @type {any} */ (error).status === 404) return false;
+    throw error;
+  }
+}
+
+/** The "…" is known again where the results are shown (src/wire/shown.rs). @param {string} question */
+function asTitle(question) {
+  const letters = [...question.normalize()];
+  return letters.length > TITLE_LONGEST ? `${letters.slice(0, TITLE_LONGEST - 1).join("").trimEnd()}…` : question;
+}

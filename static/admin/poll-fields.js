@@ -4,7 +4,7 @@ import { t } from "/assets/shared/words.js";
 import { clone, required, slot, text, Wrong } from "/assets/admin/dom.js";
 import { drawPreview } from "/assets/admin/preview.js";
 
-const CHOICES_MOST = 20;
+export const CHOICES_MOST = 20;
 const TEMPLATES = ["yes_no", "agreement", "which", "ice"];
 
 /** Who sees the result, and when. */

@@ -13,7 +13,7 @@ import { glance, glanceOf, headline, shortly } from "/assets/admin/report-words.
 
 const LOOK_EVERY_MS = 5000; // the terminal is beside this window
 const LEFT_MOST = 50; // rehearsals that are still there
-const OURS = /^(localhost|127(\.\d+){3}|\[::1\])$/; // to another machine, these are itself
+const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/; // to another machine, these are itself
 const FLAG = "--i-operate-this-server";
 
 /** @param {import("/assets/admin/events.js").Tools} tools */
@@ -38,10 +38,10 @@ export async function rehearsalsPage({ trouble }) {
   }
 
   await look();
-  const at = isOurs(location.origin) && audience ? audience : location.origin;
+  const at = isLoopback(location.origin) && audience ? audience : location.origin;
   const lines = command(at);
   setText(slot(element, "command"), lines.join("\n"));
-  if (isOurs(at)) {
+  if (isLoopback(at)) {
     setText(slot(element, "where"), t("rehearse_2_here"));
     setText(slot(element, "elsewhere"), t("rehearse_elsewhere", { address: `\u2068${at}\u2069`, flag: `\u2068${FLAG}\u2069` }));
     slot(element, "elsewhere").hidden = false;
@@ -59,10 +59,10 @@ export async function rehearsalsPage({ trouble }) {
 }
 
 /** Does it lead to whatever machine it is used on? @param {string} address */
-const isOurs = (address) => OURS.test(new URL(address).hostname);
+const isLoopback = (address) => LOOPBACK.test(new URL(address).hostname);
 
 /** @param {string} at where the rehearsal is to come in @returns {string[]} */
-const command = (at) => ["export GROUNDSWELL_API_TOKEN=…", "groundswell rehearse \\", `  --url ${at} \\`, `  --voters 100000 --over 1s --viewers 1000${isOurs(at) ? "" : ` \\\n  ${FLAG}`}`];
+const command = (at) => ["export GROUNDSWELL_API_TOKEN=…", "groundswell rehearse \\", `  --url ${at} \\`, `  --voters 100000 --over 1s --viewers 1000${isLoopback(at) ? "" : ` \\\n  ${FLAG}`}`];
 
 /** @param {Line} line */
 function row(line) {

@@ -16,7 +16,7 @@ export default {
   setup_token_invalid: "Dieser Einrichtungslink gilt nicht. Nimm den, den der Server beim Start gezeigt hat.",
   email_invalid: "Das sieht nicht nach einer E-Mail-Adresse aus.",
   password_short: "Ein Passwort braucht mindestens 12 Zeichen. Ein paar Wörter hintereinander merkt man sich leicht.",
-  password_long: "Dieses Passwort ist zu lang: höchstens 1024 Zeichen.",
+  password_long: "Dieses Passwort ist zu lang: höchstens 1.024 Zeichen.",
   event_unknown: "Diese Veranstaltung gibt es nicht.",
   event_ended: "Diese Veranstaltung ist beendet. Mach sie wieder live, um eine Frage zu öffnen.",
   poll_unknown: "Diese Frage gibt es nicht.",

@@ -16,7 +16,7 @@ export default {
   setup_token_invalid: "Ce lien d’installation n’est pas valable. Prenez celui affiché au démarrage du serveur.",
   email_invalid: "Cela ne ressemble pas à une adresse e-mail.",
   password_short: "Un mot de passe a au moins 12 caractères. Quelques mots à la suite se retiennent bien.",
-  password_long: "Ce mot de passe est trop long : 1024 caractères au plus.",
+  password_long: "Ce mot de passe est trop long : 1 024 caractères au plus.",
   event_unknown: "Cet événement n’existe pas.",
   event_ended: "Cet événement est terminé. Remettez-le en direct pour ouvrir une question.",
   poll_unknown: "Cette question n’existe pas.",

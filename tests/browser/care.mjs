@@ -6,6 +6,8 @@ import { assert, check, equal } from "./report.mjs";
 import { kit, scenes } from "./scenes.mjs";
 import { Theatre } from "./theatre.mjs";
 
+const EVENTS = Array.from({ length: 8 }, (_, at) => ({ id: `e${at}`, code: String(482913 + at), slug: null, title: `Evening ${at + 1}`, state: "live", polls: at, created_at: kit.NOW(), updated_at: kit.NOW() }));
+
 export async function care() {
   const theatre = await new Theatre().up();
   const browser = await launch();
@@ -20,6 +22,92 @@ export async function care() {
       await page.getByTestId("search").fill("W".repeat(120));
       await page.getByTestId("nothing-found").waitFor();
       await fitsInWidth(page);
+      await page.context().close();
+    });
+    await check("what is longer than any title is not looked for and not remembered: it is said in words, also after a reload, and where an address asks for it", async () => {
+      const page = await show("admin-events", "laptop", { api: (call) => (call.path === "events" && [...(call.query?.get("search") ?? "")].length > 120 ? { status: 422, json: { code: "search_long", detail: "Said by the server." } } : call.path === "events" && call.query?.get("search") === "refused" ? { status: 422, json: { code: "search_odd", detail: "Said by the server." } } : kit.office([], EVENTS)(call)) });
+      await page.getByTestId("search").fill("W".repeat(121));
+      await page.getByTestId("nothing-found").waitFor();
+      await page.getByTestId("found").filter({ hasText: "longer than any title: at most 120 characters" }).waitFor();
+      equal(new URL(page.url()).search, "", "remembered");
+      assert(await page.locator("#alert").isHidden(), "it is told as trouble, too");
+      await page.reload();
+      await page.getByTestId("event-link").first().waitFor();
+      await page.goto(`${theatre.home}/admin?search=${"W".repeat(121)}`);
+      await page.getByTestId("found").filter({ hasText: "at most 120 characters" }).waitFor();
+      await page.goto(`${theatre.home}/admin?search=refused`);
+      await page.getByTestId("found").filter({ hasText: "Said by the server." }).waitFor();
+      await page.getByTestId("all-events").click();
+      await page.getByTestId("event-link").first().waitFor();
+      await page.context().close();
+    });
+    await check("an event that was made, and whose question was refused, is not made a second time after a reload", async () => {
+      let refuses = true;
+      const asked = /** @type {string[]} */ ([]);
+      const page = await show("admin-new-event", "laptop", { api: (call) => {
+        if (call.method !== "GET") asked.push(`${call.method} ${call.path}`);
+        if (call.method === "POST" && call.path.endsWith("/polls") && refuses) return { status: 422, json: { code: "odd", detail: "Said by the server." } };
+        return call.method === "GET" ? kit.office([])(call) : { status: 201, json: { id: kit.EVENT } };
+      } });
+      await page.getByTestId("template-yes_no").click();
+      await page.getByTestId("submit").click();
+      await page.getByTestId("form-error").filter({ hasText: "Said by the server." }).waitFor();
+      refuses = false;
+      await page.reload();
+      await page.getByTestId("submit").click();
+      await page.waitForURL(`**/admin/events/${kit.EVENT}`);
+      equal(asked, ["POST events", `POST events/${kit.EVENT}/polls`, `PATCH events/${kit.EVENT}`, `POST events/${kit.EVENT}/polls`], "asked");
+      await page.context().close();
+    });
+    await check("where this tab keeps nothing, or a text is too much to keep, every link of the desk works", async () => {
+      const page = await show("admin-new-event", "laptop", { api: kit.office([], EVENTS) });
+      await page.getByTestId("title").fill("t".repeat(300_000));
+      await page.getByTestId("home").click();
+      await page.getByTestId("event-link").first().waitFor();
+      equal(await page.evaluate(() => Object.entries(sessionStorage).filter(([, text]) => text.length > 200_000).length), 0, "kept whole");
+      await page.getByTestId("new-event").click();
+      await page.evaluate(() => { for (let size = 4_000_000, at = 0; size; ) try { sessionStorage.setItem(`full-${at += 1}`, "x".repeat(size)); } catch { size = Math.floor(size / 2); } });
+      await page.getByTestId("question").fill("Which ending?");
+      await page.getByTestId("home").click();
+      await page.getByTestId("event-link").first().waitFor();
+      await page.context().close();
+    });
+    await check("a text that is there again and is too long says so at once", async () => {
+      const page = await show("admin-new-event");
+      await page.getByTestId("question").fill("q".repeat(312));
+      await page.reload();
+      await page.getByTestId("length").filter({ hasText: "12 characters too many" }).waitFor();
+      await page.context().close();
+    });
+    await check("to give up in another tab drops nothing here; and what one has begun is not there for another who signs in", async () => {
+      let who = "u";
+      const page = await show("admin-new-event", "laptop", { api: (call) => (call.path === "session" && call.method === "GET" ? { json: { user: { id: who, email: `${who}@example.org`, role: "owner" } } } : kit.office([], EVENTS)(call)) });
+      const question = page.getByTestId("question");
+      await question.fill("Which ending?");
+      const [other] = await Promise.all([page.context().waitForEvent("page"), page.getByTestId("give-up").click({ modifiers: ["Control"] })]);
+      await other.close();
+      await page.reload();
+      await question.waitFor();
+      equal(await question.inputValue(), "Which ending?", "after Cancel in another tab");
+      who = "v";
+      await page.reload();
+      await question.waitFor();
+      equal(await question.inputValue(), "", "for another");
+      await page.context().close();
+    });
+    await check("a question that was added is not in the form any more, even where the event cannot be read again", async () => {
+      let added = 0;
+      const page = await show("admin-event", "laptop", { api: (call) => {
+        if (call.method === "POST") return { status: 201, json: { added: added += 1 } };
+        return added && call.path === `events/${kit.EVENT}` ? { status: 500, json: { code: "odd", detail: "Said by the server." } } : kit.office([kit.poll(["Yes", "No"], [3, 4])])(call);
+      } });
+      const form = page.getByTestId("poll-form");
+      await page.getByTestId("add-poll").locator("summary").click();
+      await form.getByTestId("template-yes_no").click();
+      await form.getByTestId("submit").click();
+      await page.locator("#alert", { hasText: "Said by the server." }).waitFor();
+      await page.getByTestId("toast").filter({ hasText: "Question added." }).waitFor();
+      equal([added, await form.getByTestId("question").inputValue(), await form.getByTestId("choices").inputValue()], [1, "", ""], "what stands in the form");
       await page.context().close();
     });
     await check("what was begun is still there after Back and Forward, a reload and another page; not once it was given up, sent or signed out", async () => {
@@ -122,6 +210,7 @@ export async function care() {
       equal(await told(), [odd, ["password", "The password needs at least 12 characters. This one has 5.", true]], "both are wrong");
       equal(await page.evaluate(() => document.activeElement?.getAttribute("name")), "email", "the focus");
       equal(await page.getByRole("alert").filter({ hasText: /./, visible: true }).count(), 2, "what a reader hears");
+      equal(await page.getByTestId("form-error").count(), 1, "of one name");
       await send("ada@example.org", "é".repeat(1025));
       equal(await told(), [["password", "The password may have at most 1,024 characters. This one has 1,025.", true]], "too long");
       await send("ada", "🌊".repeat(12));

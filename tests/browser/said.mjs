@@ -269,8 +269,11 @@ export async function said() {
       assert(await page.getByTestId("question").evaluate((one) => one === document.activeElement), "the first field that is too long is not gone to");
       equal(sent, [], "sent");
       // As the server counts: families of emoji are one each.
-      await page.getByTestId("question").fill("👩‍👩‍👧".repeat(question - 5));
+      await page.getByTestId("question").fill("👩‍🚀".repeat(question - 5));
       equal((await below("question"))[1], "5 characters left.", "near the limit");
+      // And no more than sixteen bytes for each: one of these has eighteen.
+      await page.getByTestId("question").fill("👩‍👩‍👧".repeat(question));
+      equal((await below("question"))[1], `${Math.ceil((question * 18) / 16) - question} characters too many: at most ${question}.`, "too many bytes");
       await page.getByTestId("question").fill("Which ending?");
       equal([(await below("question"))[1], await page.getByTestId("question").getAttribute("aria-invalid")], ["", null], "where there is room");
       await page.getByTestId("title").fill("");
@@ -278,6 +281,16 @@ export async function said() {
       await page.getByTestId("submit").click();
       await eventually("it is sent", () => sent.length > 0);
       await page.context().close();
+      // An event that has no title is called as its question, cut where its characters are too many: not where their units are.
+      for (const [asked, called] of [["🌊".repeat(title), "🌊".repeat(title)], ["🌊".repeat(title + 1), `${"🌊".repeat(title - 1)}…`]]) {
+        const other = await show("admin-new-event", { api: (call) => (call.method === "POST" ? { status: 201, json: { id: kit.EVENT } } : kit.office([])(call)) });
+        const making = other.waitForRequest((request) => request.method() === "POST");
+        await other.getByTestId("question").fill(asked);
+        await other.getByTestId("choices").fill("Cowboys\nPirates");
+        await other.getByTestId("submit").click();
+        equal((await making).postDataJSON(), { title: called }, "the title");
+        await other.context().close();
+      }
     });
 
     await check("words that are corrected where they stand, and choices that are edited, are not cut either", async () => {

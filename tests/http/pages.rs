@@ -103,11 +103,16 @@ fn a_pasted_link_becomes_a_frame(backend: Backend) {
 fn an_event_that_is_called_as_its_question_says_it_once(backend: Backend) {
     let hall = Hall::open(backend);
     let long = "What should we do about the release that was planned for the end of the month, given everything we heard this week from customers?";
-    // As the back office calls an event that was given no title.
+    // As the back office calls an event that was given no title, and as a program may.
+    let called = format!("{}…", long.chars().take(119).collect::<String>().trim_end());
     let cut: String = long.chars().take(120).collect();
-    for (title, question, said) in
-        [("Which ending?", "Which ending?", 1), (cut.as_str(), long, 1), ("Which", "Which ending?", 2), ("Friday", "Which ending?", 2)]
-    {
+    for (title, question, said) in [
+        ("Which ending?", "Which ending?", 1),
+        (called.as_str(), long, 1),
+        (cut.as_str(), long, 1),
+        ("Which", "Which ending?", 2),
+        ("Friday", "Which ending?", 2),
+    ] {
         let event = hall.office("POST", "/api/v1/events", json!({"title": title})).expect(201).json();
         let event = Event { id: event["id"].as_str().unwrap().to_owned(), code: event["code"].as_str().unwrap().to_owned() };
         let poll = event.poll(&hall, json!({"question": question}));
