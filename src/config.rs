@@ -334,7 +334,8 @@ fn public_url(url: &str) -> Result<String, String> {
     let url = url.trim_end_matches('/');
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     match rest {
-        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', ' ']) => Ok(url.to_owned()),
+        // It is written into pages and pictures as it is.
+        Some(host) if !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || "-_.:[]".contains(c)) => Ok(url.to_owned()),
         _ => Err("PUBLIC_URL must be http:// or https:// and a host, with nothing behind it.".into()),
     }
 }
@@ -365,6 +366,7 @@ mod tests {
             (&["--owner-email", "a@b", "--owner-password", "short"], "GROUNDSWELL_OWNER_PASSWORD"),
             (&["--owner-email", "a@b", "--owner-password", &"x".repeat(1_025)], "GROUNDSWELL_OWNER_PASSWORD"),
             (&["--public-url", "ftp://x"], "PUBLIC_URL"),
+            (&["--public-url", "https://a&b"], "PUBLIC_URL"),
             (&["--trusted-proxies", "nonsense"], "TRUSTED_PROXIES"),
             (&["--allowed-origins", "*"], "ALLOWED_ORIGINS"),
             (&["--allowed-origins", "https://vote.example.org/"], "ALLOWED_ORIGINS"),

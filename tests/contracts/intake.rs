@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use groundswell::clock::now_ms;
 use groundswell::domain::{Ballot, InstanceId, Millis, PollId, PollState};
@@ -19,13 +19,13 @@ use lapin::options::QueueDeleteOptions;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::craft::{assert_proven, ballot, batch, event_with_poll, eventually, instance, poll_id, soon, stamp, tally, voter};
+use crate::craft::{PATIENCE, assert_proven, ballot, batch, event_with_poll, eventually, eventually_within, instance, poll_id, soon, stamp, tally, voter};
 use crate::on_both;
 use crate::outage::place_at;
 use crate::queue::{LANES, lanes};
 use crate::spill::settings;
 use crate::support::{Backend, Place, runtime};
-use crate::trouble::with_own_broker;
+use crate::trouble::{Broker, with_own_broker};
 
 on_both![
     waiters_of_one_batch_hear_the_same_time,
@@ -64,37 +64,47 @@ fn a_vote_accepted_behind_a_stalled_batch_is_never_late() {
     });
 }
 
+/// A batch that waits longer for its confirm counts as lost by the broker.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(1);
+
 /// A broker that takes long, though not so long that it counts as away: whoever votes meanwhile has the disk, and is told before the first.
 #[test]
 fn votes_behind_a_batch_that_the_broker_is_slow_to_confirm_go_to_the_disk() {
     with_own_broker(|broker| {
-        let place = place_at(broker);
-        runtime().block_on(LocalSet::new().run_until(async {
-            let (queue, instance) = (lanes(&place), instance());
-            soon("lanes", queue.until_ready()).await;
-            let spill = Spill::open(settings(place.directory.path()), instance).unwrap();
-            let intake = Intake::with_spill(queue.clone(), Some(spill.clone()), instance, LANES, now_ms() - 1);
-            let desk = Rc::new(intake.desk());
-            let vote = |n| spawn_local(&desk, ballot(poll_id(), n, 1, "1"));
-            broker.control(&["pause", "rabbitmq"]);
-            let first = vote(1);
-            // The first of these may still join its batch.
-            let mut others = Vec::new();
-            eventually("somebody is told", async || {
-                others.push(vote(others.len() as u32 + 2));
-                others.iter().any(JoinHandle::is_finished)
-            })
-            .await;
-            let overtook = !first.is_finished();
-            broker.control(&["resume", "rabbitmq"]);
-            for answer in others.into_iter().chain([first]) {
-                soon("an answer", answer).await.unwrap().expect("accepted");
-            }
-            assert!(overtook, "nobody waits behind a batch that is overdue");
-            assert!(spill.holding().ballots > 0);
-            queue.close().await;
-        }));
+        // Where even the disk takes longer than a batch is waited for, nothing can be told of who went first.
+        let told = (0..5).any(|_| somebody_behind_a_slow_batch_is_told_before_it_is_overdue(broker));
+        assert!(told, "nobody has the disk before the first batch counts as lost");
     });
+}
+
+fn somebody_behind_a_slow_batch_is_told_before_it_is_overdue(broker: &Broker) -> bool {
+    let place = place_at(broker);
+    runtime().block_on(LocalSet::new().run_until(async {
+        let (queue, instance) = (lanes(&place), instance());
+        soon("lanes", queue.until_ready()).await;
+        let spill = Spill::open(settings(place.directory.path()), instance).unwrap();
+        let intake = Intake::with_spill(queue.clone(), Some(spill.clone()), instance, LANES, now_ms() - 1);
+        let desk = Rc::new(intake.desk());
+        let vote = |n| spawn_local(&desk, ballot(poll_id(), n, 1, "1"));
+        broker.control(&["pause", "rabbitmq"]);
+        let (first, began) = (vote(1), Instant::now());
+        // The first of these may still join its batch.
+        let mut others = Vec::new();
+        eventually("somebody is told", async || {
+            others.push(vote(others.len() as u32 + 2));
+            others.iter().any(JoinHandle::is_finished)
+        })
+        .await;
+        let (overtook, in_time) = (!first.is_finished(), began.elapsed() < CONFIRMED_WITHIN);
+        broker.control(&["resume", "rabbitmq"]);
+        for answer in others.into_iter().chain([first]) {
+            soon("an answer", answer).await.unwrap().expect("accepted");
+        }
+        assert!(overtook || !in_time, "nobody waits behind a batch that is overdue");
+        assert!(spill.holding().ballots > 0);
+        queue.close().await;
+        in_time
+    }))
 }
 
 fn spawn_local(desk: &Rc<Desk>, ballot: Ballot) -> JoinHandle<Result<Receipt, Error>> {
@@ -229,7 +239,9 @@ fn a_full_waiting_room_refuses_at_once_and_empties(backend: Backend) {
 
         let counting = scene.count();
         eventually("the room empties", async || scene.intake.waiting() == 0).await;
-        eventually("all of them are counted", async || tally(&scene.store, poll).await.books.counted == WAITING_MAX as i64).await;
+        // So many, written by a build that is not optimised.
+        let all = async || tally(&scene.store, poll).await.books.counted == WAITING_MAX as i64;
+        eventually_within(3 * PATIENCE, "all of them are counted", all).await;
         assert!(scene.store.ballot_of(poll, 1, voter(u32::MAX)).await.unwrap().is_none(), "refused is not counted");
         soon("there is room again", desk.accept(0, ballot(poll, 1, 2, "2"))).await.unwrap();
         counting.end().await;
