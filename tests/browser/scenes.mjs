@@ -102,7 +102,7 @@ phones.push({ name: "vote-wrong-code", path: "/111111", sizes: ["phone"], api: (
 phones.push({ name: "vote-no-answer", path: `/${CODE}`, sizes: ["phone"], api: () => ({ hang: true }), ready: "#screen-loading", after_ms: 4000 });
 phone("waiting", [], { sizes: ["phone", "laptop"] });
 phone("ended", [], { more: { event: { code: CODE, slug: null, title: "Friday all-hands", state: "ended" } } });
-phone("soon", [poll(SHORT.slice(0, 3), [0, 0, 0], { opens_at: NOW() + 90_000 })]);
+phone("soon", [], { api: audience(() => live([poll(SHORT.slice(0, 3), [0, 0, 0], { opens_at: NOW() + 90_000 })])) }); // from when it is looked at
 phone("two", [poll(["Yes", "No"], [0, 0])], { sizes: ["phone", "small", "tablet"] });
 phone("question", [poll(SHORT.slice(0, 4), [0, 0, 0, 0])], { sizes: ["phone", "small", "laptop"] });
 phone("six-long", [poll(longs(6), [12, 30, 7, 0, 3, 9])], { sizes: ["phone", "small"], full: true });
