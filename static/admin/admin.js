@@ -44,7 +44,7 @@ async function route() {
     if (mine !== turn) return;
     return error.status === 401 ? signedOut("") : trouble(error);
   }
-  const [room, open] = meant(location.pathname);
+  const [room, open] = pageAt(location.pathname);
   for (const link of $("rooms").children) link.ariaCurrent = link.dataset.room === room ? "page" : null;
   if (!open) return put(clone("gone-page"), false);
   try {
@@ -64,16 +64,16 @@ async function route() {
  * @typedef {{element:Node, leave?:() => void, shown?:() => void, focus?:string}} Page `shown`: once it stands in the document; `focus`: where one begins to write
  * @param {string} path @returns {[room?:string, open?:(tools:import("/assets/admin/events.js").Tools) => Page|Promise<Page>]} nothing: it leads nowhere
  */
-function meant(path) {
+function pageAt(path) {
   const [first = "events", id = "", ...more] = path.split("/").filter(Boolean).slice(1);
   if (more.length) return [];
-  if (first === "events") return [first, id ? (tools) => eventPage(part(id), tools) : eventsPage];
-  if (first === "rehearsals") return [first, id ? () => rehearsalPage(part(id)) : rehearsalsPage];
+  if (first === "events") return [first, id ? (tools) => eventPage(decoded(id), tools) : eventsPage];
+  if (first === "rehearsals") return [first, id ? () => rehearsalPage(decoded(id)) : rehearsalsPage];
   return first === "new" && !id ? ["events", newEventPage] : [];
 }
 
 /** As it was before it came into an address; what was no address is nothing there is. @param {string} coded */
-function part(coded) {
+function decoded(coded) {
   try {
     return decodeURIComponent(coded);
   } catch {

@@ -33,7 +33,7 @@ export async function eventsPage({ go, trouble }) {
     slot(element, "empty").hidden = Boolean(wanted) || found.events.length > 0;
     slot(element, "nothing").hidden = !wanted || found.events.length > 0;
     const n = found.events.length;
-    setText(slot(element, "found"), found.refused ? found.refused : !wanted ? "" : n === 0 ? t("nothing_found", { text: wanted }) : t(next ? "found_more" : "found", { n }));
+    setText(slot(element, "found"), found.refused ?? (!wanted ? "" : n === 0 ? t("nothing_found", { text: wanted }) : t(next ? "found_more" : "found", { n })));
   }
 
   async function look() {

@@ -1,7 +1,7 @@
 // On air and in other people's pages nobody can scroll, press or ask: what stands there has to be right, and inside, whatever was asked for.
 
 import { launch } from "./browser.mjs";
-import { enter } from "./enter.mjs";
+import { enterNamed } from "./enter.mjs";
 import { assert, check, equal } from "./report.mjs";
 import { kit, scenes } from "./scenes.mjs";
 import { Theatre } from "./theatre.mjs";
@@ -9,11 +9,7 @@ import { Theatre } from "./theatre.mjs";
 export async function air() {
   const theatre = await new Theatre().up();
   const browser = await launch();
-  const show = (/** @type {string} */ name, size = /** @type {import("./scenes.mjs").Size} */ ("projector"), /** @type {Partial<import("./scenes.mjs").Scene>} */ otherwise = {}) => {
-    const scene = scenes.find((one) => one.name === name);
-    if (!scene) throw new Error(`no scene ${name}`);
-    return enter(browser, theatre, { ...scene, ...otherwise }, { size, colorScheme: "light" });
-  };
+  const show = (/** @type {string} */ name, size = /** @type {import("./scenes.mjs").Size} */ ("projector"), /** @type {Partial<import("./scenes.mjs").Scene>} */ otherwise = {}) => enterNamed(browser, theatre, name, size, otherwise);
   try {
     await check("overlay and embed say the address that people are to type, not the one they were opened on", async () => {
       for (const name of ["overlay-lower", "embed"]) {

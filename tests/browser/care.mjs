@@ -1,7 +1,7 @@
 // At the desk nothing that was typed is lost, every wrong field says so itself, what stands there fits, and one thing at a time stands out.
 
 import { fitsInWidth, launch } from "./browser.mjs";
-import { enter } from "./enter.mjs";
+import { enterNamed } from "./enter.mjs";
 import { assert, check, equal } from "./report.mjs";
 import { kit, scenes } from "./scenes.mjs";
 import { Theatre } from "./theatre.mjs";
@@ -11,11 +11,7 @@ const EVENTS = Array.from({ length: 8 }, (_, at) => ({ id: `e${at}`, code: Strin
 export async function care() {
   const theatre = await new Theatre().up();
   const browser = await launch();
-  const show = (/** @type {string} */ name, size = /** @type {import("./scenes.mjs").Size} */ ("laptop"), /** @type {Partial<import("./scenes.mjs").Scene>} */ otherwise = {}) => {
-    const scene = scenes.find((one) => one.name === name);
-    if (!scene) throw new Error(`no scene ${name}`);
-    return enter(browser, theatre, { ...scene, ...otherwise }, { size, colorScheme: "light" });
-  };
+  const show = (/** @type {string} */ name, size = /** @type {import("./scenes.mjs").Size} */ ("laptop"), /** @type {Partial<import("./scenes.mjs").Scene>} */ otherwise = {}) => enterNamed(browser, theatre, name, size, otherwise);
   try {
     await check("a word of any length can be looked for, and the page stays as wide as its window", async () => {
       const page = await show("admin-events", "phone");

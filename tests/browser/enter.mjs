@@ -1,6 +1,7 @@
 // A person walks into a scene: the page in a context of its own, at a size, in a theme, ready to be looked at.
 
 import { SIZES } from "./browser.mjs";
+import { scenes } from "./scenes.mjs";
 
 const WAIT_MS = 30_000; // for what is there in one, unless others compile beside us
 
@@ -22,4 +23,15 @@ export async function enter(browser, theatre, scene, { size, colorScheme }) {
   await page.evaluate(() => document.fonts.ready);
   await page.waitForTimeout(scene.after_ms ?? 350); // what moves has arrived
   return page;
+}
+
+/**
+ * Enters a scene by its name, in light.
+ * @param {import("playwright-core").Browser} browser @param {import("./theatre.mjs").Theatre} theatre @param {string} name
+ * @param {import("./scenes.mjs").Size} size @param {Partial<import("./scenes.mjs").Scene>} otherwise what is not as the scene has it
+ */
+export function enterNamed(browser, theatre, name, size, otherwise) {
+  const scene = scenes.find((one) => one.name === name);
+  if (!scene) throw new Error(`no scene ${name}`);
+  return enter(browser, theatre, { ...scene, ...otherwise }, { size, colorScheme: "light" });
 }

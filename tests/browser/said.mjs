@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { launch } from "./browser.mjs";
-import { enter } from "./enter.mjs";
+import { enterNamed } from "./enter.mjs";
 import { percentsOutOfOrder } from "./eyes.mjs";
 import { mine, phone } from "./hands.mjs";
 import { assert, check, equal, eventually } from "./report.mjs";
@@ -28,11 +28,7 @@ const open = (polls) => (call) => (call.path.endsWith("/stream") ? { stream: kit
 export async function said() {
   const theatre = await new Theatre().up();
   const browser = await launch();
-  const show = (/** @type {string} */ name, /** @type {Partial<import("./scenes.mjs").Scene>} */ otherwise = {}, size = /** @type {import("./scenes.mjs").Size} */ ("phone")) => {
-    const scene = scenes.find((one) => one.name === name);
-    if (!scene) throw new Error(`no scene ${name}`);
-    return enter(browser, theatre, { ...scene, hands: undefined, keep: undefined, after_ms: 0, ...otherwise }, { size, colorScheme: "light" });
-  };
+  const show = (/** @type {string} */ name, /** @type {Partial<import("./scenes.mjs").Scene>} */ otherwise = {}, size = /** @type {import("./scenes.mjs").Size} */ ("phone")) => enterNamed(browser, theatre, name, size, { hands: undefined, keep: undefined, after_ms: 0, ...otherwise });
   try {
     await check("a choice that is not sent says so, and no step of the vote before it stays lit: while it is changed, after it was cleared, after a reload", async () => {
       const poll = kit.poll(kit.SHORT.slice(0, 4), [4, 3, 2, 1], { kind: "multiple", voters: 6 });

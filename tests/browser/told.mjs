@@ -2,7 +2,7 @@
 // And what there is to read can be read: words in one piece, a count that nothing lies over, one line for what is over.
 
 import { launch } from "./browser.mjs";
-import { enter } from "./enter.mjs";
+import { enterNamed } from "./enter.mjs";
 import { assert, check, equal } from "./report.mjs";
 import { kit, scenes } from "./scenes.mjs";
 import { Theatre } from "./theatre.mjs";
@@ -12,11 +12,7 @@ const LANGUAGES = ["en", "de", "fr", "es", "ar"];
 export async function told() {
   const theatre = await new Theatre().up();
   const browser = await launch();
-  const show = (/** @type {string} */ name, size = /** @type {import("./scenes.mjs").Size} */ ("laptop"), /** @type {Partial<import("./scenes.mjs").Scene>} */ otherwise = {}) => {
-    const scene = scenes.find((one) => one.name === name);
-    if (!scene) throw new Error(`no scene ${name}`);
-    return enter(browser, theatre, { ...scene, ...otherwise }, { size, colorScheme: "light" });
-  };
+  const show = (/** @type {string} */ name, size = /** @type {import("./scenes.mjs").Size} */ ("laptop"), /** @type {Partial<import("./scenes.mjs").Scene>} */ otherwise = {}) => enterNamed(browser, theatre, name, size, otherwise);
   /** @param {string} poll what the stage says beside the votes @param {string} [lang] */
   const note = async (/** @type {any} */ poll, lang) => {
     const page = await show("present-hidden", "laptop", { api: kit.stage(() => kit.live([poll])), lang, after_ms: 0 });
