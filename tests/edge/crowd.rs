@@ -7,14 +7,20 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::edge::Kind;
 use crate::hall::{Hall, votes};
-use crate::on_each_edge;
-use crate::relay::Relay;
+use crate::relay::{Manners, Relay};
 use crate::support::{Backend, runtime, until};
+use crate::{on_each_edge, with_nginx};
 
-on_each_edge![thousands_of_readers_cost_the_origin_one_question_a_second, a_crowd_at_a_cold_edge_is_one_question];
+on_each_edge![
+    thousands_of_readers_cost_the_origin_one_question_a_second,
+    a_crowd_at_a_cold_edge_is_one_question,
+    a_crowd_at_a_cold_edge_is_not_let_through_to_an_origin_that_hangs,
+];
+with_nginx![more_questions_than_an_origin_can_bear_are_told_to_come_back];
 
 /// As `refresh_ms` says, and the phone's jitter.
 const REFRESH_MS: std::ops::Range<u64> = 800..1_200;
@@ -147,4 +153,68 @@ fn a_crowd_at_a_cold_edge_is_one_question(kind: Kind) {
     });
     let began: Vec<Instant> = relay.asked().iter().filter(|asked| asked.line == format!("GET {path}")).map(|asked| asked.at).collect();
     assert!(!began.is_empty() && began.windows(2).all(|two| two[1] - two[0] > Duration::from_millis(900)), "{} questions at once", began.len());
+}
+
+/// An edge that has nothing kept and gets no answer may try again now and then. Those who wait stay where they are, for as long as they like.
+fn a_crowd_at_a_cold_edge_is_not_let_through_to_an_origin_that_hangs(kind: Kind) {
+    const WAITING: usize = 300;
+    /// A phone gives up after 15 s. Longer than an edge that lets its crowd through would take for it.
+    const PATIENCE: Duration = Duration::from_secs(12);
+    let hall = Hall::open(Backend::Embedded);
+    let relay = Relay::before(hall.address);
+    let edge = kind.before(relay.address);
+    let event = hall.event();
+    relay.behave(Manners::Hangs);
+    runtime().block_on(async {
+        let crowd: Vec<_> = (0..WAITING).map(|_| tokio::spawn(timeout(PATIENCE, ask_for(edge.address, event.code.clone())))).collect();
+        for one in crowd {
+            // Whether it is told to come back or gives up.
+            let _ = one.await.expect("no panic");
+        }
+    });
+    let questions = relay.count(&format!("GET /api/v1/live/{}", event.code));
+    // One, and one more every three seconds.
+    assert!((1..=1 + PATIENCE.as_secs() as usize / 3).contains(&questions), "{questions} questions");
+}
+
+/// A thousand events, none of them kept, and an origin that hangs: so many at once are asked for. Votes are not in that queue.
+fn more_questions_than_an_origin_can_bear_are_told_to_come_back() {
+    const EVENTS: usize = 1_000;
+    const AT_ONCE_MAX: usize = 256;
+    let hall = Hall::open(Backend::Embedded);
+    let relay = Relay::before(hall.address);
+    let edge = Kind::Nginx.before(relay.address);
+    relay.behave(Manners::Hangs);
+    runtime().block_on(async {
+        let (told, mut answers) = tokio::sync::mpsc::channel(EVENTS);
+        let asking: Vec<_> = (0..EVENTS)
+            .map(|n| {
+                let (told, address) = (told.clone(), edge.address);
+                tokio::spawn(async move { told.send(ask_for(address, format!("{}", 100_000 + n)).await).await })
+            })
+            .collect();
+        for n in 0..EVENTS - AT_ONCE_MAX {
+            let head = timeout(Duration::from_secs(5), answers.recv()).await.unwrap_or_else(|_| panic!("only {n} were told"));
+            let head = head.expect("they still ask").to_lowercase();
+            assert!(head.starts_with("http/1.1 503") && head.contains("\r\nretry-after: "), "{head}");
+        }
+        until("the others are asked", || relay.count("GET /api/v1/live/") >= AT_ONCE_MAX);
+        assert_eq!(relay.count("GET /api/v1/live/"), AT_ONCE_MAX);
+        asking.iter().for_each(|one| one.abort());
+    });
+    let vote = "POST /api/v1/polls/0/ballots";
+    std::thread::scope(|scope| {
+        scope.spawn(|| edge.ask("POST", "/api/v1/polls/0/ballots", &[], Some("{}")));
+        until("a vote gets through", || relay.count(vote) == 1);
+    });
+}
+
+/// Asks once, on a connection of its own; the head of the answer.
+async fn ask_for(edge: std::net::SocketAddr, code: String) -> String {
+    let mut line = BufReader::new(TcpStream::connect(edge).await.expect("the edge takes it"));
+    let request = format!("GET /api/v1/live/{code} HTTP/1.1\r\nhost: edge\r\n\r\n");
+    line.get_mut().write_all(request.as_bytes()).await.expect("the edge reads");
+    let mut head = String::new();
+    while line.read_line(&mut head).await.expect("the edge answers") > 2 {}
+    head
 }

@@ -20,6 +20,8 @@ const SHORT: Habits = Habits { people: 12_000, per_second: 400, connections: 64,
 const SHORT_FAULT_S: f64 = 1.6;
 /// One poll of a long run: short enough to be held in memory and looked through.
 const ACT: Duration = Duration::from_secs(180);
+/// Of so many faults one is long.
+const LONG_ONE_IN: u32 = 10;
 
 fn plan() -> Plan {
     let binary = std::env::var_os("GROUNDSWELL_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_groundswell").into());
@@ -160,8 +162,8 @@ fn random_faults_for_as_long_as_asked_cost_no_vote() {
         let habits = Habits { people: (per_second * ACT.as_secs() / 6) as usize, per_second, connections: 256, seed: seed + number };
         let report = act(&mut cluster, habits, &mut poisons, |rng| {
             let fault = &ALL[rng.usize(..ALL.len())];
-            // Every 10 to 30 s, and each lasts a good part of that.
-            let seconds = 2.0 + rng.f64() * 10.0;
+            // Every 10 to 30 s, and most last a good part of that; now and then one lasts as long as it takes to restart a machine.
+            let seconds = if rng.u32(..LONG_ONE_IN) == 0 { 30.0 + rng.f64() * 30.0 } else { 2.0 + rng.f64() * 10.0 };
             (Instant::now() < act_end).then_some((fault, seconds, (8.0 + rng.f64() * 10.0 - seconds / 2.0).max(1.0)))
         });
         say(format_args!("act {}: {report}", number + 1));
