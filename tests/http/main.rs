@@ -12,6 +12,7 @@ mod crowds;
 #[path = "../contracts/door.rs"]
 #[allow(dead_code)]
 mod door;
+mod files;
 mod hall;
 mod heads;
 mod lists;
@@ -27,6 +28,7 @@ mod process;
 mod rehearsal;
 mod routes;
 mod sharing;
+mod show;
 mod traces;
 mod trouble;
 mod voting;

@@ -14,13 +14,13 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
-use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::Line;
 use crate::hall::{ballot_of, text};
 use crate::process::{Process, command};
-use crate::support::{Answer, TOKEN, until};
+use crate::show::{Show, metric};
+use crate::support::{TOKEN, until};
 
 /// Of a client's own trace.
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -173,51 +173,6 @@ fn traced(directory: &Path, collector: SocketAddr) -> Command {
     let mut command = command(directory, &[]);
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}/"));
     command
-}
-
-fn metric(process: &Process, name: &str) -> f64 {
-    let text = Line::at(process.metrics()).ask("GET", "/metrics", &[], None).expect(200).body;
-    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or_else(|| panic!("no {name}"))
-}
-
-/// An event with an open poll and somebody who votes.
-struct Show {
-    event: String,
-    code: String,
-    poll: String,
-    bearer: String,
-    voter: String,
-}
-
-impl Show {
-    fn prepare(process: &Process) -> Show {
-        let bearer = format!("Bearer {TOKEN}");
-        let mut line = Line::at(process.address);
-        let mut office = |method: &str, path: &str, body: Value| {
-            let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-            let answer = line.ask(method, path, &headers, Some(&body.to_string()));
-            assert!(answer.status < 300, "{path}: {answer:?}");
-            answer.json()
-        };
-        let event = office("POST", "/api/v1/events", json!({"title": "Friday"}));
-        let (event, code) = (text(&event["id"]), text(&event["code"]));
-        let poll =
-            text(&office("POST", &format!("/api/v1/events/{event}/polls"), json!({"kind": "single", "question": "Which?", "choices": ["A", "B"]}))["id"]);
-        office("PUT", &format!("/api/v1/polls/{poll}/state"), json!({"state": "open"}));
-        let pass = office("POST", &format!("/api/v1/live/{code}/passes"), json!({}));
-        Show { event, code, poll, bearer: format!("Bearer {}", text(&pass["pass"])), voter: text(&pass["voter"]) }
-    }
-
-    fn vote(&self, process: &Process, ballot: u128) -> Answer {
-        let headers = [("authorization", self.bearer.as_str()), ("content-type", "application/json")];
-        let body = ballot_of(&self.poll, ballot, ballot as u32, &[1]).to_string();
-        Line::at(process.address).ask("POST", &format!("/api/v1/polls/{}/ballots", self.poll), &headers, Some(&body))
-    }
-
-    fn office(&self, process: &Process, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let bearer = format!("Bearer {TOKEN}");
-        Line::at(process.address).ask(method, path, &[headers, &[("authorization", bearer.as_str())]].concat(), None)
-    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
