@@ -33,6 +33,9 @@ pub struct Report {
     pub verdict: Verdict,
     /// Every number given out was counted, and the result is final.
     pub drained: bool,
+    /// Of the faults that must cost nothing: sendings accepted meanwhile, and those that were not.
+    pub accepted_meanwhile: u64,
+    pub turned_away: u64,
     /// Sendings that nobody answered, not even with a refusal: their process died.
     pub unanswered: u64,
     pub redelivered: u64,
@@ -46,12 +49,20 @@ impl Report {
         self.drained && self.verdict.is_clean()
     }
 
+    /// Whatever fails, but for a process that dies: 99.9 % of the votes are accepted meanwhile.
+    pub fn accepting_went_on(&self) {
+        let Report { accepted_meanwhile: accepted, turned_away, .. } = self;
+        assert!(turned_away * 1_000 <= *accepted, "accepting goes on, whatever fails: {accepted} accepted, {turned_away} were not");
+    }
+
     pub fn add(&mut self, other: &Report) {
         let (mine, theirs) = (&mut self.verdict, &other.verdict);
         for (sum, more) in [
             (&mut self.acked, other.acked),
             (&mut self.sendings, other.sendings),
             (&mut self.unanswered, other.unanswered),
+            (&mut self.accepted_meanwhile, other.accepted_meanwhile),
+            (&mut self.turned_away, other.turned_away),
             (&mut mine.voters, theirs.voters),
             (&mut mine.answered, theirs.answered),
             (&mut mine.lost, theirs.lost),
@@ -71,10 +82,13 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { acked, faults, seed, redelivered, spilled, absorbed, .. } = self;
+        let Report { acked, faults, seed, redelivered, spilled, absorbed, turned_away, .. } = self;
         let Verdict { lost, wrong, unexpected, phantom, doubled, books, recovered, .. } = &self.verdict;
         write!(out, "acked {acked}, faults {faults}, seed {seed}, lost {lost}, wrong {wrong}, unexpected {unexpected}, phantom {phantom}, ")?;
-        write!(out, "doubled {doubled}, books {books}, recovered {recovered}, redelivered {redelivered}, spilled {spilled}, duplicates absorbed {absorbed}")?;
+        write!(
+            out,
+            "doubled {doubled}, books {books}, recovered {recovered}, redelivered {redelivered}, spilled {spilled}, duplicates absorbed {absorbed}, turned away {turned_away}"
+        )?;
         if self.drained { Ok(()) } else { write!(out, ", NEVER AT REST") }
     }
 }
