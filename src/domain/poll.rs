@@ -86,9 +86,10 @@ impl Visibility {
         }
     }
 
-    /// Where the presenter's bars stand when a poll is made: what the audience may see at once, the room may see too.
+    /// Where the presenter's bars stand when a poll is made: what everybody may see at once, the room may see too. What only those see who
+    /// have voted would be seen there by those who have not.
     pub fn revealed_at_first(self) -> bool {
-        matches!(self, Visibility::Live | Visibility::AfterVote)
+        self == Visibility::Live
     }
 }
 
@@ -228,6 +229,13 @@ impl Poll {
         let position = picks.iter().next().and_then(|first| self.choices.iter().position(|c| c.number == first.choice)).unwrap_or(0);
         // Poll ids carry chance in their low bits, which spreads the bases.
         ((self.id.0 as u64).wrapping_add(position as u64) % u64::from(lanes)) as u16
+    }
+
+    /// Whether the bars stay where they are when results are to be shown otherwise. Whoever wants them shown later does not want them shown now.
+    pub fn stays_revealed(&self, visibility: Visibility) -> bool {
+        let is_as_open = visibility == self.visibility || visibility.revealed_at_first();
+        let is_over = self.state == PollState::Closed && visibility != Visibility::Hidden;
+        self.revealed && (is_as_open || is_over)
     }
 
     /// May the audience see this poll's result? `after_close` waits until the close has reached everybody.

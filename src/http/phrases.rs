@@ -19,7 +19,7 @@ pub struct Phrases {
     pub closed: &'static str,
     pub provisional: &'static str,
     pub last: &'static str,
-    pub voters: &'static str,
+    pub voters_alone: &'static str,
     pub no_votes: &'static str,
     nobody: &'static str,
     pub not_shown: &'static str,
@@ -74,6 +74,12 @@ impl Phrases {
         format!("{}{}", n.borrow(), self.percent_sign)
     }
 
+    /// "Voters: 24". French keeps its colon away from the word.
+    pub fn voters<N: Borrow<u64>>(&self, n: N) -> String {
+        let colon = if self.tag == "fr" { "\u{a0}:" } else { ":" };
+        format!("{}{colon} {}", self.voters_alone, self.number(n))
+    }
+
     /// "Yet" only where more may come.
     pub fn without_votes(&self, is_final: bool) -> &'static str {
         if is_final { self.nobody } else { self.no_votes }
@@ -102,7 +108,7 @@ static LANGUAGES: [Phrases; 5] = [
         closed: "Closed",
         provisional: "provisional",
         last: "final",
-        voters: "Voters",
+        voters_alone: "Voters",
         no_votes: "No votes yet",
         nobody: "No votes",
         not_shown: "The result has not been shown yet.",
@@ -139,7 +145,7 @@ static LANGUAGES: [Phrases; 5] = [
         closed: "Geschlossen",
         provisional: "vorläufig",
         last: "endgültig",
-        voters: "Abstimmende",
+        voters_alone: "Abstimmende",
         no_votes: "Noch keine Stimmen",
         nobody: "Keine Stimmen",
         not_shown: "Das Ergebnis wurde noch nicht gezeigt.",
@@ -176,7 +182,7 @@ static LANGUAGES: [Phrases; 5] = [
         closed: "Fermé",
         provisional: "provisoire",
         last: "définitif",
-        voters: "Votants",
+        voters_alone: "Votants",
         no_votes: "Pas encore de vote",
         nobody: "Aucun vote",
         not_shown: "Le résultat n’a pas encore été montré.",
@@ -213,7 +219,7 @@ static LANGUAGES: [Phrases; 5] = [
         closed: "Cerrada",
         provisional: "provisional",
         last: "definitivo",
-        voters: "Votantes",
+        voters_alone: "Votantes",
         no_votes: "Aún no hay votos",
         nobody: "Ningún voto",
         not_shown: "El resultado aún no se ha mostrado.",
@@ -251,7 +257,7 @@ static LANGUAGES: [Phrases; 5] = [
         closed: "مغلق",
         provisional: "مؤقت",
         last: "نهائي",
-        voters: "المصوّتون",
+        voters_alone: "المصوّتون",
         no_votes: "لا أصوات بعد",
         nobody: "لا أصوات",
         not_shown: "لم تُعرض النتيجة بعد.",

@@ -74,7 +74,7 @@ fn fill(sheet: &mut Worksheet, report: &Report, words: &Phrases) -> Result<(), X
     } else {
         words.provisional
     };
-    sheet.write_string(1, 0, words.voters)?.write_number(1, 1, voters as f64)?.write_string(1, 2, status)?;
+    sheet.write_string(1, 0, words.voters_alone)?.write_number(1, 1, voters as f64)?.write_string(1, 2, status)?;
     for (column, text) in (0u16..).zip([words.choice, words.votes, words.percent]) {
         sheet.write_string_with_format(FIRST - 1, column, text, &bold)?;
     }

@@ -70,6 +70,11 @@ impl Shown {
         serde_json::from_slice(document).expect("we wrote the document")
     }
 
+    /// Now, or when the clock says so.
+    pub fn takes_votes(&self, now: &Millis) -> bool {
+        self.polls.iter().any(|poll| poll.phase(now) != Phase::Closed)
+    }
+
     /// The title, unless it is a question that stands below: an event that was given none is called as its first.
     pub fn own_title(&self) -> Option<&str> {
         Some(self.event.title.as_str()).filter(|title| !self.polls.iter().any(|poll| poll.names(title)))

@@ -112,6 +112,8 @@ function draw(live) {
   });
   setText($("voters"), results ? howMany(poll) + (results.voters && poll.state === "closed" ? ` · ${t(results.status)}` : "") : t("not_shown"));
   drawJoin(live.event.code);
+  // Nobody is sent to a vote that is over.
+  $("join").hidden = poll.state === "closed" || !$("join").hasAttribute("href");
   fit();
 }
 
@@ -134,8 +136,7 @@ async function drawJoin(event) {
   if ($("join").getAttribute("href") === link) return;
   $("join").href = link;
   setText($("host"), spoken(link));
-  $("join").hidden = false;
-  fit();
+  if (latest.live) draw(latest.live);
 }
 
 /** As stage and poster say it: this page may have been opened under another name. The QR code has the join link in words. */

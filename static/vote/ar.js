@@ -22,7 +22,7 @@ export default {
   at_most: "الحد الأقصى {n}. أزل واحدًا أولًا.", more: { one: "اختر واحدًا آخر ثم أرسل.", two: "اختر اثنين آخرين ثم أرسل.", other: "اختر {n} أخرى ثم أرسل." },
   tap_one: "المس إجابة واحدة، وهذا هو صوتك.", press_enter: "اضغط Enter للإرسال.",
   pick: "اختر {n}", pick_range: "اختر من {min} إلى {n}", pick_any: "اختر ما تشاء", pick_up_to: "اختر حتى {n}",
-  then_send: "{rule} ثم أرسل.", picked: { one: "{rule}. اختيار واحد.", two: "{rule}. اختياران.", few: "{rule}. {n} اختيارات.", other: "{rule}. {n} اختيارًا." },
+  then_send: "{rule} ثم أرسل.", picked: { one: "{rule}. اخترت واحدًا.", two: "{rule}. اخترت اثنين.", other: "{rule}. اخترت {n}." },
   code_late: "وصل هذا الصوت بعد إغلاق التصويت. لم يُحتسَب.",
   code_poll_closed: "التصويت مغلق. لم يُحتسب صوتك.", code_poll_draft: "التصويت لم يُفتح بعد. لم يُحتسب صوتك.",
   code_round_over: "كان هذا الصوت لجولة سابقة انتهت. لم يُحتسب.", code_change_not_allowed: "لا يمكن تغيير الصوت في هذا التصويت.",

@@ -30,6 +30,7 @@ export function drawReceipt(isClosed, mine, isNew, unsent) {
   const cleared = (step === "received" || step === "counted") && !mine?.picks.length;
   // A vote that is on its way itself does not stand yet.
   setText("receipt-note", unsent ? [t("unsent"), mine?.picks.length && kept !== "saved" && t("earlier")].filter(Boolean).join(" ")
+    : !$("keep").hidden && kept !== "saved" ? t("earlier")
     : step === "saved" && isRetrying() && navigator.onLine ? t("sending") : cleared ? t("cleared") : isClosed && step === "none" ? t("not_voted") : "");
   if (!isNew && stepWas !== step && step !== "none") setText("say", cleared ? t("cleared") : t("your_vote", { step: part($("steps"), `[data-step="${step}"]`).textContent ?? "" }));
   stepWas = step;

@@ -18,6 +18,7 @@ on_both![
     what_the_audience_may_not_see_is_not_in_its_bytes,
     results_after_the_close_wait_for_the_close_to_reach_everybody,
     hidden_results_show_when_they_are_revealed,
+    what_is_to_be_shown_later_is_not_shown_now,
     drafts_are_for_the_presenter_only,
     bars_add_up_and_nobody_is_zero,
     a_version_never_falls,
@@ -177,7 +178,7 @@ fn what_the_audience_may_not_see_is_not_in_its_bytes(backend: Backend) {
         }
         let presenter = &event.presenter(&hall)["polls"][0];
         assert_eq!((&presenter["books"]["received"], &presenter["books"]["counted"]), (&json!(3), &json!(3)));
-        assert_eq!(presenter["revealed"], is_seen, "the bars begin where the audience stands");
+        assert_eq!(presenter["revealed"], visibility == "live", "the bars begin hidden where not everybody may see them: {visibility}");
     }
 }
 
@@ -201,6 +202,31 @@ fn results_after_the_close_wait_for_the_close_to_reach_everybody(backend: Backen
     assert_eq!(votes_in(&shown.json()["polls"][0]["results"]), [1, 0, 0]);
     set_state(&hall, &poll, "open");
     assert!(public_results(&event, &hall).is_null(), "open again, hidden again");
+}
+
+/// The bars are there, and somebody decides that they should not be: nobody has to hide them as well.
+fn what_is_to_be_shown_later_is_not_shown_now(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    event.voter(&hall).vote(&hall, &poll, 1, 1, &[1]).expect(202);
+    drained(&hall, &poll, 1);
+    let revealed = || event.presenter(&hall)["polls"][0]["revealed"] == true;
+    for later in ["after_vote", "after_close", "hidden"] {
+        set_visibility(&hall, &poll, json!({"visibility": "live", "revealed": true}));
+        set_visibility(&hall, &poll, json!({"visibility": later}));
+        assert!(!revealed(), "{later}");
+        assert_eq!(public_results(&event, &hall).is_null(), later != "after_vote", "phones that have voted see theirs: {later}");
+        set_visibility(&hall, &poll, json!({"visibility": later, "revealed": true}));
+        set_visibility(&hall, &poll, json!({"visibility": later}));
+        assert!(revealed(), "nothing was changed: {later}");
+    }
+    set_visibility(&hall, &poll, json!({"visibility": "live", "revealed": true}));
+    set_state(&hall, &poll, "closed");
+    set_visibility(&hall, &poll, json!({"visibility": "after_close"}));
+    assert!(revealed(), "that time has come");
+    set_visibility(&hall, &poll, json!({"visibility": "hidden"}));
+    assert!(!revealed(), "only when the presenter says so");
 }
 
 fn hidden_results_show_when_they_are_revealed(backend: Backend) {

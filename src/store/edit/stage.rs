@@ -91,7 +91,7 @@ impl Store {
             edit_event!(&pool, event, stamp, "poll.visibility", poll.to_string(), |tx, before| {
                 let now = find(&before, poll)?;
                 let visibility = visibility.unwrap_or(now.visibility);
-                let revealed = revealed.unwrap_or(now.revealed);
+                let revealed = revealed.unwrap_or_else(|| now.stays_revealed(visibility));
                 sqlx::query("update poll set visibility = $2, revealed = $3 where id = $1")
                     .bind(poll.0)
                     .bind(visibility.as_str())
