@@ -3,7 +3,7 @@ export default {
   join_the_poll: "An der Umfrage teilnehmen", type_the_code: "Gib den Code ein, den du auf der Leinwand siehst", join: "Teilnehmen",
   you_are_in: "Du bist dabei.", waiting: "Die erste Frage erscheint hier von selbst. Bis dahin ist nichts zu tun.",
   ended: "Diese Veranstaltung ist beendet.", thanks: "Danke fürs Abstimmen. Du kannst diese Seite schließen.", another: "An einer anderen teilnehmen",
-  ok: "OK", where: "Wo deine Stimme ist", saved: "Hier gespeichert", held: "In dieser Seite behalten", received: "Angekommen", counted: "Gezählt",
+  results: "Ergebnisse", ok: "OK", where: "Wo deine Stimme ist", saved: "Hier gespeichert", held: "In dieser Seite behalten", received: "Angekommen", counted: "Gezählt",
   forgetful: "Dieser Browser merkt sich nichts. Du kannst abstimmen; bleib auf dieser Seite, bis deine Stimme angekommen ist. Nach dem Neuladen ist sie hier vergessen.",
   send: "Stimme abgeben", change: "Stimme ändern", clear: "Stimme löschen", keep: "Stimme behalten", yours: "Deine Stimme",
   digits_first: "Gib zuerst die 6 Ziffern ein.", digits_six: "Ein Code hat 6 Ziffern. Dieser hat {n}.",

@@ -3,7 +3,7 @@ export default {
   join_the_poll: "Participar en la votación", type_the_code: "Escribe el código que ves en la pantalla", join: "Participar",
   you_are_in: "Ya estás dentro.", waiting: "La primera pregunta aparecerá aquí sola. Mientras tanto no hay que hacer nada.",
   ended: "Este evento ha terminado.", thanks: "Gracias por votar. Puedes cerrar esta página.", another: "Entrar en otro evento",
-  ok: "OK", where: "Dónde está tu voto", saved: "Guardado en este teléfono", held: "Guardado en esta página", received: "Recibido", counted: "Contado",
+  results: "Resultados", ok: "OK", where: "Dónde está tu voto", saved: "Guardado en este teléfono", held: "Guardado en esta página", received: "Recibido", counted: "Contado",
   forgetful: "Este navegador no guarda nada. Puedes votar; quédate en esta página hasta que se reciba tu voto. Al recargar, aquí se olvida.",
   send: "Enviar mi voto", change: "Cambiar mi voto", clear: "Borrar mi voto", keep: "Mantener mi voto", yours: "Tu voto",
   digits_first: "Escribe primero las 6 cifras.", digits_six: "Un código tiene 6 cifras. Este tiene {n}.",

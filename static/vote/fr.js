@@ -3,7 +3,7 @@ export default {
   join_the_poll: "Participer au vote", type_the_code: "Saisissez le code affiché à l’écran", join: "Participer",
   you_are_in: "Vous y êtes.", waiting: "La première question apparaîtra ici d’elle-même. Rien à faire d’ici là.",
   ended: "Cet événement est terminé.", thanks: "Merci d’avoir voté. Vous pouvez fermer cette page.", another: "Rejoindre un autre événement",
-  ok: "OK", where: "Où en est votre vote", saved: "Enregistré sur ce téléphone", held: "Gardé dans cette page", received: "Reçu", counted: "Compté",
+  results: "Résultats", ok: "OK", where: "Où en est votre vote", saved: "Enregistré sur ce téléphone", held: "Gardé dans cette page", received: "Reçu", counted: "Compté",
   forgetful: "Ce navigateur ne garde rien. Restez sur cette page jusqu’à ce que votre vote soit reçu ; un rechargement l’oublie ici.",
   send: "Envoyer mon vote", change: "Changer mon vote", clear: "Effacer mon vote", keep: "Garder mon vote", yours: "Votre vote",
   digits_first: "Saisissez d’abord les 6 chiffres.", digits_six: "Un code a 6 chiffres. Celui-ci en a {n}.",

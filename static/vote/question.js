@@ -19,7 +19,7 @@ let editing = false;
 let told = ""; // stays until the next tap
 let asked = { key: "", voting: false };
 
-/** Changes only what changed. @param {Poll} poll @returns {{rows:Map<string, Row>, mine:Saved|null, isNew:boolean, unsent:boolean}} `unsent`: what is ticked is not the vote that was sent */
+/** Changes only what changed. @param {Poll} poll @returns {{rows:Map<string, Row>, mine:Saved|null, isNew:boolean, unsent:boolean, told:string}} `unsent`: what is ticked is not the vote that was sent */
 export function drawQuestion(poll) {
   const key = ballotKey(poll);
   const mine = mineOf(poll);
@@ -42,14 +42,14 @@ export function drawQuestion(poll) {
   setText("question", poll.question);
   setText("poll-state", t(now));
   $("poll-state").dataset.phase = now;
-  setText("hint", voting ? told || howMany(poll) : "");
+  setText("hint", voting ? howMany(poll) : "");
   $("choices-set").disabled = !voting;
   for (const [id, row] of rows) row.label.classList.toggle("is-mine", !voting && voted && Boolean(mine?.picks.includes(id)));
   $("send").hidden = !(voting && (poll.kind === "multiple" || $("ballot").dataset.arrows));
   $("change").hidden = $("clear").hidden = !(now === "open" && voted && poll.rules.change && !editing);
   $("keep").hidden = !editing;
   asked = { key, voting };
-  return { rows, mine, isNew, unsent: voting && !isSame(picked(), mine?.picks ?? []) };
+  return { rows, mine, isNew, unsent: voting && !isSame(picked(), mine?.picks ?? []), told: voting ? told : "" };
 }
 
 /** @param {Poll} poll @returns {Map<string, Row>} */
@@ -169,5 +169,5 @@ $("clear").addEventListener("click", () => {
 function tell(text) {
   told = text;
   changed();
-  setText("say", `${$("hint").textContent} ${$("receipt-note").textContent}`.trim());
+  setText("say", text || `${$("hint").textContent} ${$("receipt-note").textContent}`.trim());
 }

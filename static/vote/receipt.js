@@ -13,25 +13,25 @@ let stepWas = "";
 
 /**
  * What it says is true of what is ticked: no step of the vote before is that of a choice which is not sent.
- * @param {boolean} isClosed @param {Saved|null} mine @param {boolean} isNew another question than before: nothing to read out @param {boolean} unsent
+ * @param {boolean} isClosed @param {Saved|null} mine @param {boolean} isNew another question than before: nothing to read out @param {boolean} unsent @param {string} told why a tap did nothing
  */
-export function drawReceipt(isClosed, mine, isNew, unsent) {
+export function drawReceipt(isClosed, mine, isNew, unsent, told) {
   const kept = mine?.state ?? "none";
   const step = unsent ? "none" : kept;
-  $("steps").hidden = kept === "none";
-  $("receipt").hidden = kept === "none" && !isClosed && !unsent;
+  const cleared = (kept === "received" || kept === "counted") && !mine?.picks.length;
+  $("steps").hidden = kept === "none" || cleared; // no steps of no vote
+  $("receipt").hidden = kept === "none" && !isClosed && !unsent && !told;
   if (!keep.lasts) part($("steps"), "li").textContent = t("held");
   for (const item of $("steps").children) {
-    const at = STEPS.indexOf(item.dataset.step) - STEPS.indexOf(step);
+    const at = STEPS.indexOf(item.dataset.step) - STEPS.indexOf(cleared ? "none" : step);
     item.classList.toggle("is-done", at <= 0);
     if (at === 0) item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");
   }
-  const cleared = (step === "received" || step === "counted") && !mine?.picks.length;
   // A vote that is on its way itself does not stand yet.
-  setText("receipt-note", unsent ? [t("unsent"), mine?.picks.length && kept !== "saved" && t("earlier")].filter(Boolean).join(" ")
+  setText("receipt-note", told || (unsent ? [t("unsent"), mine?.picks.length && kept !== "saved" && t("earlier")].filter(Boolean).join(" ")
     : !$("keep").hidden && kept !== "saved" ? t("earlier")
-    : step === "saved" && isRetrying() && navigator.onLine ? t("sending") : cleared ? t("cleared") : isClosed && step === "none" ? t("not_voted") : "");
+    : step === "saved" && isRetrying() && navigator.onLine ? t("sending") : cleared ? t("cleared") : isClosed && step === "none" ? t("not_voted") : ""));
   if (!isNew && stepWas !== step && step !== "none") setText("say", cleared ? t("cleared") : t("your_vote", { step: part($("steps"), `[data-step="${step}"]`).textContent ?? "" }));
   stepWas = step;
   // Without a vote and without a button there is nothing to show at the thumb.

@@ -79,9 +79,9 @@ function draw() {
   if (!poll) return show("waiting");
   show("poll");
   const focused = document.activeElement;
-  const { rows, mine, isNew, unsent } = drawQuestion(poll);
+  const { rows, mine, isNew, unsent, told } = drawQuestion(poll);
   const isClosed = phase(poll) === "closed";
-  drawReceipt(isClosed, mine, isNew, unsent);
+  drawReceipt(isClosed, mine, isNew, unsent, told);
   if (focused?.closest("[hidden], fieldset:disabled")) $("voters").focus({ preventScroll: true }); // the next Tab is "Change my vote"
   drawResults(poll, rows, Boolean(mine?.picks.length));
   drawClock();

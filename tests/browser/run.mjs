@@ -397,7 +397,7 @@ async function evening(app, people) {
     await phone.tick(alice, "Popcorn");
     await phone.tick(alice, "Fruit");
     await phone.tick(alice, "Nothing");
-    await alice.getByTestId("hint").filter({ hasText: "At most 2" }).waitFor();
+    await alice.getByTestId("receipt-note").filter({ hasText: "At most 2" }).waitFor();
     await people.photograph(alice, "several", "phone", "small");
     await alice.getByTestId("send").tap();
     await phone.reached(alice, "counted");
@@ -495,6 +495,9 @@ async function evening(app, people) {
     await ada.getByTestId("confirm-yes").click();
     await alice.getByTestId("screen-ended").waitFor();
     await people.photograph(alice, "ended", "phone");
+    await alice.locator("#sheet").tap();
+    await alice.getByText("Which snacks?").waitFor();
+    await alice.goBack();
   });
 
   await check("text that looks like HTML stays text, everywhere", async () => {

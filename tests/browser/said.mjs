@@ -35,20 +35,21 @@ export async function said() {
       const page = await show("vote-several", { api: counting(poll), keep: kit.voted(poll, [0, 2], "counted") });
       await receipt(page, 3, "");
       await page.getByTestId("change").click();
-      await receipt(page, 3, ""); // what is ticked is what was counted
+      await receipt(page, 3, "Your earlier vote stands."); // what is ticked is what was counted
       await phone.tick(page, "Pirates");
       await receipt(page, 0, "Not sent yet. Your earlier vote stands.");
       equal(await phone.step(page), null, "the step that is read out");
       await page.locator("#say", { hasText: "Not sent yet." }).waitFor({ state: "attached" });
       await phone.tick(page, "Pirates");
-      await receipt(page, 3, "");
+      await receipt(page, 3, "Your earlier vote stands.");
       await phone.tick(page, "Cowboys");
       await receipt(page, 0, "Not sent yet. Your earlier vote stands.");
       await page.getByTestId("send").click();
       await receipt(page, 3, "");
       equal(await mine(page), ["Robots"], "the vote");
       await page.getByTestId("clear").click();
-      await receipt(page, 3, "Your vote is cleared.");
+      await receipt(page, 0, "Your vote is cleared.");
+      assert(await page.locator("#steps").isHidden(), "there are steps of no vote");
       await phone.tick(page, "Detectives");
       await receipt(page, 0, "Not sent yet.");
       await page.reload();
@@ -76,6 +77,25 @@ export async function said() {
       await page.keyboard.press("Enter");
       await receipt(page, 3, "");
       equal(await mine(page), ["Pirates"], "the vote");
+      await page.context().close();
+    });
+
+    await check("why a tap did nothing is said where the thumb is, however far the question is away", async () => {
+      const names = Array.from({ length: 9 }, (_, at) => `Choice ${at + 1}`);
+      const poll = kit.poll(names, names.map(() => 0), { kind: "multiple", rules: { min: 2, max: 3, change: true } });
+      const page = await show("vote-several", { api: counting(poll) });
+      const inSight = async (/** @type {string} */ text) => {
+        await page.locator("#say", { hasText: text }).waitFor({ state: "attached" });
+        const box = await page.getByTestId("receipt-note").filter({ hasText: text }).boundingBox();
+        const height = page.viewportSize()?.height ?? 0;
+        assert(box && box.y >= 0 && box.y + box.height <= height, `“${text}” is not in sight: ${JSON.stringify(box)}`);
+      };
+      await phone.tick(page, "Choice 9");
+      assert(!await page.getByTestId("question").evaluate((one) => one.getBoundingClientRect().bottom > 0), "the question is in sight anyway");
+      await page.getByTestId("send").tap();
+      await inSight("Pick 1 more");
+      for (const at of [8, 7, 6]) await phone.tick(page, `Choice ${at}`);
+      await inSight("At most 3");
       await page.context().close();
     });
 
