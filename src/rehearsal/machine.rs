@@ -1,13 +1,15 @@
 //! Processor time by process, read from /proc: which part of a rehearsal on one machine was the server's, and which our own. Elsewhere,
 //! and for servers that are not on this machine, nothing is known and nothing is guessed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::SocketAddr;
 
 /// `getconf CLK_TCK` on every Linux there is.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// What a distributed installation consists of, besides whoever listens: (name of the process, what it is called in a report).
-const COMPANIONS: [(&str, &str); 3] = [("groundswell", "groundswell"), ("beam.smp", "broker"), ("postgres", "postgres")];
+const COMPANIONS: [(&str, &str); 2] = [("beam.smp", "broker"), ("postgres", "postgres")];
+/// Another process of the same installation.
+const OF_OURS: &str = "groundswell";
 
 /// What a report calls this very process.
 pub const OURSELVES: &str = "rehearsal";
@@ -18,14 +20,15 @@ pub type Spent = BTreeMap<String, f64>;
 /// Where the server runs, as seen from here.
 pub struct Machine {
     listener: Option<u32>,
-    /// The server is on this machine, and so, perhaps, are its companions.
-    here: bool,
+    /// On this machine, and connected with the server: (process, what it is called). A broker that runs beside and is nobody's is not among them.
+    companions: Vec<(u32, &'static str)>,
 }
 
 impl Machine {
     /// `server` is given where it is on this machine.
     pub fn look(server: Option<SocketAddr>) -> Machine {
-        Machine { listener: server.and_then(listener).filter(|pid| *pid != std::process::id()), here: server.is_some() }
+        let listener = server.and_then(|server| listener(server.port())).filter(|pid| *pid != std::process::id());
+        Machine { listener, companions: listener.map(companions).unwrap_or_default() }
     }
 
     pub fn sees_the_server(&self) -> bool {
@@ -37,14 +40,37 @@ impl Machine {
         if let Some(pid) = self.listener {
             spent.insert("server".into(), of_process(pid).unwrap_or(0.0));
         }
-        for pid in pids().filter(|pid| self.here && Some(*pid) != self.listener && *pid != std::process::id()) {
-            let Ok(comm) = std::fs::read_to_string(format!("/proc/{pid}/comm")) else { continue };
-            if let Some((_, name)) = COMPANIONS.iter().find(|(comm_of, _)| *comm_of == comm.trim()) {
-                *spent.entry((*name).to_owned()).or_default() += of_process(pid).unwrap_or(0.0);
+        for pid in pids().filter(|_| !self.companions.is_empty()) {
+            // A database has a process for each connection, which is a child of the one that listens.
+            let is_of = |companion: u32| companion == pid || (parent(pid) == Some(companion) && name(pid) == name(companion));
+            if let Some((_, called)) = self.companions.iter().find(|(companion, _)| is_of(*companion)) {
+                *spent.entry((*called).to_owned()).or_default() += of_process(pid).unwrap_or(0.0);
             }
         }
         spent
     }
+}
+
+/// Broker and database that the server is connected with, and other processes that are connected with the same.
+fn companions(server: u32) -> Vec<(u32, &'static str)> {
+    let table = connections();
+    let asked = ports_asked(server, &table);
+    let listens = |pid: u32| table.iter().any(|one| one.listens && asked.contains(&one.port) && sockets(pid).contains(&one.inode));
+    let mut found = Vec::new();
+    for pid in pids().filter(|pid| *pid != server && *pid != std::process::id() && !asked.is_empty()) {
+        let Some(comm) = name(pid) else { continue };
+        if comm == OF_OURS && !ports_asked(pid, &table).is_disjoint(&asked) {
+            found.push((pid, OF_OURS));
+        }
+        found.extend(COMPANIONS.iter().filter(|(comm_of, _)| *comm_of == comm && listens(pid)).map(|(_, called)| (pid, *called)));
+    }
+    found
+}
+
+/// Ports on this machine that the process is connected to.
+fn ports_asked(pid: u32, table: &[Connection]) -> BTreeSet<u16> {
+    let sockets = sockets(pid);
+    table.iter().filter(|one| !one.listens && sockets.contains(&one.inode)).filter_map(|one| one.asked_here).collect()
 }
 
 /// What was spent between two looks. Who spent next to nothing is left out: a database that runs beside, and has no part in this.
@@ -82,29 +108,51 @@ fn pids() -> impl Iterator<Item = u32> {
     std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// The process that listens there, as far as we may look.
-fn listener(server: SocketAddr) -> Option<u32> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok())
-        .flat_map(|table| table.lines().filter_map(|line| listening_inode(line, server.port())).collect::<Vec<_>>())
-        .collect();
-    if inodes.is_empty() {
-        return None;
-    }
-    let sockets: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
-    pids().find(|pid| {
-        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        files.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|link| link.to_str().is_some_and(|link| sockets.iter().any(|s| s == link)))
-    })
+fn name(pid: u32) -> Option<String> {
+    Some(std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
 }
 
-/// `  0: 0100007F:1F90 00000000:0000 0A …`: address:port in hexadecimal, state 0A listens, the tenth field is the inode.
-fn listening_inode(line: &str, port: u16) -> Option<String> {
+fn parent(pid: u32) -> Option<u32> {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The process that listens there, as far as we may look.
+fn listener(port: u16) -> Option<u32> {
+    let inodes: HashSet<u64> = connections().into_iter().filter(|one| one.listens && one.port == port).map(|one| one.inode).collect();
+    pids().find(|pid| !inodes.is_empty() && !sockets(*pid).is_disjoint(&inodes))
+}
+
+/// The sockets of a process, by inode, as far as we may look.
+fn sockets(pid: u32) -> HashSet<u64> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let inode = |link: std::path::PathBuf| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
+    files.filter_map(|file| std::fs::read_link(file.path()).ok()).filter_map(inode).collect()
+}
+
+struct Connection {
+    listens: bool,
+    /// Our end.
+    port: u16,
+    /// The other end's, where that is this machine, too.
+    asked_here: Option<u16>,
+    inode: u64,
+}
+
+/// All of TCP on this machine.
+fn connections() -> Vec<Connection> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|path| std::fs::read_to_string(path).ok());
+    tables.flat_map(|table| table.lines().filter_map(connection).collect::<Vec<_>>()).collect()
+}
+
+/// `  0: 0100007F:1F90 00000000:0000 0A …`: address:port in hexadecimal, of both ends; state 0A listens, 01 is connected; the tenth field is the
+/// inode.
+fn connection(line: &str) -> Option<Connection> {
     let fields: Vec<&str> = line.split_whitespace().collect();
-    let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
-    let listens = *state == "0A" && u16::from_str_radix(local.rsplit(':').next()?, 16).ok()? == port;
-    listens.then(|| (*inode).to_owned())
+    let end = |at: usize| fields.get(at)?.rsplit_once(':').and_then(|(address, port)| Some((address, u16::from_str_radix(port, 16).ok()?)));
+    let ((address, port), (other, asked), state) = (end(1)?, end(2)?, *fields.get(3)?);
+    let is_here = state == "01" && address == other;
+    (state == "0A" || is_here).then_some(())?;
+    Some(Connection { listens: state == "0A", port, asked_here: is_here.then_some(asked), inode: fields.get(9)?.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -114,7 +162,17 @@ mod tests {
     #[test]
     fn our_own_listener_is_found_by_its_port() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert_eq!(listener(socket.local_addr().unwrap()), Some(std::process::id()));
+        let port = socket.local_addr().unwrap().port();
+        assert_eq!(listener(port), Some(std::process::id()));
+        let _line = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let asked = ports_asked(std::process::id(), &connections());
+        assert!(asked.contains(&port), "{asked:?}");
+    }
+
+    #[test]
+    fn a_database_that_nobody_asks_is_not_part_of_it() {
+        let server = Machine { listener: Some(std::process::id()), companions: Vec::new() };
+        assert_eq!(server.spent().into_keys().collect::<Vec<_>>(), ["rehearsal", "server"]);
     }
 
     #[test]
