@@ -35,7 +35,7 @@ export function drawReceipt(isClosed, mine, isNew, unsent, told) {
   if (!isNew && stepWas !== step && step !== "none") setText("say", cleared ? t("cleared") : t("your_vote", { step: part($("steps"), `[data-step="${step}"]`).textContent ?? "" }));
   stepWas = step;
   // Without a vote and without a button there is nothing to show at the thumb.
-  $("dock").hidden = [...$("dock").querySelectorAll("#receipt, button")].every((one) => one.hidden);
+  $("dock").hidden = !$("dock").querySelector("#receipt:not([hidden]), button:not([hidden])");
 }
 
 /** On every screen: a vote may have been refused after the next question came. */
