@@ -18,7 +18,7 @@ export default {
   put_on_stage: "عرض على الشاشة", result_and_books: "النتيجة والدفاتر", edit: "تعديل", schedule: "الموعد", opens_field: "يُفتح التصويت", closes_field: "يُغلق التصويت", zone: "الأوقات بتوقيت", schedule_note: "تفتح الهواتف وتغلق بالساعة دون أن يخبرها أحد.",
   save: "حفظ", more: "المزيد", duplicate: "تكرار", new_round: "تصفير: جولة جديدة …", delete: "حذف …",
   locked: "صوّت الناس: يمكنك تصحيح الكلمات، لا إضافة اختيارات أو إزالتها. لذلك ابدأ جولة جديدة.", add_choice: "إضافة اختيار",
-  round_label: "الجولة", choice: "الاختيار", votes_head: "الأصوات", percent_head: "نسبة المصوّتين", books: "الدفاتر", download_csv: "تنزيل CSV", download_json: "تنزيل JSON", picture_svg: "صورة (SVG)", picture_png: "صورة (PNG)",
+  round_label: "الجولة", choice: "الاختيار", votes_head: "الأصوات", percent_head: "نسبة المصوّتين", percent_short: "النسبة", books: "الدفاتر", download_csv: "تنزيل CSV", download_json: "تنزيل JSON", download_svg: "تنزيل SVG", download_png: "تنزيل PNG",
   search_long: "ما تبحث عنه أطول من أي عنوان: {most} حرفًا على الأكثر.",
   password_long: "كلمة المرور {most} حرفًا على الأكثر، وعدد أحرف هذه {n}.",
   password_short: { one: "تحتاج كلمة المرور إلى {least} حرفًا على الأقل. هذه {n}.", other: "تحتاج كلمة المرور إلى {least} حرفًا على الأقل. هذه {n}." }, type_password: "اكتب كلمة المرور.", type_email: "اكتب بريدك الإلكتروني.",

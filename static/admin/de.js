@@ -18,7 +18,7 @@ export default {
   put_on_stage: "Auf die Bühne", result_and_books: "Ergebnis und Bücher", edit: "Bearbeiten", schedule: "Zeitplan", opens_field: "Öffnet", closes_field: "Schließt", zone: "Zeiten in", schedule_note: "Handys öffnen und schließen nach der Uhr, ohne dass man es ihnen sagt.",
   save: "Speichern", more: "Mehr", duplicate: "Verdoppeln", new_round: "Zurücksetzen: neue Runde …", delete: "Löschen …",
   locked: "Es wurde schon abgestimmt: Wörter lassen sich verbessern, aber keine Antworten hinzufügen oder wegnehmen. Dafür gibt es eine neue Runde.", add_choice: "Antwort hinzufügen",
-  round_label: "Runde", choice: "Antwort", votes_head: "Stimmen", percent_head: "Prozent der Abstimmenden", books: "Bücher", download_csv: "CSV herunterladen", download_json: "JSON herunterladen", picture_svg: "Bild (SVG)", picture_png: "Bild (PNG)",
+  round_label: "Runde", choice: "Antwort", votes_head: "Stimmen", percent_head: "Prozent der Abstimmenden", percent_short: "Prozent", books: "Bücher", download_csv: "CSV herunterladen", download_json: "JSON herunterladen", download_svg: "SVG herunterladen", download_png: "PNG herunterladen",
   search_long: "Das Gesuchte ist länger als jeder Titel: höchstens {most} Zeichen.",
   password_long: "Das Passwort darf höchstens {most} Zeichen haben. Dieses hat {n}.",
   password_short: { one: "Das Passwort braucht mindestens {least} Zeichen. Dieses hat {n}.", other: "Das Passwort braucht mindestens {least} Zeichen. Dieses hat {n}." }, type_password: "Gib dein Passwort ein.", type_email: "Gib deine E-Mail-Adresse ein.",

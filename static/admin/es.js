@@ -18,7 +18,7 @@ export default {
   put_on_stage: "Poner en pantalla", result_and_books: "Resultado y cuentas", edit: "Editar", schedule: "Horario", opens_field: "La votación abre", closes_field: "La votación cierra", zone: "Horas de", schedule_note: "Los teléfonos abren y cierran por el reloj, sin que nadie les avise.",
   save: "Guardar", more: "Más", duplicate: "Duplicar", new_round: "Reiniciar: nueva ronda …", delete: "Borrar …",
   locked: "Ya se ha votado: puedes corregir las palabras, pero no añadir ni quitar respuestas. Para eso, empieza una nueva ronda.", add_choice: "Añadir una respuesta",
-  round_label: "Ronda", choice: "Respuesta", votes_head: "Votos", percent_head: "Por ciento de votantes", books: "Cuentas", download_csv: "Descargar CSV", download_json: "Descargar JSON", picture_svg: "Imagen (SVG)", picture_png: "Imagen (PNG)",
+  round_label: "Ronda", choice: "Respuesta", votes_head: "Votos", percent_head: "Por ciento de votantes", percent_short: "Por ciento", books: "Cuentas", download_csv: "Descargar CSV", download_json: "Descargar JSON", download_svg: "Descargar SVG", download_png: "Descargar PNG",
   search_long: "Lo que buscas es más largo que cualquier título: {most} caracteres como máximo.",
   password_long: "La contraseña puede tener {most} caracteres como máximo. Esta tiene {n}.",
   password_short: { one: "La contraseña necesita al menos {least} caracteres. Esta tiene {n}.", other: "La contraseña necesita al menos {least} caracteres. Esta tiene {n}." }, type_password: "Escribe tu contraseña.", type_email: "Escribe tu correo.",

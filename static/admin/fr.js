@@ -18,7 +18,7 @@ export default {
   put_on_stage: "Mettre à l’écran", result_and_books: "Résultat et comptes", edit: "Modifier", schedule: "Horaire", opens_field: "Le vote ouvre", closes_field: "Le vote ferme", zone: "Heures de", schedule_note: "Les téléphones ouvrent et ferment à l’heure, sans qu’on le leur dise.",
   save: "Enregistrer", more: "Plus", duplicate: "Dupliquer", new_round: "Remettre à zéro : nouveau tour …", delete: "Supprimer …",
   locked: "On a déjà voté : les mots peuvent être corrigés, mais aucune réponse ajoutée ni retirée. Pour cela, commencez un nouveau tour.", add_choice: "Ajouter une réponse",
-  round_label: "Tour", choice: "Réponse", votes_head: "Votes", percent_head: "Pour cent des votants", books: "Comptes", download_csv: "Télécharger le CSV", download_json: "Télécharger le JSON", picture_svg: "Image (SVG)", picture_png: "Image (PNG)",
+  round_label: "Tour", choice: "Réponse", votes_head: "Votes", percent_head: "Pour cent des votants", percent_short: "Pour cent", books: "Comptes", download_csv: "Télécharger le CSV", download_json: "Télécharger le JSON", download_svg: "Télécharger le SVG", download_png: "Télécharger le PNG",
   search_long: "Ce que vous cherchez est plus long que tout titre : {most} caractères au plus.",
   password_long: "Le mot de passe peut avoir {most} caractères au plus. Celui-ci en a {n}.",
   password_short: { one: "Le mot de passe doit avoir au moins {least} caractères. Celui-ci en a {n}.", other: "Le mot de passe doit avoir au moins {least} caractères. Celui-ci en a {n}." }, type_password: "Saisissez votre mot de passe.", type_email: "Saisissez votre adresse e-mail.",
