@@ -35,6 +35,10 @@ export function glance(place, word) {
   place.replaceChildren(sign, t(`glance_${word}`));
 }
 
+/** Flags and addresses look as they are typed; a flag is never broken. @param {HTMLElement} place @param {string} words */
+export const asTyped = (place, words) => place.replaceChildren(...words.split(/(--[a-z][a-z-]*|https?:\/\/[\w.:[\]-]*[\w\]])/).map((part, at) => (
+  at % 2 ? Object.assign(document.createElement("code"), { textContent: part, dir: "ltr", className: part.startsWith("--") ? "flag" : "" }) : part)));
+
 /** @param {number} people @param {number} over_ms */
 export const headline = (people, over_ms) => t("headline", { people, over: lasted(over_ms) });
 
