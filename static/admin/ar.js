@@ -76,7 +76,7 @@ export default {
   check_broken: "لا. قورنت كل إجابة بالتصويت، وهناك اختلاف:", check_unchecked: "غير معروف: تعذّرت مقارنة الإجابات بالتصويت حتى النهاية.", check_lost: "قيل إنها محفوظة وليست في التصويت: {number}", check_wrong: "ليست آخر صوت محفوظ، أو اختيارات أخرى: {number}",
   check_unexpected: "في التصويت ولم يرسلها أحد: {number}", check_phantom: "رُفضت واحتُسبت مع ذلك: {number}", check_doubled: "أصوات يختلف بها العدّ والوثيقة والبث والتصدير: {number}", check_books: "أصوات لا تتوازن بها الدفاتر: {number}",
   check_contradicted: "قُبلت ثم رُفضت حين عادت: {number}", race_words: "صوّت الجميع ({people}) بعد {over}؛ وصلت آخر إجابة بعد {accepted} واكتمل العدّ بعد {counted}.", tapped: "صوّتوا", answered: "أُجيبوا", counted: "احتُسبوا",
-  figure_counted: "حتى احتُسب الجميع", figure_p99: "حتى أُجيب {part}", figure_rate: "صوت في الثانية", figure_lost: "ضائع", wait_tap: "من اللمسة إلى الإجابة", wait_wire: "منها على الشبكة", wait_screen: "من الإجابة إلى شاشة تعرضها", fact_when: "متى",
+  figure_counted: "حتى احتُسب الجميع", figure_p99: "حتى أُجيب {part}", figure_rate: "صوت في الثانية", figure_lost: "ضائع", wait_tap: "من اللمسة إلى الإجابة", wait_wire: "على الشبكة", wait_screen: "من الإجابة إلى الشاشة", fact_when: "متى",
   fact_version: "الإصدار", fact_server: "الخادم", fact_taps: "اللمسات", shape_step: "بالتساوي خلال {over}", shape_ramp: "أكثر فأكثر خلال {over}", shape_wave: "صعودًا وهبوطًا خلال {over}", fact_accepted: "قُبل آخر صوت بعد", fact_counted: "احتُسب آخر صوت بعد",
   fact_change: "غيّروا رأيهم", fact_repeat: "أعادوا إرسال الشيء نفسه", fact_viewers: "شاهدوا", fact_connections: "الاتصالات", fact_seed: "البذرة لإعادتها",
 };

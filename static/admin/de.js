@@ -84,7 +84,7 @@ export default {
   check_wrong: "Nicht die letzte sichere Stimme, oder andere Antworten: {number}", check_unexpected: "In der Abstimmung und von niemandem gesendet: {number}", check_phantom: "Abgelehnt und trotzdem gezählt: {number}",
   check_doubled: "Stimmen, um die Zählung, Dokument, Strom und Export abweichen: {number}", check_books: "Stimmen, um die die Bücher nicht aufgehen: {number}", check_contradicted: "Angenommen und beim zweiten Mal abgelehnt: {number}",
   race_words: "Alle {people} Menschen hatten nach {over} getippt; die letzte Antwort kam nach {accepted}, gezählt war alles nach {counted}.", tapped: "Getippt", answered: "Beantwortet", counted: "Gezählt", figure_counted: "bis alles gezählt war",
-  figure_p99: "bis {part} ihre Antwort hatten", figure_rate: "Stimmen in der Sekunde", figure_lost: "verloren", wait_tap: "Vom Tippen bis zur Antwort", wait_wire: "Davon auf der Leitung", wait_screen: "Von der Antwort bis zum Bildschirm, der sie zeigt",
+  figure_p99: "bis {part} ihre Antwort hatten", figure_rate: "Stimmen in der Sekunde", figure_lost: "verloren", wait_tap: "Tippen bis Antwort", wait_wire: "Auf der Leitung", wait_screen: "Antwort bis Bildschirm",
   fact_when: "Wann", fact_version: "Version", fact_server: "Server", fact_taps: "Getippt wurde", shape_step: "gleichmäßig über {over}", shape_ramp: "immer mehr über {over}", shape_wave: "an- und abschwellend über {over}",
   fact_accepted: "Letzte Stimme angenommen nach", fact_counted: "Letzte Stimme gezählt nach", fact_change: "Haben es sich anders überlegt", fact_repeat: "Haben dasselbe noch einmal gesendet", fact_viewers: "Haben zugesehen", fact_connections: "Verbindungen",
   fact_seed: "Startwert zum Wiederholen",

@@ -83,7 +83,7 @@ export default {
   check_unexpected: "En la votación, y nadie los envió: {number}", check_phantom: "Rechazados, y contados igualmente: {number}", check_doubled: "Votos en que difieren recuento, documento, flujo y exportación: {number}",
   check_books: "Votos en que no cuadran las cuentas: {number}", check_contradicted: "Aceptados, y rechazados al volver: {number}",
   race_words: "Las {people} personas habían tocado tras {over}; la última tuvo respuesta tras {accepted} y todo estaba contado tras {counted}.", tapped: "Tocaron", answered: "Con respuesta", counted: "Contados", figure_counted: "en contarlo todo",
-  figure_p99: "en responder al {part}", figure_rate: "votos por segundo", figure_lost: "perdidos", wait_tap: "Del toque a la respuesta", wait_wire: "De eso, en la red", wait_screen: "De la respuesta a la pantalla que lo muestra", fact_when: "Cuándo",
+  figure_p99: "en responder al {part}", figure_rate: "votos por segundo", figure_lost: "perdidos", wait_tap: "Del toque a la respuesta", wait_wire: "En la red", wait_screen: "De la respuesta a la pantalla", fact_when: "Cuándo",
   fact_version: "Versión", fact_server: "Servidor", fact_taps: "Toques", shape_step: "por igual durante {over}", shape_ramp: "cada vez más durante {over}", shape_wave: "subiendo y bajando durante {over}", fact_accepted: "Último voto aceptado tras",
   fact_counted: "Último voto contado tras", fact_change: "Cambiaron de idea", fact_repeat: "Enviaron lo mismo otra vez", fact_viewers: "Miraron", fact_connections: "Conexiones", fact_seed: "Semilla, para repetirlo",
 };

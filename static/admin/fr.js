@@ -84,7 +84,7 @@ export default {
   check_unexpected: "Dans le vote, et envoyés par personne : {number}", check_phantom: "Refusés, et comptés tout de même : {number}", check_doubled: "Votes d’écart entre décompte, document, flux et export : {number}",
   check_books: "Votes qui manquent pour que les comptes soient justes : {number}", check_contradicted: "Acceptés, puis refusés en revenant : {number}",
   race_words: "Les {people} personnes avaient toutes voté après {over} ; la dernière a eu sa réponse après {accepted}, et tout était compté après {counted}.", tapped: "Ont voté", answered: "Ont leur réponse", counted: "Comptés",
-  figure_counted: "pour tout compter", figure_p99: "pour répondre à {part}", figure_rate: "votes par seconde", figure_lost: "perdus", wait_tap: "Du vote à la réponse", wait_wire: "Dont sur le réseau", wait_screen: "De la réponse à l’écran qui le montre",
+  figure_counted: "pour tout compter", figure_p99: "pour répondre à {part}", figure_rate: "votes par seconde", figure_lost: "perdus", wait_tap: "Du vote à la réponse", wait_wire: "Sur le réseau", wait_screen: "De la réponse à l’écran",
   fact_when: "Quand", fact_version: "Version", fact_server: "Serveur", fact_taps: "Votes", shape_step: "répartis sur {over}", shape_ramp: "de plus en plus sur {over}", shape_wave: "montant puis descendant sur {over}",
   fact_accepted: "Dernier vote accepté après", fact_counted: "Dernier vote compté après", fact_change: "Ont changé d’avis", fact_repeat: "Ont renvoyé le même", fact_viewers: "Ont regardé", fact_connections: "Connexions", fact_seed: "Graine, pour recommencer",
 };
