@@ -20,7 +20,9 @@ export async function rehearsalPage(id) {
   glance(slot(element, "glance"), word);
   setText(slot(element, "sentence"), sentence(report));
   setText(slot(element, "pace"), pace(report));
-  asTyped(slot(element, "limit"), limited(report));
+  const limit = limited(report);
+  asTyped(slot(element, "limit"), limit);
+  slot(element, "limits").hidden = !limit;
   pairs(slot(element, "figures"), [
     [t("figure_counted"), report.counting.finished ? lasted(report.counting.last_counted_s * 1000) : "–"],
     [t("figure_p99", { part: percent(99) }), report.answers.accepted ? lasted(report.answers.from_tap.p99) : "–"],
