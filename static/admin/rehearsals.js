@@ -70,6 +70,6 @@ function row(line) {
   item.querySelector("a").href = `/admin/rehearsals/${line.id}`;
   setText(slot(item, "title"), headline(line.voters, line.over_ms));
   glance(slot(item, "glance"), glanceOf(line.verdict, line.fit));
-  setText(slot(item, "about"), [shortly(line.verdict, line.lost, lasted(line.counted_ms)), day(line.at), t("version", { version: line.groundswell })].filter(Boolean).join(" · "));
+  setText(slot(item, "about"), [shortly(line.verdict, line.lost, lasted(line.counted_ms)), ...[day(line.at), t("version", { version: line.groundswell })].map((part) => part.replaceAll(" ", "\u00a0"))].filter(Boolean).join(" ·\u00a0"));
   return item;
 }

@@ -161,7 +161,7 @@ export async function told() {
         const height = (await cards.nth(at).boundingBox())?.height ?? 0;
         assert(isFolded ? height < 70 : height > 150, `card ${at} is ${height} px high`);
       }
-      equal(await cards.first().getByTestId("gist").innerText(), "Final · 187 votes", "its line");
+      equal(await cards.first().getByTestId("gist").innerText(), "Final ·\u00a0187 votes", "its line");
       assert(await cards.nth(4).getByTestId("fold").isHidden(), "what is on stage can be folded");
       // By keyboard, by a click on the question, and back.
       const fold = cards.first().getByTestId("fold");
