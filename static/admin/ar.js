@@ -1,7 +1,7 @@
 /** @type {import("/assets/shared/words.js").Words} */
 export default {
   skip: "إلى الصفحة", sign_out: "تسجيل الخروج", one_moment: "لحظة واحدة …", undo: "تراجع", cancel: "إلغاء",
-  welcome: "مرحبًا. أنشئ الحساب الأول.", welcome_text: "هذا الحساب يملك هذا التثبيت. كلمة المرور تبقى على هذا الخادم.", email: "البريد الإلكتروني", password: "كلمة المرور", password_least: "12 حرفًا على الأقل",
+  welcome: "مرحبًا.", first_account: "أنشئ الحساب الأول.", welcome_text: "هذا الحساب يملك هذا التثبيت. كلمة المرور تبقى على هذا الخادم.", email: "البريد الإلكتروني", password: "كلمة المرور", password_least: "12 حرفًا على الأقل",
   make_account: "إنشاء الحساب", sign_in: "تسجيل الدخول", here_to_vote: "جئت للتصويت؟ شارك بالرمز.", almost: "أوشكنا",
   almost_text: "لا يوجد حساب بعد. عرض الخادم رابط إعداد عند بدئه: افتحه لإنشاء الحساب الأول.",
   not_here: "ليست هنا", not_here_text: "هذا لم يعد موجودًا أو لم يكن قط.", all_events: "كل الفعاليات", events: "الفعاليات", new_event: "فعالية جديدة",

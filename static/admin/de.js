@@ -1,7 +1,7 @@
 /** @type {import("/assets/shared/words.js").Words} */
 export default {
   skip: "Zum Inhalt", sign_out: "Abmelden", one_moment: "Einen Moment …", undo: "Rückgängig", cancel: "Abbrechen",
-  welcome: "Willkommen. Lege das erste Konto an.", welcome_text: "Ihm gehört diese Installation. Dein Passwort bleibt auf diesem Server.", email: "E-Mail", password: "Passwort", password_least: "mindestens 12 Zeichen",
+  welcome: "Willkommen.", first_account: "Lege das erste Konto an.", welcome_text: "Ihm gehört diese Installation. Dein Passwort bleibt auf diesem Server.", email: "E-Mail", password: "Passwort", password_least: "mindestens 12 Zeichen",
   make_account: "Konto anlegen", sign_in: "Anmelden", here_to_vote: "Zum Abstimmen hier? Mit einem Code teilnehmen.", almost: "Fast geschafft",
   almost_text: "Es gibt noch kein Konto. Der Server hat beim Start einen Einrichtungslink ausgegeben: Öffne ihn, um das erste Konto anzulegen.",
   not_here: "Nicht hier", not_here_text: "Das gibt es nicht mehr, oder es gab es nie.", all_events: "Alle Veranstaltungen", events: "Veranstaltungen", new_event: "Neue Veranstaltung",

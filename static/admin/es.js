@@ -1,7 +1,7 @@
 /** @type {import("/assets/shared/words.js").Words} */
 export default {
   skip: "Ir a la página", sign_out: "Salir", one_moment: "Un momento …", undo: "Deshacer", cancel: "Cancelar",
-  welcome: "Hola. Crea la primera cuenta.", welcome_text: "Esta instalación le pertenece. Tu contraseña se queda en este servidor.", email: "Correo", password: "Contraseña", password_least: "12 caracteres como mínimo",
+  welcome: "Hola.", first_account: "Crea la primera cuenta.", welcome_text: "Esta instalación le pertenece. Tu contraseña se queda en este servidor.", email: "Correo", password: "Contraseña", password_least: "12 caracteres como mínimo",
   make_account: "Crear la cuenta", sign_in: "Entrar", here_to_vote: "¿Vienes a votar? Participa con un código.", almost: "Ya casi",
   almost_text: "Aún no hay ninguna cuenta. El servidor mostró un enlace de instalación al arrancar: ábrelo para crear la primera cuenta.",
   not_here: "No está aquí", not_here_text: "Esto ya no existe, o nunca existió.", all_events: "Todos los eventos", events: "Eventos", new_event: "Nuevo evento",

@@ -1,7 +1,7 @@
 /** @type {import("/assets/shared/words.js").Words} */
 export default {
   skip: "Aller à la page", sign_out: "Se déconnecter", one_moment: "Un instant …", undo: "Annuler l’action", cancel: "Annuler",
-  welcome: "Bienvenue. Créez le premier compte.", welcome_text: "Cette installation lui appartient. Votre mot de passe reste sur ce serveur.", email: "E-mail", password: "Mot de passe", password_least: "12 caractères au moins",
+  welcome: "Bienvenue.", first_account: "Créez le premier compte.", welcome_text: "Cette installation lui appartient. Votre mot de passe reste sur ce serveur.", email: "E-mail", password: "Mot de passe", password_least: "12 caractères au moins",
   make_account: "Créer le compte", sign_in: "Se connecter", here_to_vote: "Vous venez voter ? Participez avec un code.", almost: "On y est presque",
   almost_text: "Il n’y a pas encore de compte. Le serveur a affiché un lien d’installation à son démarrage : ouvrez-le pour créer le premier compte.",
   not_here: "Pas ici", not_here_text: "Ce n’est plus ici, ou ne l’a jamais été.", all_events: "Tous les événements", events: "Événements", new_event: "Nouvel événement",
