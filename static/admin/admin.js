@@ -3,7 +3,7 @@
 import { api } from "/assets/shared/api.js";
 import { learn, t } from "/assets/shared/words.js";
 import { en, others } from "/assets/admin/en.js";
-import { $, clone, isFollowedHere, oops } from "/assets/admin/dom.js";
+import { $, clone, isFollowedHere, oops, setText, slot } from "/assets/admin/dom.js";
 import { begunBy, forgetBegun } from "/assets/admin/begun.js";
 import { setupPage, signInPage } from "/assets/admin/account.js";
 import { eventsPage } from "/assets/admin/events.js";
@@ -46,7 +46,7 @@ async function route() {
   }
   const [room, open] = pageAt(location.pathname);
   for (const link of $("rooms").children) link.ariaCurrent = link.dataset.room === room ? "page" : null;
-  if (!open) return put(clone("gone-page"), false);
+  if (!open) return put(gone(t("gone_page")), false);
   try {
     const page = await open({ go, trouble });
     if (mine !== turn) return page.leave?.();
@@ -55,7 +55,7 @@ async function route() {
     page.shown?.();
   } catch (error) {
     if (mine !== turn) return;
-    if (error.status === 404) put(clone("gone-page"), false);
+    if (error.status === 404) put(gone(t(room === "rehearsals" ? "gone_rehearsal" : "gone_event")), false);
     else trouble(error);
   }
 }
@@ -79,6 +79,13 @@ function decoded(coded) {
   } catch {
     return coded;
   }
+}
+
+/** @param {string} what is not here */
+function gone(what) {
+  const page = clone("gone-page");
+  setText(slot(page, "what"), what);
+  return page;
 }
 
 /** @param {string} why */

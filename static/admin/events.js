@@ -125,6 +125,6 @@ export function row(event) {
   slot(item, "title").textContent = event.title;
   slot(item, "about").textContent = [
     t("code_line", { code: grouped(event.code) }), t("questions", { n: event.polls }), day(event.created_at), event.state === "ended" ? t("ended_small") : "",
-  ].filter(Boolean).map((part) => part.replaceAll(" ", "\u00a0")).join(" · "); // a line ends between them, never inside a date
+  ].filter(Boolean).map((part) => part.replaceAll(" ", "\u00a0")).join(" ·\u00a0"); // a line ends between them, never inside a date nor with a dot
   return item;
 }

@@ -31,6 +31,6 @@ export function foldable(card) {
       button.hidden = !rests;
     },
     /** @param {string[]} words */
-    sum(words) { setText(slot(card, "gist"), words.filter(Boolean).join(" · ")); },
+    sum(words) { setText(slot(card, "gist"), words.filter(Boolean).join(" ·\u00a0")); },
   };
 }

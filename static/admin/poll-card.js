@@ -137,5 +137,5 @@ function about(poll) {
   return [
     pick, poll.rules.change ? "" : t("no_changing"), poll.round > 1 ? t("round", { n: poll.round }) : "",
     ahead(poll.opens_at) ? t("opens", { time: moment(poll.opens_at ?? 0) }) : "", ahead(poll.closes_at) && poll.state !== "closed" ? t("closes", { time: moment(poll.closes_at ?? 0) }) : "",
-  ].filter(Boolean).join(" · ");
+  ].filter(Boolean).join(" ·\u00a0");
 }

@@ -4,7 +4,7 @@ import { api } from "/assets/shared/api.js";
 import { digits, lasted, locale, moment, percent, t } from "/assets/shared/words.js";
 import { clone, setText, slot } from "/assets/admin/dom.js";
 import { race, raceTable } from "/assets/admin/race.js";
-import { checked, glance, glanceOf, headline, limited, pace, sentence } from "/assets/admin/report-words.js";
+import { asTyped, checked, glance, glanceOf, headline, limited, pace, sentence } from "/assets/admin/report-words.js";
 
 /** @typedef {import("/assets/admin/report-words.js").Report} Report */
 /** @typedef {import("/assets/admin/report-words.js").Percentiles} Percentiles */
@@ -20,7 +20,9 @@ export async function rehearsalPage(id) {
   glance(slot(element, "glance"), word);
   setText(slot(element, "sentence"), sentence(report));
   setText(slot(element, "pace"), pace(report));
-  setText(slot(element, "limit"), limited(report));
+  const limit = limited(report);
+  asTyped(slot(element, "limit"), limit);
+  slot(element, "limits").hidden = !limit;
   pairs(slot(element, "figures"), [
     [t("figure_counted"), report.counting.finished ? lasted(report.counting.last_counted_s * 1000) : "–"],
     [t("figure_p99", { part: percent(99) }), report.answers.accepted ? lasted(report.answers.from_tap.p99) : "–"],

@@ -4,7 +4,7 @@ import { api } from "/assets/shared/api.js";
 import { day, lasted, t } from "/assets/shared/words.js";
 import { clone, control, done, oops, say, setText, slot } from "/assets/admin/dom.js";
 import { row as eventRow } from "/assets/admin/events.js";
-import { glance, glanceOf, headline, shortly } from "/assets/admin/report-words.js";
+import { asTyped, glance, glanceOf, headline, shortly } from "/assets/admin/report-words.js";
 
 /**
  * @typedef {{id:string, title:string, at:number, groundswell:string, verdict:import("/assets/admin/report-words.js").Verdict, fit:import("/assets/admin/report-words.js").Fits,
@@ -43,7 +43,7 @@ export async function rehearsalsPage({ trouble }) {
   setText(slot(element, "command"), lines.join("\n"));
   if (isLoopback(at)) {
     setText(slot(element, "where"), t("rehearse_2_here"));
-    setText(slot(element, "elsewhere"), t("rehearse_elsewhere", { address: `\u2068${at}\u2069`, flag: `\u2068${FLAG}\u2069` }));
+    asTyped(slot(element, "elsewhere"), t("rehearse_elsewhere", { address: at, flag: FLAG }));
     slot(element, "elsewhere").hidden = false;
   }
   control(element, "copy").addEventListener("click", async () => {
@@ -70,6 +70,6 @@ function row(line) {
   item.querySelector("a").href = `/admin/rehearsals/${line.id}`;
   setText(slot(item, "title"), headline(line.voters, line.over_ms));
   glance(slot(item, "glance"), glanceOf(line.verdict, line.fit));
-  setText(slot(item, "about"), [shortly(line.verdict, line.lost, lasted(line.counted_ms)), day(line.at), t("version", { version: line.groundswell })].filter(Boolean).join(" · "));
+  setText(slot(item, "about"), [shortly(line.verdict, line.lost, lasted(line.counted_ms)), ...[day(line.at), t("version", { version: line.groundswell })].map((part) => part.replaceAll(" ", "\u00a0"))].filter(Boolean).join(" ·\u00a0"));
   return item;
 }

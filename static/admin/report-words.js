@@ -35,6 +35,10 @@ export function glance(place, word) {
   place.replaceChildren(sign, t(`glance_${word}`));
 }
 
+/** Flags and addresses look as they are typed; a flag is never broken. @param {HTMLElement} place @param {string} words */
+export const asTyped = (place, words) => place.replaceChildren(...words.split(/(--[a-z][a-z-]*|https?:\/\/[\w.:[\]-]*[\w\]])/).map((part, at) => (
+  at % 2 ? Object.assign(document.createElement("code"), { textContent: part, dir: "ltr", className: part.startsWith("--") ? "flag" : "" }) : part)));
+
 /** @param {number} people @param {number} over_ms */
 export const headline = (people, over_ms) => t("headline", { people, over: lasted(over_ms) });
 
@@ -63,8 +67,11 @@ export function pace({ verdict, stopped_early, fit, limit }) {
 
 const OWN_PART_FROM = 0.2; // of the processor time: then a machine of its own is worth it
 
-/** @param {Report} report */
-export function limited({ limit, answers, cpu, plan }) {
+const INVITES = new Set(["taps", "generator"]); // to try more
+
+/** Nothing where a promise was broken or nothing is known: that is no time to speak of more. @param {Report} report */
+export function limited({ verdict, limit, answers, cpu, plan }) {
+  if (verdict !== "kept" && INVITES.has(limit.what)) return "";
   const attempts = Math.max(1, answers.attempts);
   const all = Object.values(cpu.storm).reduce((sum, one) => sum + one, 0) || 1;
   const shares = Object.entries(cpu.storm).sort(([, one], [, other]) => other - one).map(([name, spent]) => `${name} ${share(spent / all)}`);

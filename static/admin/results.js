@@ -2,7 +2,7 @@
 
 import { api } from "/assets/shared/api.js";
 import { isScheduled, isUntouched } from "/assets/shared/live.js";
-import { digits, hue, language, letter, percent, t } from "/assets/shared/words.js";
+import { digits, howMany, hue, language, letter, percent, t } from "/assets/shared/words.js";
 import { fileName, savePicture } from "/assets/admin/picture.js";
 import { clone, control, oops, setText, slot } from "/assets/admin/dom.js";
 
@@ -55,8 +55,8 @@ export function resultsBox(id, code, details, place) {
     // Zeros would look like an answer.
     const unasked = Boolean(poll && (isUntouched(poll) || isScheduled(poll)) && !round);
     slot(body, "asked").hidden = unasked;
-    setText(slot(body, "summary"), unasked ? t("not_asked") : voters
-      ? `${t("voters", { n: voters })}, ${t(results.status === "final" ? "final" : "provisional")}.${poll?.kind === "multiple" ? ` ${t("several", { all: percent(100) })}` : ""}`
+    setText(slot(body, "summary"), unasked ? t("not_asked") : voters && poll
+      ? `${howMany(poll, voters)}, ${t(results.status === "final" ? "final" : "provisional")}.${poll.kind === "multiple" ? ` ${t("several", { all: percent(100) })}` : ""}`
       : t(results?.status === "final" ? "nobody" : "no_votes"));
     const rows = body.querySelector("tbody").rows;
     if (rows.length !== choices.length) body.querySelector("tbody").replaceChildren(...choices.map((_, at) => newRow(at)));

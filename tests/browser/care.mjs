@@ -264,7 +264,7 @@ export async function care() {
         await desk.context().close();
       }
       const scheduled = await show("admin-event-drafts", "laptop", { api: onStageNow(drafts.with(1, { ...drafts[1], state: "open", opens_at: Date.UTC(2099, 0, 2, 10) }), null) });
-      assert(/^Scheduled · opens .*2099/.test(await scheduled.getByTestId("poll").nth(1).getByTestId("gist").innerText()), "the line of what the clock opens says when");
+      assert(/^Scheduled ·\u00a0opens .*2099/.test(await scheduled.getByTestId("poll").nth(1).getByTestId("gist").innerText()), "the line of what the clock opens says when");
       await scheduled.context().close();
     });
 

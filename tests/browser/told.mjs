@@ -70,6 +70,81 @@ export async function told() {
       await page.context().close();
     });
 
+    await check("where each person has one vote, a result at the desk has votes, above and below; where people pick several, voters", async () => {
+      for (const [poll, said] of /** @type {const} */ ([[kit.final(kit.poll(["Yes", "No"], [30, 12])), "42 votes, final"], [kit.poll(["Yes", "No"], [30, 12], { kind: "multiple" }), "42 voters, provisional"]])) {
+        const page = await show("admin-results", "laptop", { api: kit.office([poll]) });
+        await page.getByTestId("results-summary").filter({ hasText: said }).waitFor();
+        equal(await page.getByTestId("poll-voters").innerText(), said.split(",")[0], "above");
+        await page.context().close();
+      }
+    });
+
+    await check("a rehearsal that broke a promise, or proved nothing, is not said to be able to take more; one that fits is", async () => {
+      for (const [name, spoken] of /** @type {const} */ ([["fits", true], ["broken", false], ["unchecked", false]])) {
+        const page = await show(`admin-rehearsal-${name}`);
+        equal(await page.getByText("able to take more").isVisible(), spoken, name);
+        equal(await page.getByRole("heading", { name: "What limited it" }).isVisible(), spoken, `${name}: its heading`);
+        await page.context().close();
+      }
+    });
+
+    await check("on a phone a command is not broken, nor a flag in a sentence, in any language", async () => {
+      for (const lang of LANGUAGES) {
+        const page = await show("admin-rehearsals", "phone", { lang });
+        const [typed, shown] = await page.getByTestId("rehearse-command").evaluate((code) => {
+          const all = document.createRange();
+          all.selectNodeContents(code);
+          return [code.textContent?.split("\n").length, new Set([...all.getClientRects()].map(({ top }) => Math.round(top))).size];
+        });
+        equal(shown, typed, `lines, ${lang}`);
+        equal(await page.getByTestId("rehearse-elsewhere").evaluate((words) => {
+          const walk = document.createTreeWalker(words, NodeFilter.SHOW_TEXT);
+          for (let text = walk.nextNode(); text; text = walk.nextNode()) {
+            const at = text.textContent?.indexOf("--i-operate-this-server") ?? -1;
+            if (at < 0) continue;
+            const flag = document.createRange();
+            flag.setStart(text, at);
+            flag.setEnd(text, at + "--i-operate-this-server".length);
+            return new Set([...flag.getClientRects()].map(({ top }) => Math.round(top))).size;
+          }
+        }), 1, `lines of a flag, ${lang}`);
+        await page.context().close();
+      }
+    });
+
+    await check("a section of a question that is opened stays before those that follow it", async () => {
+      for (const size of /** @type {const} */ (["laptop", "phone"])) {
+        const page = await show("admin-edit", size);
+        const tops = await page.locator("[data-testid=poll]:first-child .drawers > details").evaluateAll((all) => all.map((one) => one.getBoundingClientRect().top));
+        equal(tops, tops.toSorted((one, other) => one - other), size);
+        await page.context().close();
+      }
+    });
+
+    await check("where one reads from the right, a question that is folded and a figure begin at the right, and “sign out” is one line that ends where the page does", async () => {
+      /** @param {import("playwright-core").Page} page @param {string} selector */
+      const rights = (page, selector) => page.locator(selector).evaluateAll((all) => all.map((one) => {
+        const words = document.createRange();
+        words.selectNodeContents(one);
+        return Math.round(one.getBoundingClientRect().right - parseFloat(getComputedStyle(one).paddingRight) - words.getBoundingClientRect().right);
+      }));
+      const many = await show("admin-event-many-arabic", "phone");
+      const folded = await rights(many, "[data-folded] [data-testid=poll-question]");
+      assert(folded.length > 3 && folded.every((px) => Math.abs(px) <= 2), `${folded} px from the right`);
+      const [left, high] = await many.getByTestId("sign-out").evaluate((button) => {
+        const words = document.createRange();
+        words.selectNodeContents(button);
+        const { left, height } = words.getBoundingClientRect();
+        return [left - /** @type {Element} */ (document.getElementById("page")).getBoundingClientRect().left, height];
+      });
+      assert(Math.abs(left) < 2 && high < 30, `${left} px from the edge of the page, ${high} px high`);
+      await many.context().close();
+      const figures = await show("admin-rehearsal-arabic");
+      const numbers = await rights(figures, ".figures dd");
+      assert(numbers.length === 4 && numbers.every((px) => Math.abs(px) <= 2), `${numbers} px from the right`);
+      await figures.context().close();
+    });
+
     await check("the books at the desk say in words how they stand: what is on its way and what nobody has reported is no alarm, what is missing or does not add up is", async () => {
       const lost = (/** @type {string} */ what) => `${what}: keep its data directories, the votes may still be there.`;
       const gap = (/** @type {number} */ first, /** @type {number} */ last) => ({ instance: "0190f3c4", lane: 0, first, last });
@@ -161,7 +236,7 @@ export async function told() {
         const height = (await cards.nth(at).boundingBox())?.height ?? 0;
         assert(isFolded ? height < 70 : height > 150, `card ${at} is ${height} px high`);
       }
-      equal(await cards.first().getByTestId("gist").innerText(), "Final · 187 votes", "its line");
+      equal(await cards.first().getByTestId("gist").innerText(), "Final ·\u00a0187 votes", "its line");
       assert(await cards.nth(4).getByTestId("fold").isHidden(), "what is on stage can be folded");
       // By keyboard, by a click on the question, and back.
       const fold = cards.first().getByTestId("fold");
