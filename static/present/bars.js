@@ -1,6 +1,6 @@
 // The chart and its table twin. Rows stand in the order of the choices; only a key sorts them.
 
-import { fit, fitWords } from "/assets/present/fit.js";
+import { fit } from "/assets/present/fit.js";
 import { fall, rise } from "/assets/present/rising.js";
 import { digits, howMany, hue, letter, percent, t } from "/assets/shared/words.js";
 
@@ -59,8 +59,7 @@ const votesOf = (poll, results, at) => results.get(poll.choices[at].id)?.votes ?
 
 /** After the window, the text size or the numbers changed. */
 export function refit() {
-  fitWords($("question"));
-  fit($("bars"));
+  fit($("question"), $("bars"), Number(document.documentElement.style.getPropertyValue("--scale")) || 1);
 }
 
 /** Moves rows to their places, so that the eye can follow. @param {HTMLElement} list @param {number[]} order */

@@ -4,12 +4,12 @@ import { api } from "/assets/shared/api.js";
 import { phonesGoOn } from "/assets/shared/live.js";
 import { t } from "/assets/shared/words.js";
 import { refit } from "/assets/present/bars.js";
+import { SIZES } from "/assets/present/fit.js";
 import { mirror } from "/assets/present/mirror.js";
 import { onStage, phase } from "/assets/present/stage.js";
 
 const IDLE_MS = 3_000;
 const ERROR_MS = 8_000;
-const SIZES = [0.7, 0.8, 0.9, 1, 1.15, 1.3, 1.5];
 const NUMBERS = ["both", "percent", "count"];
 
 /** @type {(id:string) => any} */

@@ -39,7 +39,7 @@ follow(presenters(event), {
   },
 });
 
-new ResizeObserver(refit).observe(/** @type {Element} */ (document.getElementById("bars")));
+new ResizeObserver(refit).observe(/** @type {Element} */ (document.getElementById("poll"))); // what is fitted inside does not change its size
 document.fonts?.ready.then(refit);
 
 setInterval(() => {

@@ -140,6 +140,49 @@ export async function told() {
       await large.context().close();
     });
 
+    await check("larger text makes no name, letter or number on stage smaller, takes no bar out of sight and moves no margin; smaller text makes none larger", async () => {
+      for (const name of ["present-large-text", "present-six", "present-two", "present-long-question"]) {
+        const page = await show(name, "laptop", { hands: undefined });
+        const seen = () => page.evaluate(() => {
+          const size = (/** @type {string} */ what) => Math.min(...[...document.querySelectorAll(what)].map((one) => parseFloat(getComputedStyle(one).fontSize)));
+          const list = /** @type {HTMLElement} */ (document.getElementById("bars"));
+          const [first, question] = ["[data-do=previous]", "#question"].map((one) => document.querySelector(one)?.getBoundingClientRect().left);
+          return { sizes: ["#question", ".text", ".letter", ".percent", ".votes"].map((what) => size(what === "#question" ? what : `#bars ${what}`)), inside: list.scrollHeight <= list.clientHeight + 1, margins: [first, question] };
+        });
+        const usual = await seen();
+        for (const [key, way] of /** @type {const} */ ([["+", 1], ["-", -1]])) {
+          for (let [press, before] = [0, usual]; press < 3; press += 1) {
+            await page.keyboard.press(key);
+            const now = await seen();
+            const wrong = now.sizes.filter((one, at) => way * (one - before.sizes[at]) < -0.1);
+            equal([wrong, now.inside, now.margins], [[], true, usual.margins], `${name}, ${key} pressed ${press + 1} times: ${before.sizes} became ${now.sizes}`);
+            before = now;
+          }
+          if (name === "present-large-text") assert(way * ((await seen()).sizes[1] - usual.sizes[1]) > 4, `${key} does next to nothing`);
+          for (let back = 0; back < 3; back += 1) await page.keyboard.press(way === 1 ? "-" : "+");
+          equal((await seen()).sizes, usual.sizes, `${name}: there and back`);
+        }
+        await page.context().close();
+      }
+    });
+
+    await check("on a projector one long word leaves the other names large, a long question of few choices is nearly as large as they are, a small share is no lens", async () => {
+      const mixed = await show("present-mixed", "projector");
+      const sizes = await mixed.locator("#bars .text").evaluateAll((all) => all.map((one) => parseFloat(getComputedStyle(one).fontSize)));
+      assert(sizes[0] === sizes[3] && sizes[0] > 1.3 * sizes[2], `names of ${sizes} px`);
+      equal(await mixed.locator("#bars .fill").first().evaluate((fill) => getComputedStyle(fill).borderRadius), "0px", "corners of a fill");
+      await mixed.context().close();
+      const long = await show("present-long-question", "projector");
+      const { question, name, share } = await long.evaluate(() => {
+        const [question, name] = ["#question", "#bars .text"].map((what) => /** @type {HTMLElement} */ (document.querySelector(what)));
+        const lines = document.createRange();
+        lines.selectNodeContents(question);
+        return { question: parseFloat(getComputedStyle(question).fontSize), name: parseFloat(getComputedStyle(name).fontSize), share: lines.getBoundingClientRect().width / question.clientWidth };
+      });
+      assert(question > 0.6 * name && share > 0.9, `a question of ${question} px over names of ${name} px, ${share} of the width`);
+      await long.context().close();
+    });
+
     await check("a word that would be too small to be read is broken, and all of it is there", async () => {
       for (const size of /** @type {const} */ (["projector", "laptop"])) {
         const page = await show("present-endless-word", size);
