@@ -60,6 +60,17 @@ const votesOf = (poll, results, at) => results.get(poll.choices[at].id)?.votes ?
 /** After the window, the text size or the numbers changed. */
 export function refit() {
   fit($("question"), $("bars"), Number(document.documentElement.style.getPropertyValue("--scale")) || 1);
+  placeHeld();
+}
+
+/** Across the tracks, wherever they came to lie. */
+function placeHeld() {
+  const [track, list, poll] = [$("bars").querySelector(".track"), $("bars"), $("poll")].map((one) => one?.getBoundingClientRect());
+  if (!track?.width) return;
+  const style = $("held").style;
+  style.setProperty("left", `${track.left - poll.left}px`);
+  style.setProperty("width", `${track.width}px`);
+  style.setProperty("top", `${list.top - poll.top + list.height / 2}px`);
 }
 
 /** Moves rows to their places, so that the eye can follow. @param {HTMLElement} list @param {number[]} order */

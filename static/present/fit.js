@@ -2,6 +2,7 @@
 // A long word makes its text smaller before it is broken, its own alone where all would get much smaller. Larger text makes neither smaller.
 
 const PHONE = matchMedia("(max-width: 640px)"); // there the page scrolls
+const LOW = matchMedia("(max-height: 480px)"); // there the question leaves its room to the chart
 const STEPS = 8; // of halving the size: less than a pixel at the end
 const SMALLEST_REM = 0.5;
 const READABLE_REM = 1.15; // from the back of the room; below it, larger names matter more than where they stand
@@ -12,6 +13,7 @@ const THICK_ROWS = 6; // more rows have thinner bars, so that names and bars sta
 const THICK_NAMES = 400; // characters in all: longer names need the room
 const TRACK_LEAST = 0.36; // of the width: a bar must be long enough to be compared
 const TRACK_LEAST_UPRIGHT = 0.5; // in a window higher than wide, where a row of its own for the bar costs little
+const TRACK_LEAST_LARGER = 0.25; // for whoever asked for larger text
 const OWN_WORTH = 1.3; // one name smaller than the others is worth a size that much larger
 const BROKEN_SHARE = 0.6; // of the size: a word that is broken anyway is broken less often
 const QUESTION_REM = 2.6; // as in stage.css
@@ -74,7 +76,7 @@ function ask(question, list, scale, rem) {
   question.style.removeProperty("font-size");
   const least = parseFloat(getComputedStyle(question).fontSize);
   const rows = list.children.length;
-  const share = rows > FEW || (list.textContent ?? "").length > THICK_NAMES ? 0 : QUESTION_SHARE - CHOICE_SHARE * rows;
+  const share = LOW.matches || rows > FEW || (list.textContent ?? "").length > THICK_NAMES ? 0 : QUESTION_SHARE - CHOICE_SHARE * rows;
   const room = share * scale * (question.parentElement?.clientHeight ?? 0);
   question.classList.add("is-whole");
   let [low, high] = [least, QUESTION_REM * rem * scale];
@@ -126,7 +128,8 @@ function bestOf(list, rem, words, larger, least = 0) {
     if (list.children.length < layout.from || list.children.length > layout.to) continue;
     const factor = layout.inline && larger ? LAYOUTS[0].worth : layout.worth;
     const low = Math.max(SMALLEST_REM * rem, least, larger?.from ?? 0, best.worth / factor); // smaller ones win nothing
-    const size = largest(list, layout, rem, [low, larger?.to ?? layout.largest_rem * rem], words);
+    const track = larger ? TRACK_LEAST_LARGER : innerHeight > innerWidth ? TRACK_LEAST_UPRIGHT : TRACK_LEAST;
+    const size = largest(list, layout, rem, track, [low, larger?.to ?? layout.largest_rem * rem], words);
     const worth = size * (layout.layout === "above" || size >= READABLE_REM * rem ? factor : 1);
     if (size && worth > best.worth) best = { layout, size, words, worth };
   }
@@ -139,22 +142,22 @@ const texts = (list) => /** @type {HTMLElement[]} */ ([...list.querySelectorAll(
 /** All names take as many lines. @param {HTMLElement} list */
 const isEven = (list) => new Set(texts(list).filter((text) => !text.style.getPropertyValue("--own")).map((text) => text.clientHeight)).size === 1;
 
-/** @param {HTMLElement} list @param {Layout} layout @param {number} rem @param {[number, number]} between in px @param {Words} words @returns {number} in px; 0 when none of them fits */
-function largest(list, layout, rem, [low, high], words) {
-  if (low > high || !tries(list, layout, rem, low, words)) return 0;
-  if (tries(list, layout, rem, high, words)) return high;
+/** @param {HTMLElement} list @param {Layout} layout @param {number} rem @param {number} track @param {[number, number]} between in px @param {Words} words @returns {number} in px; 0 when none of them fits */
+function largest(list, layout, rem, track, [low, high], words) {
+  if (low > high || !tries(list, layout, rem, track, low, words)) return 0;
+  if (tries(list, layout, rem, track, high, words)) return high;
   for (let step = 0; step < STEPS; step += 1) {
     const middle = (low + high) / 2;
-    if (tries(list, layout, rem, middle, words)) low = middle;
+    if (tries(list, layout, rem, track, middle, words)) low = middle;
     else high = middle;
   }
   return low;
 }
 
-/** @param {HTMLElement} list @param {Layout} layout @param {number} rem @param {number} size @param {Words} words */
-function tries(list, layout, rem, size, words) {
+/** @param {HTMLElement} list @param {Layout} layout @param {number} rem @param {number} track its least share of the width @param {number} size @param {Words} words */
+function tries(list, layout, rem, track, size, words) {
   set(list, layout, size);
-  return shrink(list, rem, size, words) && fits(list, layout);
+  return shrink(list, rem, size, words) && fits(list, layout, track);
 }
 
 /** @param {HTMLElement} list @param {Fit} best @param {number} rem */
@@ -189,9 +192,9 @@ function set(list, layout, size) {
   else list.style.removeProperty("--size");
 }
 
-/** @param {HTMLElement} list @param {Layout} layout */
-function fits(list, layout) {
+/** @param {HTMLElement} list @param {Layout} layout @param {number} least */
+function fits(list, layout, least) {
   if (list.scrollHeight > list.clientHeight + 1 || list.scrollWidth > list.clientWidth + 1) return false;
   const track = list.querySelector(".track")?.clientWidth ?? 0;
-  return layout.layout === "above" || track >= list.clientWidth * (innerHeight > innerWidth ? TRACK_LEAST_UPRIGHT : TRACK_LEAST);
+  return layout.layout === "above" || track >= list.clientWidth * least;
 }
