@@ -200,9 +200,9 @@ export async function told() {
       }
       equal(said.size, LANGUAGES.length, [...said].join(", "));
       const two = kit.poll(["Yes", "No"], [3, 4], { revealed: false });
-      const twelve = kit.poll(kit.SHORT.slice(0, 12), Array(12).fill(3), { revealed: false });
+      const twenty = kit.poll(kit.SHORT, Array(20).fill(3), { revealed: false });
       for (const [poll, where] of /** @type {[any, string[]]} */ ([
-        [two, ["held"]], [kit.final(two), ["held"]], [twelve, ["held-below"]], [{ ...two, revealed: true }, []], [{ ...two, state: "draft" }, []], [{ ...two, opens_at: kit.NOW() + 600_000 }, []],
+        [two, ["held"]], [kit.final(two), ["held"]], [twenty, ["held-below"]], [{ ...two, revealed: true }, []], [{ ...two, state: "draft" }, []], [{ ...two, opens_at: kit.NOW() + 600_000 }, []],
       ])) {
         const page = await show("present-hidden", "laptop", { api: kit.stage(() => kit.live([poll])), after_ms: 0 });
         const there = [];
