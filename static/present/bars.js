@@ -1,6 +1,6 @@
 // The chart and its table twin. Rows stand in the order of the choices; only a key sorts them.
 
-import { fit, fitWords } from "/assets/present/fit.js";
+import { fit } from "/assets/present/fit.js";
 import { fall, rise } from "/assets/present/rising.js";
 import { digits, howMany, hue, letter, percent, t } from "/assets/shared/words.js";
 
@@ -59,8 +59,18 @@ const votesOf = (poll, results, at) => results.get(poll.choices[at].id)?.votes ?
 
 /** After the window, the text size or the numbers changed. */
 export function refit() {
-  fitWords($("question"));
-  fit($("bars"));
+  fit($("question"), $("bars"), Number(document.documentElement.style.getPropertyValue("--scale")) || 1);
+  placeHeld();
+}
+
+/** Across the tracks, wherever they came to lie. */
+function placeHeld() {
+  const [track, list, poll] = [$("bars").querySelector(".track"), $("bars"), $("poll")].map((one) => one?.getBoundingClientRect());
+  if (!track?.width) return;
+  const style = $("held").style;
+  style.setProperty("left", `${track.left - poll.left}px`);
+  style.setProperty("width", `${track.width}px`);
+  style.setProperty("top", `${list.top - poll.top + list.height / 2}px`);
 }
 
 /** Moves rows to their places, so that the eye can follow. @param {HTMLElement} list @param {number[]} order */

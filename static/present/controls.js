@@ -4,12 +4,12 @@ import { api } from "/assets/shared/api.js";
 import { phonesGoOn } from "/assets/shared/live.js";
 import { t } from "/assets/shared/words.js";
 import { refit } from "/assets/present/bars.js";
+import { SIZES } from "/assets/present/fit.js";
 import { mirror } from "/assets/present/mirror.js";
 import { onStage, phase } from "/assets/present/stage.js";
 
 const IDLE_MS = 3_000;
 const ERROR_MS = 8_000;
-const SIZES = [0.7, 0.8, 0.9, 1, 1.15, 1.3, 1.5];
 const NUMBERS = ["both", "percent", "count"];
 
 /** @type {(id:string) => any} */
@@ -37,6 +37,8 @@ export function controls({ event, latest, view, redraw }) {
   }
 
   const poll = () => (latest.live ? onStage(latest.live) : null);
+  /** Off stage, where nobody sees that votes still come. */
+  const stillOpen = () => (latest.live?.polls ?? []).filter((one) => one !== poll() && phase(one, latest.now()) === "open");
   const windows = mirror(event, () => ({ ...view, size, numbers, blank: !$("blank").hidden }), (told) => {
     Object.assign(view, { lobby: told.lobby, sorted: told.sorted });
     $("blank").hidden = !told.blank;
@@ -80,7 +82,11 @@ export function controls({ event, latest, view, redraw }) {
       if (!one) return stir();
       change(() => api("PUT", `polls/${one.id}/visibility`, { revealed: !one.revealed }));
     },
-    join: () => look({ lobby: !view.lobby }),
+    close_other() {
+      const other = stillOpen()[0];
+      if (other) change(() => api("PUT", `polls/${other.id}/state`, { state: "closed" }));
+    },
+    join: () => (button("join").disabled ? stir() : look({ lobby: !view.lobby })),
     sort: () => look({ sorted: !view.sorted }),
     timer() { poll()?.state === "open" ? $("timer").showModal() : stir(); },
     larger() { resize(size + 1); windows.tell(); },
@@ -153,6 +159,7 @@ export function controls({ event, latest, view, redraw }) {
     button("next").disabled = !next;
     button("toggle").disabled = button("reveal").disabled = !one;
     button("timer").disabled = !open;
+    button("join").disabled = latest.live?.event.state === "ended";
     $("timer-stop").hidden = !one?.closes_at;
     // Open, close, reveal, next: what comes next stands out.
     const lit = !one ? "next" : open || !one.closed_at ? "toggle" : one.revealed ? "next" : "reveal";
@@ -162,8 +169,13 @@ export function controls({ event, latest, view, redraw }) {
     setText($("controls").querySelector("[data-do='reveal'] .what"), t(one?.revealed ? "hide" : "reveal"));
     button("reveal").title = t(screenAlone ? "reveal_here" : "reveal_key");
     $("controls").querySelector("[data-do='reveal'] small").hidden = !screenAlone;
-    const upcoming = next ? t("upcoming", { question: next.question }) : one ? t("last") : "";
-    if ($("upcoming").textContent !== upcoming) $("upcoming").textContent = upcoming;
+    const upcoming = next ? t("upcoming", { question: next.question }) : t(one ? "last" : "no_questions");
+    const other = stillOpen()[0];
+    button("close_other").hidden = !other;
+    if (other) label("close_other", t("still_open", { n: polls.indexOf(other) + 1 }));
+    setText($("upcoming"), upcoming);
+    $("upcoming").toggleAttribute("data-last", Boolean(one && !next));
+    $("controls").toggleAttribute("data-empty", !polls.length);
   }
 
   return { refreshControls };
@@ -187,6 +199,7 @@ function complain(text) {
   clearTimeout(errorTimer);
   $("error").hidden = !text;
   $("error").textContent = text;
+  $("error").style.setProperty("--controls", `${$("controls").offsetHeight}px`);
   if (text) errorTimer = window.setTimeout(() => complain(""), ERROR_MS);
 }
 

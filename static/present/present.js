@@ -7,9 +7,9 @@ import { learn, t } from "/assets/shared/words.js";
 import { refit } from "/assets/present/bars.js";
 import { controls } from "/assets/present/controls.js";
 import { en, others } from "/assets/present/en.js";
-import { drawAge, drawClock, drawStage, message } from "/assets/present/stage.js";
+import { drawAge, drawClock, drawStage, eventOf, message } from "/assets/present/stage.js";
 
-const event = decodeURIComponent(location.pathname.split("/")[2] ?? "");
+const event = eventOf(location.pathname);
 const latest = new Latest();
 const view = { lobby: false, timer: true, sorted: false };
 let lostAt = 0;
@@ -39,7 +39,7 @@ follow(presenters(event), {
   },
 });
 
-new ResizeObserver(refit).observe(/** @type {Element} */ (document.getElementById("bars")));
+new ResizeObserver(refit).observe(/** @type {Element} */ (document.getElementById("poll"))); // what is fitted inside does not change its size
 document.fonts?.ready.then(refit);
 
 setInterval(() => {

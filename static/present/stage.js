@@ -30,8 +30,10 @@ export function drawStage(live, view, now) {
   setText("title", live.event.title);
   dressFor(live.event);
   drawJoin(live);
-  if (!poll && live.event.state === "ended") return message(t("over"), t("over_text"), t("all_events"));
-  show(!poll || view.lobby ? "lobby" : "poll");
+  const over = live.event.state === "ended";
+  document.body.toggleAttribute("data-over", over); // nobody is invited to it
+  if (!poll && over) return message(t("over"), t("over_text"), t("to_event"), `/admin/events/${encodeURIComponent(eventOf(location.pathname))}`);
+  show(!poll || (view.lobby && !over) ? "lobby" : "poll");
   drawState(live, poll, now);
   rise($("voters"), poll?.results?.voters ?? 0, (n) => (poll ? howMany(poll, n) : ""));
   drawClock(live, view, now);
@@ -47,10 +49,13 @@ export function drawStage(live, view, now) {
 
 /** @param {Live} live @param {Poll|null} poll @param {number} now */
 function drawState(live, poll, now) {
-  const step = poll ? phase(poll, now) : live.event.state === "ended" ? "ended" : "waiting";
+  const step = live.event.state === "ended" ? "ended" : poll ? phase(poll, now) : "waiting";
   setText("poll-state", t(step));
   $("poll-state").dataset.phase = step === "closed" && poll?.results?.status === "final" ? "final" : step;
   setText("note", poll ? note(poll, step) : "");
+  const held = Boolean(poll && !poll.revealed && (step === "open" || step === "closed"));
+  $("bars").classList.toggle("is-held", held);
+  $("held").hidden = $("held-below").hidden = !held;
 }
 
 /** @param {Poll} poll @param {string} step */
@@ -96,7 +101,7 @@ function drawJoin(live) {
 export function drawClock(live, view, now) {
   const poll = onStage(live);
   const soon = Boolean(poll?.opens_at && now < poll.opens_at);
-  const until = soon ? poll?.opens_at : poll?.state === "open" ? poll.closes_at : null;
+  const until = live.event.state === "ended" ? null : soon ? poll?.opens_at : poll?.state === "open" ? poll.closes_at : null;
   const left = Math.max(0, Math.ceil(((until ?? 0) - now) / 1000));
   setText("clock", until ? clock(left) : "");
   $("clock").toggleAttribute("data-near", Boolean(until && !soon && left <= NEAR_S));
@@ -106,15 +111,25 @@ export function drawClock(live, view, now) {
 /** @param {number} lostAt 0: there */
 export function drawAge(lostAt) {
   $("lost").hidden = !lostAt;
-  if (lostAt) setText("lost", t("lost", { age: age(Date.now() - lostAt) }));
+  if (lostAt) setText("lost", t("lost", { age: inWords(Date.now() - lostAt) }));
 }
 
-/** Instead of a stage. @param {string} title @param {string} text @param {string} [link] */
-export function message(title, text, link) {
+/** @param {number} ms */
+function inWords(ms) {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  return seconds < 60 ? t("seconds", { n: seconds }) : seconds < 3600 ? t("minutes", { n: Math.floor(seconds / 60) }) : age(ms);
+}
+
+/** @param {string} path */
+export const eventOf = (path) => decodeURIComponent(path.split("/")[2] ?? "");
+
+/** Instead of a stage. @param {string} title @param {string} text @param {string} [link] @param {string} [to] */
+export function message(title, text, link, to = "/admin") {
   setText("message-title", title);
   setText("message-text", text);
   $("message-link").hidden = !link;
   if (link) setText("message-link", link);
+  $("message-link").href = to;
   show("message");
 }
 

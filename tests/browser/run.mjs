@@ -415,7 +415,7 @@ async function evening(app, people) {
     await screen.getByTestId("poll-state").filter({ hasText: "Closed" }).waitFor();
     await stage.reveal(screen);
     await stage.shows(screen, { Popcorn: 1, Nachos: 0, Fruit: 1, Nothing: 0 });
-    await screen.getByTestId("note").filter({ hasText: "may pass 100%" }).waitFor();
+    await screen.getByTestId("note").filter({ hasText: "more than 100%" }).waitFor();
     await eventually("the phone shows them too", async () => JSON.stringify(await phone.percents(alice)) === JSON.stringify(["100%", "0%", "100%", "0%"]));
     await people.photograph(screen, "several", "projector");
     await people.photograph(alice, "several-closed", "phone");

@@ -215,6 +215,145 @@ export async function told() {
       await large.context().close();
     });
 
+    await check("larger text makes no name, letter or number on stage smaller, takes no bar out of sight and moves no margin; smaller text makes none larger", async () => {
+      for (const name of ["present-large-text", "present-six", "present-two", "present-long-question"]) {
+        const page = await show(name, "laptop", { hands: undefined });
+        const seen = () => page.evaluate(() => {
+          const size = (/** @type {string} */ what) => Math.min(...[...document.querySelectorAll(what)].map((one) => parseFloat(getComputedStyle(one).fontSize)));
+          const list = /** @type {HTMLElement} */ (document.getElementById("bars"));
+          const [first, question] = ["[data-do=previous]", "#question"].map((one) => document.querySelector(one)?.getBoundingClientRect().left);
+          return { sizes: ["#question", ".text", ".letter", ".percent", ".votes"].map((what) => size(what === "#question" ? what : `#bars ${what}`)), inside: list.scrollHeight <= list.clientHeight + 1, margins: [first, question] };
+        });
+        const usual = await seen();
+        for (const [key, way] of /** @type {const} */ ([["+", 1], ["-", -1]])) {
+          for (let [press, before] = [0, usual]; press < 3; press += 1) {
+            await page.keyboard.press(key);
+            const now = await seen();
+            const wrong = now.sizes.filter((one, at) => way * (one - before.sizes[at]) < -0.1);
+            equal([wrong, now.inside, now.margins], [[], true, usual.margins], `${name}, ${key} pressed ${press + 1} times: ${before.sizes} became ${now.sizes}`);
+            before = now;
+          }
+          if (name === "present-large-text") assert(way * ((await seen()).sizes[1] - usual.sizes[1]) > 4, `${key} does next to nothing`);
+          for (let back = 0; back < 3; back += 1) await page.keyboard.press(way === 1 ? "-" : "+");
+          equal((await seen()).sizes, usual.sizes, `${name}: there and back`);
+        }
+        await page.context().close();
+      }
+    });
+
+    await check("on a projector one long word leaves the other names large, a long question of few choices is nearly as large as they are, a small share is no lens", async () => {
+      const mixed = await show("present-mixed", "projector");
+      const sizes = await mixed.locator("#bars .text").evaluateAll((all) => all.map((one) => parseFloat(getComputedStyle(one).fontSize)));
+      assert(sizes[0] === sizes[3] && sizes[0] > 1.3 * sizes[2], `names of ${sizes} px`);
+      equal(await mixed.locator("#bars .fill").first().evaluate((fill) => getComputedStyle(fill).borderRadius), "0px", "corners of a fill");
+      await mixed.context().close();
+      const long = await show("present-long-question", "projector");
+      const { question, name, share } = await long.evaluate(() => {
+        const [question, name] = ["#question", "#bars .text"].map((what) => /** @type {HTMLElement} */ (document.querySelector(what)));
+        const lines = document.createRange();
+        lines.selectNodeContents(question);
+        return { question: parseFloat(getComputedStyle(question).fontSize), name: parseFloat(getComputedStyle(name).fontSize), share: lines.getBoundingClientRect().width / question.clientWidth };
+      });
+      assert(question > 0.6 * name && share > 0.9, `a question of ${question} px over names of ${name} px, ${share} of the width`);
+      await long.context().close();
+    });
+
+    await check("a result that is held back is said to be, in every language, large and over no name; not before voting was opened, nor once it is shown", async () => {
+      const said = new Set();
+      for (const lang of LANGUAGES) {
+        const page = await show("present-hidden", "projector", { lang });
+        const { text, size, over, covered } = await page.getByTestId("held").evaluate((held) => {
+          const box = /** @type {Element} */ (held.firstElementChild).getBoundingClientRect();
+          const track = /** @type {Element} */ (document.querySelector("#bars .track")).getBoundingClientRect();
+          const names = [...document.querySelectorAll("#bars .text")].map((one) => { const range = document.createRange(); range.selectNodeContents(one); return range.getBoundingClientRect(); });
+          const meets = (/** @type {DOMRect} */ one) => one.left < box.right && one.right > box.left && one.top < box.bottom && one.bottom > box.top;
+          return { text: held.textContent, size: parseFloat(getComputedStyle(held).fontSize), over: box.left >= track.left - 1 && box.right <= track.right + 1, covered: names.some(meets) };
+        });
+        equal([over, covered, size >= 40], [true, false, true], `${lang}: “${text}”, ${size} px: over the tracks, over a name, large`);
+        said.add(text);
+        await page.context().close();
+      }
+      equal(said.size, LANGUAGES.length, [...said].join(", "));
+      const two = kit.poll(["Yes", "No"], [3, 4], { revealed: false });
+      const twenty = kit.poll(kit.SHORT, Array(20).fill(3), { revealed: false });
+      for (const [poll, where] of /** @type {[any, string[]]} */ ([
+        [two, ["held"]], [kit.final(two), ["held"]], [twenty, ["held-below"]], [{ ...two, revealed: true }, []], [{ ...two, state: "draft" }, []], [{ ...two, opens_at: kit.NOW() + 600_000 }, []],
+      ])) {
+        const page = await show("present-hidden", "laptop", { api: kit.stage(() => kit.live([poll])), after_ms: 0 });
+        const there = [];
+        for (const id of ["held", "held-below"]) if (await page.getByTestId(id).isVisible()) there.push(id);
+        equal(there, where, `${poll.state}, ${poll.choices.length} choices, revealed ${poll.revealed}`);
+        await page.context().close();
+      }
+    });
+
+    await check("nobody is invited to an event that has ended, whatever is on stage; who presents it is led to its page", async () => {
+      const event = { code: "482913", slug: null, title: "Friday all-hands", state: "ended" };
+      const page = await show("present-two", "laptop", { api: kit.stage(() => kit.live([kit.poll(["Yes", "No"], [3, 4])], { event })) });
+      equal(await page.getByTestId("poll-state").innerText(), "Ended", "its state");
+      await page.keyboard.press("j");
+      for (const id of ["join-strip", "lobby"]) assert(await page.getByTestId(id).isHidden(), `${id} is there`);
+      assert(await page.getByTestId("bars").isVisible(), "its result is gone");
+      await page.context().close();
+      const none = await show("present-ended");
+      assert(await none.getByTestId("join-strip").isHidden(), "the invitation is there");
+      equal(await none.locator("#message-link").getAttribute("href"), "/admin/events/8f3k2m9qx1c70", "it leads to");
+      await none.context().close();
+    });
+
+    await check("an error on stage lies over nothing that tells where things are, nor over a choice", async () => {
+      for (const size of /** @type {const} */ (["projector", "laptop", "tablet", "phone"])) {
+        const page = await show("present-lost-error", size);
+        const covered = await page.getByTestId("error").evaluate((error) => {
+          const box = error.getBoundingClientRect();
+          return ["#question", "#bars .row", "#voters", "#lost", "#poll-state", "[data-testid=join-strip]", "#controls button"].filter((what) => [...document.querySelectorAll(what)].map((one) => one.getBoundingClientRect())
+            .some((one) => one.width && one.left < box.right && one.right > box.left && one.top < box.bottom - 1 && one.bottom > box.top + 1));
+        });
+        equal(covered, [], `covered on a ${size}`);
+        await page.context().close();
+      }
+    });
+
+    await check("who presents is told that a question off stage is still open, and closes it from there; and why nothing can be pressed before there is a question", async () => {
+      const polls = [kit.poll(["Yes", "No"], [3, 4]), kit.poll(["Yes", "No"], [3, 4], { id: "8f3k2m9qx1c7w" }), kit.poll(["Yes", "No"], [0, 0], { id: "8f3k2m9qx1c7x", state: "draft", question: "And then?" })];
+      for (const size of /** @type {const} */ (["laptop", "phone"])) {
+        const page = await show("present-two", size, { api: kit.stage(() => kit.live(polls, { current: polls[1].id })) });
+        equal(await page.getByTestId("upcoming").innerText(), "Next: And then?", `on a ${size}`);
+        const asked = page.waitForRequest((request) => request.method() === "PUT");
+        await page.getByTestId("still-open").filter({ hasText: "Question 1 is still open" }).click();
+        const request = await asked;
+        equal([request.url().split("/api/v1/")[1], request.postDataJSON()], [`polls/${polls[0].id}/state`, { state: "closed" }], "the server is asked");
+        await page.context().close();
+        const alone = await show("present-two", size);
+        assert(await alone.getByTestId("still-open").isHidden(), "the question on stage is called still open");
+        await alone.context().close();
+        const empty = await show("present-lobby", size);
+        const why = empty.getByTestId("upcoming").filter({ hasText: "No questions yet" });
+        equal(await why.evaluate((one) => one.scrollWidth <= one.clientWidth), true, `${await why.innerText()}, whole on a ${size}`);
+        equal(await empty.locator("#controls button:disabled:visible").count(), 0, "buttons that can do nothing");
+        await empty.context().close();
+      }
+    });
+
+    await check("where there is little height, question and first bar are in sight; on the remote short choices are close together", async () => {
+      for (const viewport of [{ width: 640, height: 360 }, { width: 740, height: 360 }]) {
+        const page = await show("present-six", "laptop");
+        await page.setViewportSize(viewport);
+        const gone = () => page.evaluate(() => {
+          const end = /** @type {HTMLElement} */ (document.getElementById("controls")).getBoundingClientRect().top;
+          return ["#question", "#bars .row:first-child .track", "#bars .row:nth-child(2) .track"].filter((what) => { const box = document.querySelector(what)?.getBoundingClientRect(); return !box || box.top < 0 || box.bottom > end; });
+        });
+        await page.waitForFunction(() => /** @type {HTMLElement} */ (document.getElementById("controls")).offsetHeight < 70);
+        equal(await gone(), [], `out of sight at ${viewport.width} x ${viewport.height}`);
+        await page.context().close();
+      }
+      const mixed = kit.poll([...kit.SHORT.slice(0, 6), `${kit.SHORT.slice(0, 12).join(", ")}.`], Array(7).fill(3));
+      const remote = await show("present-two", "phone", { api: kit.stage(() => kit.live([mixed])) });
+      const tops = await remote.locator("#bars .row").evaluateAll((rows) => rows.slice(0, 6).map((row) => row.getBoundingClientRect().top));
+      assert(tops[5] - tops[0] < 5 * 60, `rows at ${tops}`);
+      await remote.context().close();
+    });
+
     await check("a word that would be too small to be read is broken, and all of it is there", async () => {
       for (const size of /** @type {const} */ (["projector", "laptop"])) {
         const page = await show("present-endless-word", size);
@@ -292,7 +431,7 @@ export async function told() {
         const remote = await show(name, "phone");
         const reveal = remote.getByTestId("reveal");
         equal([await reveal.locator("small").isVisible(), ((await reveal.getAttribute("title")) ?? "").includes("alone")], [alone, alone], name);
-        equal((await reveal.innerText()).split("\n")[0], "Reveal bars", "the words of the button");
+        equal((await reveal.innerText()).split("\n")[0], "Reveal the bars", "the words of the button");
         await remote.context().close();
       }
     });
