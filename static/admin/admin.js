@@ -94,7 +94,14 @@ async function signedOut(why) {
   $("alert").hidden = $("who").hidden = $("rooms").hidden = true;
   const { needed } = await api("GET", "setup").catch(() => ({ needed: false }));
   if (mine !== turn) return;
-  put(needed ? clone("no-account-page") : signInPage(why, route), false);
+  put(needed ? clone("no-account-page") : signInPage(why, signedIn), false);
+}
+
+/** Whoever came from a presenter's screen goes on there. */
+function signedIn() {
+  const then = new URLSearchParams(location.search).get("then") ?? "";
+  if (/^\/present\/[\w-]+$/.test(then)) location.replace(then);
+  else route();
 }
 
 /** @param {Node} page @param {boolean} focus on the heading, so that a keyboard or a reader starts there */
