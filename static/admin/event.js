@@ -24,14 +24,14 @@ export async function eventPage(id, { go, trouble }) {
   const look = eventLook(id, element, (...what) => act(...what));
 
   /** Asks for the change, then shows what the server says. @type {import("/assets/admin/poll-card.js").Act} */
-  async function act(change, told, back) {
+  async function act(change, told, back, refused) {
     postponed = false; // it ends with a look at the server
     try {
       await change();
       await reload();
       if (told) done(told, back && (() => act(back, t("undone"))));
     } catch (error) {
-      trouble(error);
+      if (!refused?.(error)) trouble(error);
       reload().catch(trouble); // a row that was dragged goes back to where it is
     }
   }

@@ -13,7 +13,10 @@ import { scheduleForm } from "/assets/admin/schedule.js";
 import { sortable } from "/assets/admin/sortable.js";
 
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
-/** @typedef {(change: () => Promise<unknown>, done?: string, back?: () => Promise<unknown>) => Promise<void>} Act `back` takes it back */
+/**
+ * @typedef {(change: () => Promise<unknown>, done?: string, back?: () => Promise<unknown>, refused?: (error: any) => boolean) => Promise<void>} Act
+ *   `back` takes it back; `refused`: was that said elsewhere?
+ */
 
 const QUESTION_LONGEST = 300; // characters
 const TIMER_LONGEST_MS = 2 ** 31 - 1; // 24 days: who leaves a desk open for longer loads it again

@@ -1,7 +1,7 @@
 // The fields that make a poll: how they are shown, and how they are read. Templates fill them; a preview follows them.
 
 import { t } from "/assets/shared/words.js";
-import { clone, required, slot, text, Wrong } from "/assets/admin/dom.js";
+import { clone, each, required, slot, text, Wrong } from "/assets/admin/dom.js";
 import { drawPreview } from "/assets/admin/preview.js";
 
 export const CHOICES_MOST = 20;
@@ -53,16 +53,24 @@ export function lines(pasted) {
 
 /** @param {FormData} fields @returns {{kind:string, question:string, choices:string[]}} what the server is asked to make */
 export function readNewPoll(fields) {
-  const question = required(fields, "question", t("write_question"));
-  const choices = lines(text(fields, "choices"));
-  if (choices.length < 2) throw new Wrong("choices", t("choices_two"));
-  if (choices.length > CHOICES_MOST) throw new Wrong("choices", t("choices_many", { most: CHOICES_MOST, n: choices.length }));
-  const twice = choices.find((choice, at) => choices.findIndex((other) => other.toLowerCase() === choice.toLowerCase()) !== at);
-  if (twice) throw new Wrong("choices", t("choice_twice", { text: twice }));
+  const [question, choices] = /** @type {[string, string[]]} */ (each(/** @returns {string|string[]} */ () => required(fields, "question", t("write_question")), () => readChoices(text(fields, "choices"))));
   const kind = text(fields, "kind");
   const limits = kind === "multiple" ? readLimits(fields, choices.length) : {};
   return { kind, question, choices, .../** @type {object} */ ({ visibility: text(fields, "visibility"), change: fields.has("change") }), ...limits };
 }
+
+/** @param {string} written */
+function readChoices(written) {
+  const choices = lines(written);
+  if (choices.length < 2) throw new Wrong("choices", t("choices_two"));
+  if (choices.length > CHOICES_MOST) throw new Wrong("choices", t("choices_many", { most: CHOICES_MOST, n: choices.length }));
+  const twice = twiceIn(choices);
+  if (twice) throw new Wrong("choices", t("choice_twice", { text: twice }), (now) => twiceIn(lines(now)) === twice);
+  return choices;
+}
+
+/** @param {string[]} choices */
+const twiceIn = (choices) => choices.find((choice, at) => choices.findIndex((other) => other.toLowerCase() === choice.toLowerCase()) !== at);
 
 /** @param {FormData} fields @param {number} choices how many there are */
 export function readLimits(fields, choices) {
