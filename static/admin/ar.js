@@ -26,6 +26,7 @@ export default {
   code_line: "الرمز {code}", questions: { zero: "لا أسئلة", one: "سؤال واحد", two: "سؤالان", few: "{n} أسئلة", many: "{n} سؤالًا", other: "{n} سؤال" }, ended: "انتهت", live: "جارية", ended_small: "انتهت", nothing_found: "لا فعالية في عنوانها أو اسمها القصير أو رمزها «{text}».",
   write_question: "اكتب السؤال.", choices_two: "اكتب اختيارين على الأقل، كل واحد في سطر.", choices_many: { other: "{most} اختيارًا على الأكثر. هذه {n}." },
   choice_twice: "«{text}» مكرر. أزل واحدًا.", least_range: "«على الأقل» عدد من 1 إلى {n}.", most_range: "«على الأكثر» عدد من {min} إلى {n}.",
+  template_replaced: { one: "حلّ القالب محلّ اختيار واحد.", two: "حلّ القالب محلّ اختيارين.", few: "حلّ القالب محلّ {n} اختيارات.", many: "حلّ القالب محلّ {n} اختيارًا.", other: "حلّ القالب محلّ {n} اختيار." },
   see_live: "أثناء التصويت", see_after_vote: "بعد أن يصوّتوا", see_after_close: "بعد إغلاق التصويت", see_hidden: "فقط حين تكشفها",
   yes_no: "نعم أو لا", yes_no_question: "هل نفعلها؟", yes_no_choices: "نعم\nلا", agreement: "الموافقة", agreement_question: "إلى أي حد توافق؟", agreement_choices: "أوافق تمامًا\nأميل إلى الموافقة\nلا هذا ولا ذاك\nأميل إلى الرفض\nأرفض تمامًا",
   which: "أيّ من هذه", which_question: "أيّ من هذه يأتي أولًا؟", which_choices: "الفكرة الأولى\nالفكرة الثانية\nالفكرة الثالثة", ice: "كسر الجليد", ice_question: "كيف حالك الآن؟", ice_choices: "☕ أحتاج إلى قهوة\n🚀 مستعد لكل شيء\n🌊 أسير مع التيار\n🙈 لا تسأل من فضلك",

@@ -26,6 +26,7 @@ export default {
   code_line: "Code {code}", questions: { one: "{n} Frage", other: "{n} Fragen" }, ended: "Beendet", live: "Läuft", ended_small: "beendet", nothing_found: "Keine Veranstaltung hat „{text}“ im Titel, Kurznamen oder Code.",
   write_question: "Schreib die Frage.", choices_two: "Schreib mindestens zwei Antworten, jede in eine eigene Zeile.", choices_many: { one: "Höchstens {most} Antworten. Das ist {n}.", other: "Höchstens {most} Antworten. Das sind {n}." },
   choice_twice: "„{text}“ steht zweimal da. Nimm eine weg.", least_range: "„Mindestens“ ist eine Zahl von 1 bis {n}.", most_range: "„Höchstens“ ist eine Zahl von {min} bis {n}.",
+  template_replaced: { one: "Die Vorlage hat {n} Antwort ersetzt.", other: "Die Vorlage hat {n} Antworten ersetzt." },
   see_live: "während der Abstimmung", see_after_vote: "sobald man abgestimmt hat", see_after_close: "sobald die Abstimmung geschlossen ist", see_hidden: "nur wenn du es zeigst",
   yes_no: "Ja oder nein", yes_no_question: "Machen wir es?", yes_no_choices: "Ja\nNein", agreement: "Zustimmung", agreement_question: "Wie sehr stimmst du zu?", agreement_choices: "Stimme ganz zu\nStimme eher zu\nTeils, teils\nStimme eher nicht zu\nStimme gar nicht zu",
   which: "Was davon", which_question: "Was davon soll zuerst kommen?", which_choices: "Die erste Idee\nDie zweite Idee\nDie dritte Idee", ice: "Zum Aufwärmen", ice_question: "Wie geht es dir gerade?", ice_choices: "☕ Ich brauche Kaffee\n🚀 Bereit für alles\n🌊 Ich lasse mich treiben\n🙈 Frag lieber nicht",

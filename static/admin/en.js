@@ -20,6 +20,7 @@ const en = {
   choices_two: "Write at least two choices, each on its own line.",
   choices_many: { one: "At most {most} choices. These are {n}.", other: "At most {most} choices. These are {n}." },
   choice_twice: "“{text}” is there twice. Take one away.",
+  template_replaced: { one: "The template took the place of {n} choice.", other: "The template took the place of {n} choices." },
   least_range: "“At least” is a number from 1 to {n}.",
   most_range: "“At most” is a number from {min} to {n}.",
   see_live: "while the vote is running",

@@ -26,6 +26,7 @@ export default {
   code_line: "código {code}", questions: { one: "{n} pregunta", other: "{n} preguntas" }, ended: "Terminado", live: "En marcha", ended_small: "terminado", nothing_found: "Ningún evento tiene «{text}» en su título, nombre corto o código.",
   write_question: "Escribe la pregunta.", choices_two: "Escribe al menos dos respuestas, una por línea.", choices_many: { one: "Como máximo {most} respuestas. Hay {n}.", other: "Como máximo {most} respuestas. Hay {n}." },
   choice_twice: "«{text}» está dos veces. Quita una.", least_range: "«Como mínimo» es un número de 1 a {n}.", most_range: "«Como máximo» es un número de {min} a {n}.",
+  template_replaced: { one: "La plantilla ha sustituido {n} respuesta.", other: "La plantilla ha sustituido {n} respuestas." },
   see_live: "mientras se vota", see_after_vote: "después de votar", see_after_close: "una vez cerrada la votación", see_hidden: "solo cuando lo muestres",
   yes_no: "Sí o no", yes_no_question: "¿Lo hacemos?", yes_no_choices: "Sí\nNo", agreement: "Acuerdo", agreement_question: "¿Cuánto estás de acuerdo?", agreement_choices: "Muy de acuerdo\nMás bien de acuerdo\nNi una cosa ni otra\nMás bien en desacuerdo\nMuy en desacuerdo",
   which: "Cuál de estas", which_question: "¿Cuál de estas debe ir primero?", which_choices: "La primera idea\nLa segunda idea\nLa tercera idea", ice: "Para romper el hielo", ice_question: "¿Cómo te sientes ahora?", ice_choices: "☕ Necesito un café\n🚀 Para lo que sea\n🌊 Me dejo llevar\n🙈 Mejor no preguntes",

@@ -26,6 +26,7 @@ export default {
   code_line: "code {code}", questions: { one: "{n} question", other: "{n} questions" }, ended: "Terminé", live: "En cours", ended_small: "terminé", nothing_found: "Aucun événement n’a « {text} » dans son titre, son nom court ou son code.",
   write_question: "Écrivez la question.", choices_two: "Écrivez au moins deux réponses, une par ligne.", choices_many: { one: "{most} réponses au plus. Il y en a {n}.", other: "{most} réponses au plus. Il y en a {n}." },
   choice_twice: "« {text} » y est deux fois. Retirez-en une.", least_range: "« Au moins » est un nombre de 1 à {n}.", most_range: "« Au plus » est un nombre de {min} à {n}.",
+  template_replaced: { one: "Le modèle a remplacé {n} réponse.", other: "Le modèle a remplacé {n} réponses." },
   see_live: "pendant le vote", see_after_vote: "après avoir voté", see_after_close: "une fois le vote fermé", see_hidden: "seulement quand vous le montrez",
   yes_no: "Oui ou non", yes_no_question: "On le fait ?", yes_no_choices: "Oui\nNon", agreement: "Accord", agreement_question: "Êtes-vous d’accord ?", agreement_choices: "Tout à fait d’accord\nPlutôt d’accord\nNi l’un ni l’autre\nPlutôt pas d’accord\nPas du tout d’accord",
   which: "Laquelle", which_question: "Laquelle doit venir en premier ?", which_choices: "La première idée\nLa deuxième idée\nLa troisième idée", ice: "Brise-glace", ice_question: "Comment vous sentez-vous ?", ice_choices: "☕ Besoin d’un café\n🚀 Prêt à tout\n🌊 Je suis le courant\n🙈 Mieux vaut ne pas demander",

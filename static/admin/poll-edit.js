@@ -4,6 +4,7 @@ import { api } from "/assets/shared/api.js";
 import { t } from "/assets/shared/words.js";
 import { clone, control, onSubmit, required, slot, Wrong } from "/assets/admin/dom.js";
 import { isTooLong } from "/assets/admin/longest.js";
+import { onPaste } from "/assets/admin/pasted.js";
 import { sortable } from "/assets/admin/sortable.js";
 import { readLimits } from "/assets/admin/poll-fields.js";
 
@@ -49,7 +50,14 @@ export function editForm(id, details, form, act) {
   function choiceRow(choice, text) {
     const row = clone("edit-choice");
     row.dataset.choice = choice;
-    row.querySelector("input").value = text;
+    const field = row.querySelector("input");
+    field.value = text;
+    onPaste(field, (all) => {
+      if (poll.locked) return all.join(" "); // as a field of one line does by itself
+      row.after(...all.slice(1).map((more) => choiceRow("", more)));
+      lock();
+      return all[0];
+    });
     sortable(row, control(row, "move-choice"), lock);
     control(row, "remove-choice").addEventListener("click", () => {
       row.remove();

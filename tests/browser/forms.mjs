@@ -111,6 +111,58 @@ export async function forms() {
       equal([await told(page), await page.locator(".error", { hasText: /./ }).count()], [[], 0], "limits that are not asked for");
       await page.context().close();
     });
+
+    await check("a list that is pasted leaves its bullets and its counting behind; what only looks like them stays", async () => {
+      const page = await show("admin-new-event");
+      const choices = page.getByTestId("choices");
+      const kept = "kept as it is";
+      for (const [list, wanted] of [
+        ["1. Lake\n2. Rooftop bar", "Lake\nRooftop bar"], ["9) Lake\n10) Bar\n11) Pub", "Lake\nBar\nPub"], ["- Lake\n• Rooftop bar\n* Bowling\n– Pub\n·\tPark", "Lake\nRooftop bar\nBowling\nPub\nPark"],
+        ["a) Lake\nb) Bar", "Lake\nBar"], ["A. Lake\nB. Bar\nC. Pub", "Lake\nBar\nPub"], ["١. بحيرة\n٢. شاطئ", "بحيرة\nشاطئ"], ["Lake\n- Bar", "Lake\nBar"], ["  - Lake\r\n\r\n  - Bar\r\n", "Lake\nBar\n"],
+        ["- Lake", kept], ["1. Lake", kept], ["-5 °C\n-10 °C", kept], ["2024\n2025", kept], ["3.5\n4.5", kept], ["1.5 km\n2.5 km", kept], ["1. FC Köln\n1. FC Nürnberg", kept],
+        ["1. May\n2. May", kept], ["1. Lake\nBar", kept], ["1. Lake\n3. Bar", kept], ["A. Lake\nb. Bar", kept], ["*\n-", kept], ["*bold*\n-x", kept],
+      ]) {
+        await choices.fill("");
+        await paste(choices, list);
+        equal(await choices.inputValue(), wanted === kept ? list : wanted, list);
+      }
+      await choices.fill("");
+      await paste(choices, "1. Lake\n2. Bar");
+      await page.keyboard.press("Control+Z");
+      equal(await choices.inputValue(), "", "taken back by the keyboard");
+      await choices.fill("1. FC Köln\n1. FC Nürnberg");
+      equal(await page.getByTestId("preview").locator(".text").allInnerTexts(), ["1. FC Köln", "1. FC Nürnberg"], "what a phone will show of two that do not count up");
+      await page.context().close();
+    });
+
+    await check("a list that is pasted into one choice of a question becomes as many choices", async () => {
+      const page = await show("admin-edit");
+      const card = page.getByTestId("poll").first();
+      await card.getByTestId("edit-choice").nth(1).fill("");
+      await paste(card.getByTestId("edit-choice").nth(1), "1. Lake\n2. Rooftop bar\n3. Pub");
+      equal(await card.getByTestId("edit-choice").evaluateAll((all) => all.map((one) => /** @type {HTMLInputElement} */ (one).value)), ["Yes", "Lake", "Rooftop bar", "Pub"], "the choices");
+      await page.context().close();
+    });
+
+    await check("a template that takes the place of choices somebody wrote says so, and gives them back", async () => {
+      const page = await show("admin-new-event");
+      const [question, choices, toast] = ["question", "choices", "toast"].map((id) => page.getByTestId(id));
+      await choices.fill("Lake\nBar\nPub");
+      await page.getByTestId("template-yes_no").click();
+      await toast.filter({ hasText: "3 choices" }).waitFor();
+      await page.getByTestId("undo").click();
+      equal([await question.inputValue(), await choices.inputValue(), await page.getByTestId("preview").locator(".text").allInnerTexts()], ["", "Lake\nBar\nPub", ["Lake", "Bar", "Pub"]], "taken back");
+      await page.getByTestId("template-yes_no").click();
+      await question.fill("Shall we?");
+      await page.getByTestId("undo").click();
+      equal([await question.inputValue(), await choices.inputValue()], ["Shall we?", "Lake\nBar\nPub"], "a question that was written since");
+      await page.context().close();
+      const other = await show("admin-new-event");
+      await other.getByTestId("template-yes_no").click();
+      await other.getByTestId("template-ice").click();
+      assert(await other.getByTestId("toast").isHidden(), "one template after another is nothing to be told");
+      await other.context().close();
+    });
   } finally {
     await browser.close();
     await theatre.down();
