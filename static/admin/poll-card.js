@@ -60,7 +60,7 @@ export function pollCard(id, { id: event, code }, act) {
     if (await confirm(t("round_ask"), t("round_text", { n: poll.round }), t("round_yes"))) act(() => api("POST", `polls/${id}/rounds`), t("round_ready"));
   });
   on("delete", async () => {
-    if (await confirm(t("delete_poll_ask"), t("delete_poll_text", { question: poll.question }), t("delete_yes"))) act(() => api("DELETE", `polls/${id}`), t("poll_deleted"));
+    if (await confirm(t("delete_poll_ask"), t(poll.state === "draft" ? "delete_draft_text" : "delete_poll_text", { question: poll.question }), t("delete_yes"))) act(() => api("DELETE", `polls/${id}`), t("poll_deleted"));
   });
   sortable(element, control(element, "move"), (from, to) => act(() => patch({ position: to }), t("moved"), () => patch({ position: from })));
   inPlace(slot(element, "question"), control(element, "reword"), {

@@ -163,6 +163,59 @@ export async function forms() {
       assert(await other.getByTestId("toast").isHidden(), "one template after another is nothing to be told");
       await other.context().close();
     });
+
+    await check("a choice that was removed in the form comes back where it stood; what was saved there can be taken back, too", async () => {
+      const event = { polls: [{ ...kit.drafts[0], choices: ["Lake", "Bar", "Pub"].map((text, at) => ({ id: `c${at}`, text })) }] };
+      const page = await show("admin-event-drafts", { api: office(event) });
+      const card = page.getByTestId("poll").first();
+      const written = () => card.getByTestId("edit-choice").evaluateAll((all) => all.map((one) => /** @type {HTMLInputElement} */ (one).value));
+      await card.getByTestId("edit").locator("summary").click();
+      await card.getByTestId("remove-choice").nth(1).click();
+      equal(await written(), ["Lake", "Pub"], "removed");
+      await page.getByTestId("toast").filter({ hasText: "“Bar”" }).waitFor();
+      await page.getByTestId("undo").click();
+      equal(await written(), ["Lake", "Bar", "Pub"], "and back");
+      await card.getByTestId("remove-choice").nth(1).click();
+      await card.getByTestId("edit-question").fill("Where to?");
+      await card.getByTestId("save").click();
+      await page.getByTestId("toast").filter({ hasText: "Saved." }).waitFor();
+      equal([event.polls[0].question, event.polls[0].choices.map(({ text }) => text)], ["Where to?", ["Lake", "Pub"]], "saved");
+      await page.getByTestId("undo").click();
+      await page.getByTestId("toast").filter({ hasText: "Undone." }).waitFor();
+      equal([event.polls[0].question, event.polls[0].choices.map(({ id, text }) => `${id} ${text}`)], [kit.drafts[0].question, ["c0 Lake", "new1 Bar", "c2 Pub"]], "taken back: what is gone comes as a new one");
+      await page.context().close();
+    });
+
+    await check("who deletes a question that was never asked is not warned of its votes; who deletes another is", async () => {
+      for (const [name, warned] of /** @type {const} */ ([["admin-event-drafts", false], ["admin-results", true]])) {
+        const page = await show(name);
+        await page.getByTestId("poll").first().locator("summary", { hasText: "More" }).click();
+        await page.getByTestId("delete-poll").first().click();
+        const text = await page.getByTestId("confirm").innerText();
+        equal([/votes/.test(text), /CSV/.test(text)], [warned, warned], text);
+        await page.context().close();
+      }
+    });
+
+    await check("a schedule that is emptied is no longer one, in words and in fact: nothing opens for it", async () => {
+      const [draft, scheduled] = [{ ...kit.drafts[0], closes_at: kit.NOW() + 600_000 }, { ...kit.drafts[1], state: "open", opens_at: kit.NOW() + 600_000 }];
+      for (const [poll, calls] of /** @type {[any, string[]][]} */ ([
+        [draft, [`PATCH polls/${draft.id} {"opens_at":null,"closes_at":null}`]],
+        [scheduled, [`POST polls/${scheduled.id}/rounds`, `PATCH polls/${scheduled.id} {"opens_at":null,"closes_at":null}`]],
+        [{ ...scheduled, results: { voters: 3, status: "provisional", choices: [] } }, [`PUT polls/${scheduled.id}/state {"state":"closed"}`, `PATCH polls/${scheduled.id} {"opens_at":null,"closes_at":null}`]],
+      ])) {
+        for (const [lang, words] of [["en-GB", "No longer scheduled."], ["de", "Nicht mehr geplant."]]) {
+          const asked = /** @type {string[]} */ ([]);
+          const page = await show("admin-event-drafts", { lang, api: office({ polls: [{ ...poll }] }, ({ method, path, body }) => { if (method !== "GET") asked.push(`${method} ${path}${body ? ` ${JSON.stringify(body)}` : ""}`); }) });
+          await page.getByTestId("schedule").locator("summary").click();
+          for (const field of ["opens", "closes"]) await page.getByTestId(field).fill("");
+          await page.getByTestId("save-schedule").click();
+          await page.getByTestId("toast").filter({ hasText: words }).waitFor();
+          equal(asked, calls, `asked of the server, of one that is ${poll.state}`);
+          await page.context().close();
+        }
+      }
+    });
   } finally {
     await browser.close();
     await theatre.down();
