@@ -26,6 +26,7 @@ export default {
   code_line: "الرمز {code}", questions: { zero: "لا أسئلة", one: "سؤال واحد", two: "سؤالان", few: "{n} أسئلة", many: "{n} سؤالًا", other: "{n} سؤال" }, ended: "انتهت", live: "جارية", ended_small: "انتهت", nothing_found: "لا فعالية في عنوانها أو اسمها القصير أو رمزها «{text}».",
   write_question: "اكتب السؤال.", choices_two: "اكتب اختيارين على الأقل، كل واحد في سطر.", choices_many: { other: "{most} اختيارًا على الأكثر. هذه {n}." },
   choice_twice: "«{text}» مكرر. أزل واحدًا.", least_range: "«على الأقل» عدد من 1 إلى {n}.", most_range: "«على الأكثر» عدد من {min} إلى {n}.",
+  remote_note: "على الهاتف يكون عنوان الشاشة الكبيرة جهاز تحكم بها.", copy_address: "نسخ العنوان", for_streams: "للبث والشرائح", overlay: "طبقة فوق الصورة", overlay_note: "النتيجة على خلفية شفافة فوق صورة: مصدر متصفح في OBS وأمثاله", embed: "تضمين", embed_note: "النتيجة في إطار خاص بها، للشرائح ومواقع أخرى",
   choice_removed: "أُزيل الاختيار «{text}».",
   template_replaced: { one: "حلّ القالب محلّ اختيار واحد.", two: "حلّ القالب محلّ اختيارين.", few: "حلّ القالب محلّ {n} اختيارات.", many: "حلّ القالب محلّ {n} اختيارًا.", other: "حلّ القالب محلّ {n} اختيار." },
   see_live: "أثناء التصويت", see_after_vote: "بعد أن يصوّتوا", see_after_close: "بعد إغلاق التصويت", see_hidden: "فقط حين تكشفها",

@@ -26,6 +26,7 @@ export default {
   code_line: "Code {code}", questions: { one: "{n} Frage", other: "{n} Fragen" }, ended: "Beendet", live: "Läuft", ended_small: "beendet", nothing_found: "Keine Veranstaltung hat „{text}“ im Titel, Kurznamen oder Code.",
   write_question: "Schreib die Frage.", choices_two: "Schreib mindestens zwei Antworten, jede in eine eigene Zeile.", choices_many: { one: "Höchstens {most} Antworten. Das ist {n}.", other: "Höchstens {most} Antworten. Das sind {n}." },
   choice_twice: "„{text}“ steht zweimal da. Nimm eine weg.", least_range: "„Mindestens“ ist eine Zahl von 1 bis {n}.", most_range: "„Höchstens“ ist eine Zahl von {min} bis {n}.",
+  remote_note: "Auf einem Handy ist die Adresse der Leinwand deren Fernbedienung.", copy_address: "Adresse kopieren", for_streams: "Für Streams und Folien", overlay: "Einblendung", overlay_note: "das Ergebnis auf durchsichtigem Grund, über einem Bild: als Browserquelle in OBS und dergleichen", embed: "Einbettung", embed_note: "das Ergebnis in einem eigenen Rahmen, für Folien und andere Seiten",
   choice_removed: "Antwort „{text}“ weggenommen.",
   template_replaced: { one: "Die Vorlage hat {n} Antwort ersetzt.", other: "Die Vorlage hat {n} Antworten ersetzt." },
   see_live: "während der Abstimmung", see_after_vote: "sobald man abgestimmt hat", see_after_close: "sobald die Abstimmung geschlossen ist", see_hidden: "nur wenn du es zeigst",

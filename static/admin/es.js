@@ -26,6 +26,7 @@ export default {
   code_line: "código {code}", questions: { one: "{n} pregunta", other: "{n} preguntas" }, ended: "Terminado", live: "En marcha", ended_small: "terminado", nothing_found: "Ningún evento tiene «{text}» en su título, nombre corto o código.",
   write_question: "Escribe la pregunta.", choices_two: "Escribe al menos dos respuestas, una por línea.", choices_many: { one: "Como máximo {most} respuestas. Hay {n}.", other: "Como máximo {most} respuestas. Hay {n}." },
   choice_twice: "«{text}» está dos veces. Quita una.", least_range: "«Como mínimo» es un número de 1 a {n}.", most_range: "«Como máximo» es un número de {min} a {n}.",
+  remote_note: "En un teléfono, la dirección de la pantalla grande es su mando.", copy_address: "Copiar la dirección", for_streams: "Para emisiones y diapositivas", overlay: "Superposición", overlay_note: "el resultado sobre fondo transparente, encima de una imagen: una fuente de navegador de OBS o similar", embed: "Inserción", embed_note: "el resultado en un marco propio, para diapositivas y otras páginas",
   choice_removed: "Respuesta «{text}» quitada.",
   template_replaced: { one: "La plantilla ha sustituido {n} respuesta.", other: "La plantilla ha sustituido {n} respuestas." },
   see_live: "mientras se vota", see_after_vote: "después de votar", see_after_close: "una vez cerrada la votación", see_hidden: "solo cuando lo muestres",

@@ -26,6 +26,7 @@ export default {
   code_line: "code {code}", questions: { one: "{n} question", other: "{n} questions" }, ended: "Terminé", live: "En cours", ended_small: "terminé", nothing_found: "Aucun événement n’a « {text} » dans son titre, son nom court ou son code.",
   write_question: "Écrivez la question.", choices_two: "Écrivez au moins deux réponses, une par ligne.", choices_many: { one: "{most} réponses au plus. Il y en a {n}.", other: "{most} réponses au plus. Il y en a {n}." },
   choice_twice: "« {text} » y est deux fois. Retirez-en une.", least_range: "« Au moins » est un nombre de 1 à {n}.", most_range: "« Au plus » est un nombre de {min} à {n}.",
+  remote_note: "Sur un téléphone, l’adresse du grand écran est sa télécommande.", copy_address: "Copier l’adresse", for_streams: "Pour le direct et les diapositives", overlay: "Incrustation", overlay_note: "le résultat sur fond transparent, par-dessus une image : une source navigateur d’OBS ou d’un logiciel semblable", embed: "Intégration", embed_note: "le résultat dans un cadre à lui, pour des diapositives et d’autres sites",
   choice_removed: "Réponse « {text} » retirée.",
   template_replaced: { one: "Le modèle a remplacé {n} réponse.", other: "Le modèle a remplacé {n} réponses." },
   see_live: "pendant le vote", see_after_vote: "après avoir voté", see_after_close: "une fois le vote fermé", see_hidden: "seulement quand vous le montrez",

@@ -71,7 +71,7 @@ export function pollCard(id, { id: event, code }, act) {
     },
   });
 
-  /** @param {Poll & {position:number}} now @param {{current:boolean, next:boolean, arrives:boolean}} place `next`: to be opened */
+  /** @param {Poll & {position:number}} now @param {{current:boolean, next:boolean, arrives:boolean, ended:boolean}} place `next`: to be opened; `ended`: the event */
   function draw(now, place) {
     poll = now;
     const scheduled = isScheduled(poll);
@@ -89,7 +89,7 @@ export function pollCard(id, { id: event, code }, act) {
     setText(control(element, "reveal"), t(poll.revealed ? "hide" : "reveal"));
     slot(element, "phones-go-on").hidden = poll.revealed || !phonesGoOn(poll);
     const waits = isWaiting(poll);
-    lightOne(element, open || (waits && place.next) ? "toggle" : waits || poll.revealed ? "" : "reveal");
+    lightOne(element, place.ended ? "" : open || (waits && place.next) ? "toggle" : waits || poll.revealed ? "" : "reveal");
     control(element, "round").hidden = poll.state === "draft";
     line.draw(!open && !place.current && !(waits && place.next), place.arrives);
     setText(slot(element, "about"), about(poll));

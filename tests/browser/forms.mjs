@@ -216,6 +216,58 @@ export async function forms() {
         }
       }
     });
+
+    await check("overlay, embed and remote are found on the event's page and copied as full addresses, in five languages", async () => {
+      for (const lang of LANGUAGES) {
+        const page = await show("admin-event", { lang }, lang === "en-GB" ? "laptop" : "phone");
+        await page.evaluate(() => Object.defineProperty(navigator, "clipboard", { value: { writeText: async (/** @type {string} */ text) => { document.title = text; } } }));
+        const copied = async (/** @type {string} */ id) => {
+          await page.getByTestId(id).click();
+          await page.getByTestId("toast").waitFor();
+          return page.title();
+        };
+        await eventually("the remote's address is one that a phone can come in at", async () => (await copied("copy-remote")) === `https://vote.example.org/present/${kit.EVENT}`);
+        await page.getByTestId("streams").locator("summary").click();
+        for (const what of ["overlay", "embed"]) {
+          await eventually("the address is that of the join link", async () => (await copied(`copy-${what}`)) === `https://vote.example.org/${what}/${kit.CODE}`);
+          equal(await page.getByTestId(`${what}-link`).innerText(), `vote.example.org/${what}/${kit.CODE}`, "the words of the link");
+        }
+        await fitsInWidth(page);
+        await page.context().close();
+      }
+    });
+
+    await check("an event that has ended offers to go on and its results; nothing of it is bright", async () => {
+      const event = { state: "ended", polls: [kit.final(kit.poll(["Yes", "No"], [3, 4])), { ...kit.drafts[1] }] };
+      const page = await show("admin-event", { api: office(event) });
+      equal(await page.locator("#page .main:visible").allInnerTexts(), [], "what is bright");
+      assert(await page.locator(".join").getByText("Results page").isVisible(), "the results are not offered");
+      await page.getByTestId("revive").click();
+      await page.getByTestId("toast").filter({ hasText: "The event is live." }).waitFor();
+      equal(event.state, "live", "made live again");
+      assert(await page.getByTestId("revive").isHidden(), "it is still offered");
+      equal(await page.locator(".join .main:visible").allInnerTexts(), ["Open the big screen"], "what is bright of a live one");
+      await page.context().close();
+    });
+
+    await check("who adds one question after another finds the form open, and the hands in the next one", async () => {
+      const event = { polls: kit.drafts.slice(0, 2) };
+      const page = await show("admin-event-drafts", { api: office(event, ({ method }) => {
+        if (method !== "POST") return undefined;
+        event.polls.push(kit.drafts[event.polls.length]);
+        return { status: 201, json: {} };
+      }) });
+      await page.getByTestId("add-poll").locator("summary").click();
+      const form = page.getByTestId("poll-form");
+      await form.getByTestId("template-yes_no").click();
+      await form.getByTestId("submit").click();
+      await page.getByTestId("poll").nth(2).waitFor();
+      await page.keyboard.type("And then?");
+      equal([await form.getByTestId("question").inputValue(), await form.getByTestId("choices").inputValue()], ["And then?", ""], "what stands in the form");
+      const box = await form.getByTestId("question").boundingBox();
+      assert(box && box.y >= 40 && box.y + box.height <= (page.viewportSize()?.height ?? 0), `the field is out of sight, at ${box?.y}`);
+      await page.context().close();
+    });
   } finally {
     await browser.close();
     await theatre.down();
