@@ -62,6 +62,7 @@ export async function eventPage(id, { go, trouble }) {
     control(element, "revive").hidden = !ended;
     slot(element, "outcome").hidden = isUnasked;
     slot(element, "results-again").hidden = isUnasked || !ended;
+    slot(element, "results-page").hidden = ended;
     for (const one of [control(element, "copy"), slot(element, "poster"), slot(element, "remote")]) one.hidden = ended;
   }
 
