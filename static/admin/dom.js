@@ -49,9 +49,10 @@ let toastTimer = 0;
 /** @type {(() => void)|undefined} */
 let undo;
 
-/** Something was done; it can be taken back for a while. @param {string} text @param {() => void} [back] */
+/** Something was done; it can be taken back for a while. What went wrong before is news no more. @param {string} text @param {() => void} [back] */
 export function done(text, back) {
   clearTimeout(toastTimer);
+  $("alert").hidden = true;
   undo = back;
   $("toast-text").textContent = text;
   $("undo").hidden = !back;
@@ -80,46 +81,64 @@ const DOUBLE_CLICK_MS = 1000;
 let errors = 0;
 
 /**
- * A form that says what went wrong below each field that is wrong, or else above its button, and cannot be sent twice.
+ * Says what is wrong with a field, below it.
+ * @param {HTMLElement} field @param {HTMLElement} words where it is said @param {string} message @returns {() => void} takes it back
+ */
+export function tellBelow(field, words, message) {
+  words.id = `error-${errors += 1}`;
+  field.setAttribute("aria-invalid", "true");
+  field.setAttribute("aria-describedby", words.id);
+  (field.closest(".limits") ?? field.closest(".field"))?.after(words); // in sight, also where the form is longer than the window
+  words.textContent = message;
+  return () => {
+    words.textContent = "";
+    if (field.getAttribute("aria-describedby") !== words.id) return; // something else is wrong with it by now
+    for (const name of ["aria-invalid", "aria-describedby"]) field.removeAttribute(name);
+  };
+}
+
+/**
+ * A form that says what went wrong below each field that is wrong, until it changes, or else above its button, and cannot be sent twice.
  * @param {HTMLFormElement} form
  * @param {(fields: FormData) => Promise<void>} send throws what is `Wrong`, or an ApiError
  */
 export function onSubmit(form, send) {
   const error = /** @type {HTMLElement} */ (form.querySelector(".error"));
   const below = error.nextElementSibling;
-  /** @type {HTMLElement[]} */
-  let more = []; // where several fields are wrong
+  /** @type {{field:any, holds:Wrong["holds"], forget:() => void}[]} */
+  let told = [];
   let sending = false;
 
-  function forget() {
-    error.textContent = "";
-    below?.before(error);
-    for (const other of more) other.remove();
-    more = [];
-    for (const field of form.querySelectorAll("[aria-invalid]")) for (const name of ["aria-invalid", "aria-describedby"]) field.removeAttribute(name);
+  /** @param {Wrong} problem @param {number} at */
+  function tell({ field: name, message, holds }, at) {
+    const field = /** @type {HTMLElement|null} */ (form.querySelector(`[name="${name}"]`));
+    const words = at ? /** @type {HTMLElement} */ (error.cloneNode()) : error;
+    if (at) delete words.dataset.testid; // one form, one of that name
+    const takeBack = field ? tellBelow(field, words, message) : () => { words.textContent = ""; };
+    if (!field) words.textContent = message;
+    if (!at) field?.focus();
+    told.push({ field, holds, forget() {
+      takeBack();
+      if (at) words.remove();
+      else below?.before(words);
+    } });
   }
 
-  /** @param {Wrong} problem @param {number} at */
-  function tell({ field: name, message }, at) {
-    const words = at ? /** @type {HTMLElement} */ (error.cloneNode()) : error;
-    if (at) {
-      delete words.dataset.testid; // one form, one of that name
-      more.push(words);
-    }
-    words.id = `error-${errors += 1}`;
-    const field = /** @type {HTMLElement|null} */ (form.querySelector(`[name="${name}"]`));
-    field?.setAttribute("aria-invalid", "true");
-    field?.setAttribute("aria-describedby", words.id);
-    (field?.closest(".limits") ?? field?.closest(".field"))?.after(words); // in sight, also where the form is longer than the window
-    if (!at) field?.focus();
-    words.textContent = message;
+  /** @param {(one: (typeof told)[number]) => boolean} isOver */
+  function forget(isOver) {
+    for (const one of told) if (isOver(one)) one.forget();
+    told = told.filter((one) => !isOver(one));
   }
+
+  // Also of a field that is not asked for any more.
+  for (const kind of ["input", "change"]) form.addEventListener(kind, ({ target }) => forget(({ field, holds }) => !field || field.closest("[hidden]") || (field === target && !holds(field.value))));
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (sending) return;
     sending = true;
-    forget();
+    forget(() => true);
+    error.textContent = "";
     try {
       await send(new FormData(form));
       setTimeout(() => { sending = false; }, DOUBLE_CLICK_MS); // the second click of a double click is not another form
@@ -136,10 +155,11 @@ export class Wrong extends Error {
   /** Of the same form. @type {Wrong[]} */
   others = [];
 
-  /** @param {string} field @param {string} text */
-  constructor(field, text) {
+  /** @param {string} field @param {string} text @param {(value:string) => boolean} [holds] is it still so, of a field that has changed? */
+  constructor(field, text, holds = () => false) {
     super(text);
     this.field = field;
+    this.holds = holds;
   }
 }
 

@@ -1,8 +1,9 @@
-// The event itself: its short name, its colour, its logo. Each is saved as soon as it is chosen, and can be taken back.
+// The event itself: its short name, its colour, its logo. Each is saved as soon as it is chosen, and can be taken back. What is refused says so
+// below its field, until there is something else in it.
 
 import { api } from "/assets/shared/api.js";
 import { spoken, t } from "/assets/shared/words.js";
-import { control, setText, slot } from "/assets/admin/dom.js";
+import { control, setText, slot, tellBelow } from "/assets/admin/dom.js";
 import { asLogo } from "/assets/admin/logo.js";
 
 const OWN_COLOUR = "#0a6b75"; // ours, for the field: it cannot be empty
@@ -13,8 +14,9 @@ export function eventLook(id, element, act) {
   /** @type {any} */
   let event;
   const patch = (/** @type {object} */ what) => () => api("PATCH", `events/${id}`, what);
+  const refused = { slug: refusable(slug, "slug_"), logo: refusable(control(element, "logo"), "logo_"), accent: undefined };
   const save = (/** @type {"slug"|"accent"} */ what, /** @type {string|null} */ value) => {
-    if (value !== event[what]) act(patch({ [what]: value }), t("saved"), patch({ [what]: event[what] }));
+    if (value !== event[what]) act(patch({ [what]: value }), t("saved"), patch({ [what]: event[what] }), refused[what]);
   };
 
   slug.addEventListener("change", () => save("slug", slug.value.trim() || null));
@@ -24,7 +26,7 @@ export function eventLook(id, element, act) {
     const field = /** @type {HTMLInputElement} */ (target);
     const file = field.files?.[0];
     field.value = "";
-    if (file) act(async () => api("PUT", `events/${id}/logo`, await asLogo(file)), t("saved"));
+    if (file) act(async () => api("PUT", `events/${id}/logo`, await asLogo(file)), t("saved"), undefined, refused.logo);
   });
   control(element, "no-logo").addEventListener("click", () => act(() => api("DELETE", `events/${id}/logo`), t("saved")));
 
@@ -33,11 +35,24 @@ export function eventLook(id, element, act) {
     draw(now, joinUrl) {
       event = now;
       setText(slot(element, "host"), `${spoken(joinUrl).replace(/\/[^/]*$/, "")}/`);
-      if (document.activeElement !== slug) slug.value = now.slug ?? "";
+      if (document.activeElement !== slug && slug.ariaInvalid !== "true") slug.value = now.slug ?? "";
       accent.value = now.accent ?? OWN_COLOUR;
       control(element, "no-accent").hidden = !now.accent;
       slot(element, "logo").hidden = control(element, "no-logo").hidden = !now.logo;
       if (now.logo && slot(element, "logo").getAttribute("src") !== now.logo) slot(element, "logo").src = now.logo;
     },
+  };
+}
+
+/** @param {HTMLInputElement} field @param {string} codes how they begin, of what is said below it @returns {(error:any) => boolean} was it said there? */
+function refusable(field, codes) {
+  const words = Object.assign(document.createElement("p"), { className: "error", role: "alert" });
+  words.dataset.testid = `${field.dataset.do}-error`;
+  let forget = () => {};
+  for (const kind of ["input", "change"]) field.addEventListener(kind, () => forget());
+  return (error) => {
+    if (!error.code?.startsWith(codes)) return false;
+    forget = tellBelow(field, words, error.detail);
+    return true;
   };
 }

@@ -3,9 +3,10 @@
 import { api } from "/assets/shared/api.js";
 import { Latest } from "/assets/shared/live.js";
 import { follow, presenters } from "/assets/shared/stream.js";
-import { grouped, language, spoken, t } from "/assets/shared/words.js";
+import { t } from "/assets/shared/words.js";
+import { addresses } from "/assets/admin/addresses.js";
 import { begun } from "/assets/admin/begun.js";
-import { clone, confirm, control, done, onSubmit, oops, setText, slot } from "/assets/admin/dom.js";
+import { clone, confirm, control, done, onSubmit, setText, slot } from "/assets/admin/dom.js";
 import { eventLook } from "/assets/admin/event-look.js";
 import { inPlace } from "/assets/admin/in-place.js";
 import { newPollFields, readNewPoll } from "/assets/admin/poll-fields.js";
@@ -21,17 +22,18 @@ export async function eventPage(id, { go, trouble }) {
   /** @type {Map<string, ReturnType<typeof pollCard>>} */
   const cards = new Map();
   let event = await api("GET", `events/${id}`);
+  const ways = addresses(id, element);
   const look = eventLook(id, element, (...what) => act(...what));
 
   /** Asks for the change, then shows what the server says. @type {import("/assets/admin/poll-card.js").Act} */
-  async function act(change, told, back) {
+  async function act(change, told, back, refused) {
     postponed = false; // it ends with a look at the server
     try {
       await change();
       await reload();
       if (told) done(told, back && (() => act(back, t("undone"))));
     } catch (error) {
-      trouble(error);
+      if (!refused?.(error)) trouble(error);
       reload().catch(trouble); // a row that was dragged goes back to where it is
     }
   }
@@ -46,11 +48,22 @@ export async function eventPage(id, { go, trouble }) {
     setText(slot(element, "state"), t(event.state === "ended" ? "ended" : "live"));
     slot(element, "state").dataset.state = event.state;
     slot(element, "rehearsal").hidden = !event.rehearsal;
-    setText(control(element, "end"), t(event.state === "ended" ? "live_again" : "end_event"));
-    drawJoin(element, event.code, latest.live?.join_url ?? `${location.origin}/${event.code}`);
+    drawEnded(event.state === "ended");
+    ways.draw(event.code, latest.live?.join_url ?? `${location.origin}/${event.code}`);
     look.draw(event, latest.live?.join_url ?? location.origin);
-    slot(element, "outcome").hidden = event.polls.every((/** @type {any} */ poll) => poll.state === "draft"); // nothing yet to be read
     drawPolls();
+  }
+
+  /** What is offered: while it is live to join it, then its results, or to go on. @param {boolean} ended */
+  function drawEnded(ended) {
+    const isUnasked = event.polls.every((/** @type {any} */ poll) => poll.state === "draft"); // nothing yet to be read
+    setText(control(element, "end"), t(ended ? "live_again" : "end_event"));
+    slot(element, "present").classList.toggle("main", !ended);
+    control(element, "revive").hidden = !ended;
+    slot(element, "outcome").hidden = isUnasked;
+    slot(element, "results-again").hidden = isUnasked || !ended;
+    slot(element, "results-page").hidden = ended;
+    for (const one of [control(element, "copy"), slot(element, "poster"), slot(element, "remote")]) one.hidden = ended;
   }
 
   let postponed = false;
@@ -71,7 +84,7 @@ export async function eventPage(id, { go, trouble }) {
       const card = cards.get(poll.id) ?? pollCard(poll.id, { id, code: event.code }, act);
       cards.set(poll.id, card);
       if (list.children[at] !== card.element) list.insertBefore(card.element, list.children[at] ?? null);
-      card.draw(poll, { current: event.current === poll.id, next: poll === next, arrives });
+      card.draw(poll, { current: event.current === poll.id, next: poll === next, arrives, ended: event.state === "ended" });
     });
     arrives = false;
     if (focused instanceof HTMLElement && focused !== document.activeElement && element.contains(focused)) focused.focus({ preventScroll: true });
@@ -99,7 +112,7 @@ export async function eventPage(id, { go, trouble }) {
       const known = event.polls.map(shape).join() + event.current + event.title;
       const told = live.polls.map(shape).join() + live.current + live.event.title;
       for (const poll of live.polls) cards.get(poll.id)?.count(poll);
-      drawJoin(element, event.code, live.join_url);
+      ways.draw(event.code, live.join_url);
       if (known !== told && told !== heard) reload().catch(trouble);
       heard = told;
     },
@@ -125,11 +138,12 @@ export async function eventPage(id, { go, trouble }) {
     addForm.reset();
     fields();
     draft = begun(addForm, `poll:${id}`);
-    slot(element, "add").open = false;
     done(t("question_added"));
+    const next = addForm.querySelector('[name="question"]'); // who adds one may add another
+    next.focus();
     try {
       await reload();
-      slot(element, "polls").lastElementChild.querySelector("h3").focus();
+      if (document.activeElement === next) next.scrollIntoView({ block: "center" }); // between what was added and what is to be written
     } catch (error) {
       trouble(error);
     }
@@ -143,10 +157,11 @@ export async function eventPage(id, { go, trouble }) {
       act(patch(title), t("saved"), patch(was));
     },
   });
+  const revive = () => act(() => api("PATCH", `events/${id}`, { state: "live" }), t("is_live"));
+  control(element, "revive").addEventListener("click", revive);
   control(element, "end").addEventListener("click", async () => {
-    const ended = event.state === "ended";
-    if (!ended && !await confirm(t("end_ask"), t("end_ask_text"), t("end_yes"))) return;
-    act(() => api("PATCH", `events/${id}`, { state: ended ? "live" : "ended" }), t(ended ? "is_live" : "has_ended"));
+    if (event.state === "ended") return revive();
+    if (await confirm(t("end_ask"), t("end_ask_text"), t("end_yes"))) act(() => api("PATCH", `events/${id}`, { state: "ended" }), t("has_ended"));
   });
   control(element, "delete-event").addEventListener("click", async () => {
     if (!await confirm(t("delete_event_ask"), t("delete_event_text", { title: event.title }), t("delete_yes"))) return;
@@ -155,15 +170,6 @@ export async function eventPage(id, { go, trouble }) {
       go("/admin");
     } catch (error) {
       trouble(error);
-    }
-  });
-  control(element, "copy").addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(slot(element, "link").href);
-      setText(control(element, "copy"), t("copied"));
-      done(t("link_copied"));
-    } catch {
-      oops({ detail: t("copy_refused") });
     }
   });
 
@@ -179,17 +185,3 @@ function nextOf(polls, current) {
 
 /** What makes a page redraw itself whole. @param {any} poll */
 const shape = (poll) => [poll.id, poll.state, poll.round, poll.opens_at, poll.closes_at, poll.revealed, poll.visibility, poll.question, ...poll.choices.map((/** @type {any} */ one) => one.text)].join("|");
-
-/** @param {any} element @param {string} code @param {string} url */
-function drawJoin(element, code, url) {
-  const link = slot(element, "link");
-  link.href = url;
-  setText(link, spoken(url));
-  setText(slot(element, "code"), grouped(code));
-  const qr = `/api/v1/live/${code}/qr.svg`;
-  if (slot(element, "qr").getAttribute("src") !== qr) slot(element, "qr").src = qr;
-  slot(element, "poster").href = `/poster/${code}?lang=${language}`;
-  slot(element, "results-page").href = `/results/${code}?lang=${language}`;
-  slot(element, "all-results").href = `/api/v1/events/${location.pathname.split("/")[3]}/results.xlsx?lang=${language}`;
-  slot(element, "present").href = `/present/${location.pathname.split("/")[3]}`;
-}

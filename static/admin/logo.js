@@ -40,4 +40,4 @@ const read = (file) => new Promise((give, fail) => {
   reader.readAsDataURL(file);
 });
 
-const refusal = () => ({ detail: t("logo_odd") });
+const refusal = () => ({ code: "logo_odd", detail: t("logo_odd") });

@@ -13,7 +13,10 @@ import { scheduleForm } from "/assets/admin/schedule.js";
 import { sortable } from "/assets/admin/sortable.js";
 
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
-/** @typedef {(change: () => Promise<unknown>, done?: string, back?: () => Promise<unknown>) => Promise<void>} Act `back` takes it back */
+/**
+ * @typedef {(change: () => Promise<unknown>, done?: string, back?: () => Promise<unknown>, refused?: (error: any) => boolean) => Promise<void>} Act
+ *   `back` takes it back; `refused`: was that said elsewhere?
+ */
 
 const QUESTION_LONGEST = 300; // characters
 const TIMER_LONGEST_MS = 2 ** 31 - 1; // 24 days: who leaves a desk open for longer loads it again
@@ -57,7 +60,7 @@ export function pollCard(id, { id: event, code }, act) {
     if (await confirm(t("round_ask"), t("round_text", { n: poll.round }), t("round_yes"))) act(() => api("POST", `polls/${id}/rounds`), t("round_ready"));
   });
   on("delete", async () => {
-    if (await confirm(t("delete_poll_ask"), t("delete_poll_text", { question: poll.question }), t("delete_yes"))) act(() => api("DELETE", `polls/${id}`), t("poll_deleted"));
+    if (await confirm(t("delete_poll_ask"), t(poll.state === "draft" ? "delete_draft_text" : "delete_poll_text", { question: poll.question }), t("delete_yes"))) act(() => api("DELETE", `polls/${id}`), t("poll_deleted"));
   });
   sortable(element, control(element, "move"), (from, to) => act(() => patch({ position: to }), t("moved"), () => patch({ position: from })));
   inPlace(slot(element, "question"), control(element, "reword"), {
@@ -68,7 +71,7 @@ export function pollCard(id, { id: event, code }, act) {
     },
   });
 
-  /** @param {Poll & {position:number}} now @param {{current:boolean, next:boolean, arrives:boolean}} place `next`: to be opened */
+  /** @param {Poll & {position:number}} now @param {{current:boolean, next:boolean, arrives:boolean, ended:boolean}} place `next`: to be opened; `ended`: the event */
   function draw(now, place) {
     poll = now;
     const scheduled = isScheduled(poll);
@@ -86,7 +89,7 @@ export function pollCard(id, { id: event, code }, act) {
     setText(control(element, "reveal"), t(poll.revealed ? "hide" : "reveal"));
     slot(element, "phones-go-on").hidden = poll.revealed || !phonesGoOn(poll);
     const waits = isWaiting(poll);
-    lightOne(element, open || (waits && place.next) ? "toggle" : waits || poll.revealed ? "" : "reveal");
+    lightOne(element, place.ended ? "" : open || (waits && place.next) ? "toggle" : waits || poll.revealed ? "" : "reveal");
     control(element, "round").hidden = poll.state === "draft";
     line.draw(!open && !place.current && !(waits && place.next), place.arrives);
     setText(slot(element, "about"), about(poll));

@@ -2,8 +2,9 @@
 
 import { api } from "/assets/shared/api.js";
 import { t } from "/assets/shared/words.js";
-import { clone, control, onSubmit, required, slot, Wrong } from "/assets/admin/dom.js";
+import { clone, control, done, onSubmit, required, slot, Wrong } from "/assets/admin/dom.js";
 import { isTooLong } from "/assets/admin/longest.js";
+import { onPaste } from "/assets/admin/pasted.js";
 import { sortable } from "/assets/admin/sortable.js";
 import { readLimits } from "/assets/admin/poll-fields.js";
 
@@ -11,7 +12,7 @@ import { readLimits } from "/assets/admin/poll-fields.js";
 
 /**
  * @param {string} id @param {HTMLDetailsElement} details @param {HTMLFormElement} form
- * @param {(change: () => Promise<unknown>, done?: string) => Promise<void>} act
+ * @param {import("/assets/admin/poll-card.js").Act} act
  */
 export function editForm(id, details, form, act) {
   form.append(clone("edit-fields"));
@@ -21,7 +22,9 @@ export function editForm(id, details, form, act) {
 
   details.addEventListener("toggle", () => { if (details.open) fill(); });
 
+  let filled = 0; // times
   function fill() {
+    filled += 1;
     const fields = /** @type {any} */ (form.elements);
     fields.question.value = poll.question;
     isTooLong(fields.question); // what was said of other words goes
@@ -49,12 +52,26 @@ export function editForm(id, details, form, act) {
   function choiceRow(choice, text) {
     const row = clone("edit-choice");
     row.dataset.choice = choice;
-    row.querySelector("input").value = text;
+    const field = row.querySelector("input");
+    field.value = text;
+    onPaste(field, (all) => {
+      if (poll.locked) return all.join(" "); // as a field of one line does by itself
+      row.after(...all.slice(1).map((more) => choiceRow("", more)));
+      lock();
+      return all[0];
+    });
     sortable(row, control(row, "move-choice"), lock);
     control(row, "remove-choice").addEventListener("click", () => {
+      const [at, filling] = [[...list.children].indexOf(row), filled];
       row.remove();
       lock();
       control(form, "add-choice").focus();
+      if (field.value.trim()) done(t("choice_removed", { text: field.value.trim() }), () => {
+        if (filling !== filled || poll.locked) return; // what stands there now is without it, or has it already
+        list.insertBefore(row, list.children[at] ?? null);
+        lock();
+        field.focus();
+      });
     });
     return row;
   }
@@ -74,10 +91,13 @@ export function editForm(id, details, form, act) {
     if (choices.length < 2) throw new Wrong("", t("choices_keep_two"));
     const limits = poll.kind === "multiple" ? readLimits(fields, choices.length) : {};
     const body = { question, choices: choices.map(({ id: known, text }) => (known ? { id: known, text } : { text })), change: fields.has("change"), ...limits };
+    const { question: asked, choices: given, rules: { min, max, change }, kind } = poll;
     await api("PATCH", `polls/${id}`, body);
     details.open = false;
     details.querySelector("summary")?.focus();
-    await act(async () => {}, t("saved"));
+    const kept = new Set(choices.map((choice) => choice.id)); // what is not cannot be named again: it comes as a new one
+    const was = { question: asked, choices: given.map((choice) => (kept.has(choice.id) ? { id: choice.id, text: choice.text } : { text: choice.text })), change, ...(kind === "multiple" && { min, max }) };
+    await act(async () => {}, t("saved"), () => api("PATCH", `polls/${id}`, was));
   });
 
   return {

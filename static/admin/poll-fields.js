@@ -1,7 +1,8 @@
 // The fields that make a poll: how they are shown, and how they are read. Templates fill them; a preview follows them.
 
 import { t } from "/assets/shared/words.js";
-import { clone, required, slot, text, Wrong } from "/assets/admin/dom.js";
+import { clone, done, each, required, slot, text, Wrong } from "/assets/admin/dom.js";
+import { bare, onPaste, rows } from "/assets/admin/pasted.js";
 import { drawPreview } from "/assets/admin/preview.js";
 
 export const CHOICES_MOST = 20;
@@ -15,25 +16,39 @@ export function fillVisibility(select, chosen) {
   select.replaceChildren(...VISIBILITY.map((value) => new Option(t(`see_${value}`), value, value === chosen, value === chosen)));
 }
 
+/** @param {string} text @param {"question"|"choices"} part */
+const isTemplate = (text, part) => TEMPLATES.some((name) => text === t(`${name}_${part}`));
+
 /** @returns {HTMLElement} */
 export function newPollFields() {
   const fields = clone("poll-fields");
   const question = /** @type {HTMLInputElement} */ (fields.querySelector('[name="question"]'));
   const choices = /** @type {HTMLTextAreaElement} */ (fields.querySelector('[name="choices"]'));
   const preview = () => drawPreview(slot(fields, "preview"), question.value.trim(), lines(choices.value));
+  const write = (/** @type {string} */ asked, /** @type {string} */ given) => {
+    [question.value, choices.value] = [asked, given];
+    for (const field of [question, choices]) field.dispatchEvent(new Event("input", { bubbles: true }));
+  };
   fillVisibility(fields.querySelector("select"), "live");
   slot(fields, "templates").append(...TEMPLATES.map((name) => {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: t(name) });
     button.dataset.testid = `template-${name}`;
     button.addEventListener("click", () => {
+      const [asked, given] = [question.value, choices.value];
       // Its question stands in for one that is not written yet, or comes from another template.
-      if (!question.value.trim() || TEMPLATES.some((other) => question.value === t(`${other}_question`))) question.value = t(`${name}_question`);
-      choices.value = t(`${name}_choices`);
-      for (const field of [question, choices]) field.dispatchEvent(new Event("input", { bubbles: true }));
+      write(!asked.trim() || isTemplate(asked, "question") ? t(`${name}_question`) : asked, t(`${name}_choices`));
       question.select();
+      const n = lines(given).length;
+      // Of what was written there, which is more than a click.
+      if (n && !isTemplate(given, "choices")) done(t("template_replaced", { n }), () => {
+        if (!choices.isConnected) return;
+        write(question.value === t(`${name}_question`) ? asked : question.value, given);
+        done(t("undone"));
+      });
     });
     return button;
   }));
+  onPaste(choices, (all) => all.join("\n"));
   fields.addEventListener("input", preview);
   fields.addEventListener("change", (/** @type {Event} */ { target }) => {
     const radio = /** @type {HTMLInputElement} */ (target);
@@ -43,26 +58,29 @@ export function newPollFields() {
   return fields;
 }
 
-/** A pasted list: bullets, numbers and empty lines are not part of the choices. @param {string} pasted */
-export function lines(pasted) {
-  const all = pasted.split("\n").map((line) => line.trim()).filter(Boolean);
-  const bare = all.map((line) => line.replace(/^(?:[-*•–]\s+|\(?\d{1,2}[.)]\s+)/, ""));
-  // Only where every line has such a mark: one line beginning with "3." may mean it.
-  return all.length > 1 && bare.every((line, at) => line && line !== all[at]) ? bare : all;
-}
+/** The choices, one on each line. @param {string} written */
+export const lines = (written) => bare(rows(written));
 
 /** @param {FormData} fields @returns {{kind:string, question:string, choices:string[]}} what the server is asked to make */
 export function readNewPoll(fields) {
-  const question = required(fields, "question", t("write_question"));
-  const choices = lines(text(fields, "choices"));
-  if (choices.length < 2) throw new Wrong("choices", t("choices_two"));
-  if (choices.length > CHOICES_MOST) throw new Wrong("choices", t("choices_many", { most: CHOICES_MOST, n: choices.length }));
-  const twice = choices.find((choice, at) => choices.findIndex((other) => other.toLowerCase() === choice.toLowerCase()) !== at);
-  if (twice) throw new Wrong("choices", t("choice_twice", { text: twice }));
+  const [question, choices] = /** @type {[string, string[]]} */ (each(/** @returns {string|string[]} */ () => required(fields, "question", t("write_question")), () => readChoices(text(fields, "choices"))));
   const kind = text(fields, "kind");
   const limits = kind === "multiple" ? readLimits(fields, choices.length) : {};
   return { kind, question, choices, .../** @type {object} */ ({ visibility: text(fields, "visibility"), change: fields.has("change") }), ...limits };
 }
+
+/** @param {string} written */
+function readChoices(written) {
+  const choices = lines(written);
+  if (choices.length < 2) throw new Wrong("choices", t("choices_two"));
+  if (choices.length > CHOICES_MOST) throw new Wrong("choices", t("choices_many", { most: CHOICES_MOST, n: choices.length }));
+  const twice = twiceIn(choices);
+  if (twice) throw new Wrong("choices", t("choice_twice", { text: twice }), (now) => twiceIn(lines(now)) === twice);
+  return choices;
+}
+
+/** @param {string[]} choices */
+const twiceIn = (choices) => choices.find((choice, at) => choices.findIndex((other) => other.toLowerCase() === choice.toLowerCase()) !== at);
 
 /** @param {FormData} fields @param {number} choices how many there are */
 export function readLimits(fields, choices) {

@@ -59,7 +59,7 @@ export async function rehearsalsPage({ trouble }) {
 }
 
 /** Does it lead to whatever machine it is used on? @param {string} address */
-const isLoopback = (address) => LOOPBACK.test(new URL(address).hostname);
+export const isLoopback = (address) => LOOPBACK.test(new URL(address).hostname);
 
 /** @param {string} at where the rehearsal is to come in @returns {string[]} */
 const command = (at) => ["export GROUNDSWELL_API_TOKEN=…", "groundswell rehearse \\", `  --url ${at} \\`, `  --voters 100000 --over 1s --viewers 1000${isLoopback(at) ? "" : ` \\\n  ${FLAG}`}`];

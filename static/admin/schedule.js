@@ -1,6 +1,7 @@
 // When voting opens and closes by itself, in the time of whoever sets it.
 
 import { api } from "/assets/shared/api.js";
+import { isScheduled } from "/assets/shared/live.js";
 import { locale, t } from "/assets/shared/words.js";
 import { onSubmit, setText, slot, text, Wrong } from "/assets/admin/dom.js";
 
@@ -25,12 +26,15 @@ export function scheduleForm(id, details, form, act) {
   onSubmit(form, async (given) => {
     const [opens_at, closes_at] = [moment(text(given, "opens")), moment(text(given, "closes"))];
     if (opens_at && closes_at && closes_at <= opens_at) throw new Wrong("closes", t("closes_first"));
+    const had = poll.opens_at || poll.closes_at;
+    // What waits for the clock would open at once without a time. Closed, it goes on as it was; who never was asked is asked anew.
+    if (!opens_at && isScheduled(poll)) await (poll.results?.voters ? api("PUT", `polls/${id}/state`, { state: "closed" }) : api("POST", `polls/${id}/rounds`));
     await api("PATCH", `polls/${id}`, { opens_at, closes_at });
     // Published ahead: phones have the question, and open it by the clock.
     if (opens_at && poll.state !== "open") await api("PUT", `polls/${id}/state`, { state: "open" });
     details.open = false;
     details.querySelector("summary")?.focus();
-    await act(async () => {}, t("schedule_saved"));
+    await act(async () => {}, t(opens_at || closes_at ? "schedule_saved" : had ? "schedule_gone" : "saved"));
   });
   return {
     /** @param {Poll} now */

@@ -32,7 +32,7 @@ const en = {
   trying: "Trying again by itself.",
   sign_in: "Sign in",
   please_sign_in: "Please sign in",
-  sign_in_why: "The presenter's screen is for signed-in people. Sign in, then open it from the event's page.",
+  sign_in_why: "The presenter's screen is for signed-in people. Sign in, and it opens.",
   not_here: "This event is not here",
   all_events: "All events",
   to_event: "To the event's page",

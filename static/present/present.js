@@ -35,7 +35,7 @@ follow(presenters(event), {
   },
   refused(error) {
     const signedOut = error.status === 401;
-    message(t(signedOut ? "please_sign_in" : "not_here"), signedOut ? t("sign_in_why") : error.detail, t(signedOut ? "sign_in" : "all_events"));
+    message(t(signedOut ? "please_sign_in" : "not_here"), signedOut ? t("sign_in_why") : error.detail, t(signedOut ? "sign_in" : "all_events"), signedOut ? `/admin?then=${location.pathname}` : undefined);
   },
 });
 

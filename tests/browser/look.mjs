@@ -55,7 +55,7 @@ export async function ownLook(app, people, ada) {
   await check("a short name is set where the event is, and leads to it; a taken or odd one is refused in words", async () => {
     await ada.getByTestId("slug").fill("no spaces!");
     await ada.getByTestId("slug").press("Tab");
-    await ada.getByTestId("alert").filter({ hasText: "3 to 40 letters" }).waitFor();
+    await ada.getByTestId("slug-error").filter({ hasText: "3 to 40 letters" }).waitFor();
     await ada.getByTestId("slug").fill("grand-final");
     await ada.getByTestId("slug").press("Tab");
     await ada.getByTestId("join-link").filter({ hasText: "grand-final" }).waitFor();
@@ -68,7 +68,7 @@ export async function ownLook(app, people, ada) {
     await ada.getByTestId("event-settings").locator("summary").click();
     await ada.getByTestId("slug").fill("no spaces!");
     await ada.getByTestId("slug").press("Tab");
-    await ada.getByTestId("alert").filter({ hasText: "Ein Kurzname hat 3 bis 40" }).waitFor();
+    await ada.getByTestId("slug-error").filter({ hasText: "Ein Kurzname hat 3 bis 40" }).waitFor();
     await ada.goto(new URL(`/admin/events/${id}`, home).href);
     await ada.getByTestId("event-settings").locator("summary").click();
   });

@@ -1,5 +1,5 @@
 // One evening with Groundswell, lived by real people in a real browser: an admin, a presenter and several phones.
-//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only story|phones|pictures|outbox|elsewhere|told|said|care|air]
+//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only story|phones|pictures|outbox|elsewhere|told|said|care|forms|air]
 // The checks tell one story from top to bottom; each line of output is a sentence that is true, or "not ok".
 
 import { parseArgs } from "node:util";
@@ -9,6 +9,7 @@ import { accessible, fitsInWidth, launch, People } from "./browser.mjs";
 import { care } from "./care.mjs";
 import { desk } from "./desk.mjs";
 import { elsewhere } from "./elsewhere.mjs";
+import { forms } from "./forms.mjs";
 import { admin, mine, phone, stage, tabTo } from "./hands.mjs";
 import { looks } from "./looks.mjs";
 import { outbox } from "./outbox.mjs";
@@ -30,7 +31,7 @@ process.on("exit", () => app.remove());
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 
 /** @type {Record<string, () => Promise<void>>} */
-const parts = { story, phones, pictures, outbox: () => outbox(binary), elsewhere: () => elsewhere(binary, shots), told, said, care, air };
+const parts = { story, phones, pictures, outbox: () => outbox(binary), elsewhere: () => elsewhere(binary, shots), told, said, care, forms, air };
 if (only && !(only in parts)) throw new Error(`--only takes ${Object.keys(parts).join(", ")}`);
 if (only) await toItsEnd(parts[only]);
 else {
@@ -87,6 +88,7 @@ async function pictures() {
   await told();
   await said();
   await care();
+  await forms();
   await air();
   const browser = await launch();
   try {
@@ -525,7 +527,7 @@ async function evening(app, people) {
     const eve = await people.newPerson("Eve", { expects: (_, status) => status === 401 });
     await eve.goto(new URL(`/present/${event.id}`, home).href);
     await eve.getByTestId("message").filter({ hasText: "Please sign in" }).waitFor();
-    await eve.goto(new URL(`/admin/events/${event.id}`, home).href);
+    await eve.locator("#message-link").click();
     await eve.getByTestId("sign-in-form").waitFor();
     await people.photograph(eve, "sign-in", "laptop", "phone");
     await eve.getByTestId("email").fill(ACCOUNT.email);
@@ -534,6 +536,18 @@ async function evening(app, people) {
     await eve.getByTestId("form-error").filter({ hasText: /\w/ }).waitFor();
     await eve.getByTestId("password").fill(ACCOUNT.password);
     await eve.getByTestId("submit").click();
+    // Where she wanted to go; and nowhere else, whatever the address says.
+    await eve.waitForURL(`**/present/${event.id}`);
+    for (const elsewhere of ["//example.org", "https://example.org/present/1", "/present/../admin/new"]) {
+      await eve.goto(new URL(`/admin?then=${encodeURIComponent(elsewhere)}`, home).href);
+      await eve.getByTestId("sign-out").click();
+      await eve.getByTestId("email").fill(ACCOUNT.email);
+      await eve.getByTestId("password").fill(ACCOUNT.password);
+      await eve.getByTestId("submit").click();
+      await eve.getByTestId("sign-out").waitFor();
+      equal(new URL(eve.url()).pathname, "/admin", elsewhere);
+    }
+    await eve.goto(new URL(`/admin/events/${event.id}`, home).href);
     await eve.getByTestId("event-title").filter({ hasText: "Friday all-hands" }).waitFor();
     await eve.getByTestId("sign-out").click();
     await eve.getByTestId("sign-in-form").waitFor();

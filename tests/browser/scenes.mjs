@@ -268,6 +268,8 @@ desk("results", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testi
 desk("edit", `/admin/events/${EVENT}`, office([third, second]), { ready: "[data-testid=poll]", hands: open("edit") });
 desk("schedule", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: open("schedule") });
 desk("settings", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office([first])(call)).json, slug: "grand-final", accent: "#8b1e3f", logo: LOGO } } : office([first])(call)), { ready: "[data-testid=poll]", hands: open("event-settings") });
+desk("event-ended", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office([first, third])(call)).json, state: "ended" } } : office([first, third])(call)), { ready: "[data-testid=poll]" });
+for (const [name, lang] of [["streams"], ["streams-arabic", "ar"], ["streams-german", "de"]]) desk(name, `/admin/events/${EVENT}`, office([first]), { lang, ready: "[data-testid=poll]", hands: open("streams") });
 desk("in-place", `/admin/events/${EVENT}`, office([first]), { sizes: ["laptop"], ready: "[data-testid=poll]", hands: (page) => page.getByTestId("reword").click() });
 desk("confirm", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", full: false, hands: async (page) => { await open("event-settings")(page); await page.getByTestId("end-event").click(); } });
 desk("rehearsal", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office([first])(call)).json, title: "Dry run for Friday", rehearsal: true } } : office([first])(call)), { ready: "[data-testid=poll]" });

@@ -48,7 +48,7 @@ export class Theatre {
   async #perform(request, response, path, query) {
     let text = "";
     for await (const chunk of request) text += chunk;
-    const said = this.api({ method: request.method ?? "GET", path, query, body: text ? JSON.parse(text) : null });
+    const said = this.api({ method: request.method ?? "GET", path, query, body: request.headers["content-type"] === "application/json" ? JSON.parse(text) : null }); // a picture is a body, too
     if (said?.hang) return request.socket.destroy();
     if (said?.silent) return;
     if (said?.svg) return response.writeHead(200, { "content-type": "image/svg+xml" }).end(said.svg);

@@ -1,0 +1,285 @@
+// At the desk a word of warning goes when it is true no more, what was replaced or removed comes back by one press, a list may be pasted as
+// it stands elsewhere, and what belongs to an event is found on its page.
+
+import { fitsInWidth, launch } from "./browser.mjs";
+import { enterNamed } from "./enter.mjs";
+import { assert, check, equal, eventually } from "./report.mjs";
+import { kit } from "./scenes.mjs";
+import { Theatre } from "./theatre.mjs";
+
+/** @typedef {import("playwright-core").Page} Page @typedef {import("playwright-core").Locator} Locator */
+
+const LANGUAGES = ["en-GB", "de", "fr", "es", "ar"];
+const DOT = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
+
+export async function forms() {
+  const theatre = await new Theatre().up();
+  const browser = await launch();
+  const show = (/** @type {string} */ name, /** @type {Partial<import("./scenes.mjs").Scene>} */ otherwise = {}, size = /** @type {import("./scenes.mjs").Size} */ ("laptop")) => enterNamed(browser, theatre, name, size, otherwise);
+  /** An event whose server remembers. @param {any} event @param {(call:{method:string, path:string, body:any}) => any} [first] what is answered otherwise */
+  const office = (event, first = () => undefined) => (/** @type {any} */ call) => {
+    const own = first(call);
+    if (own) return own;
+    if (call.path === `events/${kit.EVENT}`) {
+      if (call.method === "PATCH") Object.assign(event, call.body);
+      return { json: { .../** @type {any} */ (kit.office(event.polls)({ ...call, method: "GET" })).json, ...event } };
+    }
+    const poll = event.polls.find((/** @type {any} */ one) => call.path === `polls/${one.id}`);
+    if (call.method === "PATCH" && poll) Object.assign(poll, call.body, call.body.choices && { choices: call.body.choices.map((/** @type {any} */ one, /** @type {number} */ at) => ({ id: one.id ?? `new${at}`, text: one.text })) });
+    return call.method === "GET" ? kit.office(event.polls)(call) : { json: {} };
+  };
+  /** What is marked as wrong, and what is said below it. @param {Page} page */
+  const told = (page) => page.locator("[aria-invalid]").evaluateAll((all) => all.map((field) => {
+    const words = /** @type {HTMLElement} */ (document.getElementById(field.getAttribute("aria-describedby") ?? ""));
+    const red = getComputedStyle(field).borderTopColor === getComputedStyle(words).color;
+    return [field.getAttribute("name") ?? field.getAttribute("data-testid"), words.textContent, red && words.checkVisibility() && words.getBoundingClientRect().top >= field.getBoundingClientRect().bottom];
+  }));
+  try {
+    await check("a short name that is refused says so below its field, in red, until it is changed; nothing of it is left beside “Saved.”", async () => {
+      const event = { slug: null, polls: [kit.poll(["Yes", "No"], [3, 4])] };
+      const page = await show("admin-event", { api: office(event, ({ method, body }) => (method === "PATCH" && body?.slug === "admin" ? { status: 422, json: { code: "slug_reserved", detail: "Said by the server." } } : undefined)) });
+      await page.getByTestId("event-settings").locator("summary").click();
+      const slug = page.getByTestId("slug");
+      await slug.fill("admin");
+      await slug.press("Enter");
+      await page.getByText("Said by the server.").waitFor();
+      equal(await told(page), [["slug", "Said by the server.", true]], "what is told");
+      assert(await page.getByTestId("alert").isHidden(), "it lies over the page, too");
+      await slug.press("Tab");
+      equal(await slug.inputValue(), "admin", "what was typed, once the field is left");
+      await slug.fill("evening");
+      equal(await told(page), [], "once it is another name");
+      await slug.press("Enter");
+      await page.getByTestId("toast").filter({ hasText: "Saved." }).waitFor();
+      equal([await page.getByText("Said by the server.").count(), event.slug], [0, "evening"], "left of it");
+      await page.context().close();
+    });
+
+    await check("a file that is no picture says so below its field, until there is one that is", async () => {
+      const page = await show("admin-event", { api: office({ polls: [kit.poll(["Yes", "No"], [3, 4])] }) });
+      await page.getByTestId("event-settings").locator("summary").click();
+      await page.getByTestId("logo").setInputFiles({ name: "notes.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
+      await page.getByText("cannot make a small picture").waitFor();
+      equal((await told(page)).map(([name, , right]) => [name, right]), [["logo", true]], "what is told");
+      assert(await page.getByTestId("alert").isHidden(), "it lies over the page, too");
+      await page.getByTestId("logo").setInputFiles({ name: "dot.png", mimeType: "image/png", buffer: DOT });
+      await page.getByTestId("toast").filter({ hasText: "Saved." }).waitFor();
+      equal([await told(page), await page.getByText("cannot make a small picture").count()], [[], 0], "left of it");
+      await page.context().close();
+    });
+
+    await check("what went wrong is not said any more beside what went well", async () => {
+      let refuses = true;
+      const page = await show("admin-event", { api: office({ polls: [kit.poll(["Yes", "No"], [3, 4])] }, ({ method }) => (method === "PUT" && refuses ? { status: 409, json: { code: "odd", detail: "Said by the server." } } : undefined)) });
+      await page.getByTestId("toggle").click();
+      await page.getByTestId("alert").filter({ hasText: "Said by the server." }).waitFor();
+      refuses = false;
+      await page.getByTestId("toggle").click();
+      await page.getByTestId("toast").waitFor();
+      assert(await page.getByTestId("alert").isHidden(), "it is still there");
+      await page.context().close();
+    });
+
+    await check("a field that is wrong is so until it changes: by typing, by a template, by pasting; and “is there twice” as long as it is", async () => {
+      for (const mend of [
+        async (/** @type {Page} */ page) => { await page.getByTestId("template-yes_no").click(); },
+        async (/** @type {Page} */ page) => { await page.getByTestId("question").fill("W"); await page.getByTestId("choices").fill("a"); },
+        async (/** @type {Page} */ page) => { await paste(page.getByTestId("question"), "Where to?"); await paste(page.getByTestId("choices"), "- Lake\n- Bar"); },
+      ]) {
+        const page = await show("admin-new-event");
+        await page.getByTestId("submit").click();
+        await page.getByText("Write the question.").waitFor();
+        equal((await told(page)).map(([name]) => name), ["question", "choices"], "all that is wrong");
+        await mend(page);
+        equal([await told(page), await page.locator(".error", { hasText: /./ }).count()], [[], 0], `after ${mend}`);
+        await page.context().close();
+      }
+      const page = await show("admin-new-event");
+      await page.getByTestId("question").fill("Where to?");
+      await page.getByTestId("choices").fill("Lake\nlake");
+      await page.getByTestId("submit").click();
+      await page.getByText("“lake” is there twice").waitFor();
+      await page.getByTestId("choices").fill("Lake\nBar\nlake");
+      equal((await told(page)).map(([name]) => name), ["choices"], "still twice");
+      await page.getByTestId("choices").fill("Lake\nBar\nlakes");
+      equal(await told(page), [], "once only");
+      await page.getByTestId("kind-multiple").check();
+      await page.getByTestId("max").fill("7");
+      await page.getByTestId("submit").click();
+      await page.getByText("“At most” is a number from 1 to 3.").waitFor();
+      await page.getByTestId("kind-single").check();
+      equal([await told(page), await page.locator(".error", { hasText: /./ }).count()], [[], 0], "limits that are not asked for");
+      await page.context().close();
+    });
+
+    await check("a list that is pasted leaves its bullets and its counting behind; what only looks like them stays", async () => {
+      const page = await show("admin-new-event");
+      const choices = page.getByTestId("choices");
+      const kept = "kept as it is";
+      for (const [list, wanted] of [
+        ["1. Lake\n2. Rooftop bar", "Lake\nRooftop bar"], ["9) Lake\n10) Bar\n11) Pub", "Lake\nBar\nPub"], ["- Lake\n• Rooftop bar\n* Bowling\n– Pub\n·\tPark", "Lake\nRooftop bar\nBowling\nPub\nPark"],
+        ["a) Lake\nb) Bar", "Lake\nBar"], ["A. Lake\nB. Bar\nC. Pub", "Lake\nBar\nPub"], ["١. بحيرة\n٢. شاطئ", "بحيرة\nشاطئ"], ["Lake\n- Bar", "Lake\nBar"], ["  - Lake\r\n\r\n  - Bar\r\n", "Lake\nBar\n"],
+        ["- Lake", kept], ["1. Lake", kept], ["-5 °C\n-10 °C", kept], ["2024\n2025", kept], ["3.5\n4.5", kept], ["1.5 km\n2.5 km", kept], ["1. FC Köln\n1. FC Nürnberg", kept],
+        ["1. May\n2. May", kept], ["1. Lake\nBar", kept], ["1. Lake\n3. Bar", kept], ["A. Lake\nb. Bar", kept], ["*\n-", kept], ["*bold*\n-x", kept],
+      ]) {
+        await choices.fill("");
+        await paste(choices, list);
+        equal(await choices.inputValue(), wanted === kept ? list : wanted, list);
+      }
+      await choices.fill("");
+      await paste(choices, "1. Lake\n2. Bar");
+      await page.keyboard.press("Control+Z");
+      equal(await choices.inputValue(), "", "taken back by the keyboard");
+      await choices.fill("1. FC Köln\n1. FC Nürnberg");
+      equal(await page.getByTestId("preview").locator(".text").allInnerTexts(), ["1. FC Köln", "1. FC Nürnberg"], "what a phone will show of two that do not count up");
+      await page.context().close();
+    });
+
+    await check("a list that is pasted into one choice of a question becomes as many choices", async () => {
+      const page = await show("admin-edit");
+      const card = page.getByTestId("poll").first();
+      await card.getByTestId("edit-choice").nth(1).fill("");
+      await paste(card.getByTestId("edit-choice").nth(1), "1. Lake\n2. Rooftop bar\n3. Pub");
+      equal(await card.getByTestId("edit-choice").evaluateAll((all) => all.map((one) => /** @type {HTMLInputElement} */ (one).value)), ["Yes", "Lake", "Rooftop bar", "Pub"], "the choices");
+      await page.context().close();
+    });
+
+    await check("a template that takes the place of choices somebody wrote says so, and gives them back", async () => {
+      const page = await show("admin-new-event");
+      const [question, choices, toast] = ["question", "choices", "toast"].map((id) => page.getByTestId(id));
+      await choices.fill("Lake\nBar\nPub");
+      await page.getByTestId("template-yes_no").click();
+      await toast.filter({ hasText: "3 choices" }).waitFor();
+      await page.getByTestId("undo").click();
+      equal([await question.inputValue(), await choices.inputValue(), await page.getByTestId("preview").locator(".text").allInnerTexts()], ["", "Lake\nBar\nPub", ["Lake", "Bar", "Pub"]], "taken back");
+      await page.getByTestId("template-yes_no").click();
+      await question.fill("Shall we?");
+      await page.getByTestId("undo").click();
+      equal([await question.inputValue(), await choices.inputValue()], ["Shall we?", "Lake\nBar\nPub"], "a question that was written since");
+      await page.context().close();
+      const other = await show("admin-new-event");
+      await other.getByTestId("template-yes_no").click();
+      await other.getByTestId("template-ice").click();
+      assert(await other.getByTestId("toast").isHidden(), "one template after another is nothing to be told");
+      await other.context().close();
+    });
+
+    await check("a choice that was removed in the form comes back where it stood; what was saved there can be taken back, too", async () => {
+      const event = { polls: [{ ...kit.drafts[0], choices: ["Lake", "Bar", "Pub"].map((text, at) => ({ id: `c${at}`, text })) }] };
+      const page = await show("admin-event-drafts", { api: office(event) });
+      const card = page.getByTestId("poll").first();
+      const written = () => card.getByTestId("edit-choice").evaluateAll((all) => all.map((one) => /** @type {HTMLInputElement} */ (one).value));
+      await card.getByTestId("edit").locator("summary").click();
+      await card.getByTestId("remove-choice").nth(1).click();
+      equal(await written(), ["Lake", "Pub"], "removed");
+      await page.getByTestId("toast").filter({ hasText: "“Bar”" }).waitFor();
+      await page.getByTestId("undo").click();
+      equal(await written(), ["Lake", "Bar", "Pub"], "and back");
+      await card.getByTestId("remove-choice").nth(1).click();
+      await card.getByTestId("edit-question").fill("Where to?");
+      await card.getByTestId("save").click();
+      await page.getByTestId("toast").filter({ hasText: "Saved." }).waitFor();
+      equal([event.polls[0].question, event.polls[0].choices.map(({ text }) => text)], ["Where to?", ["Lake", "Pub"]], "saved");
+      await page.getByTestId("undo").click();
+      await page.getByTestId("toast").filter({ hasText: "Undone." }).waitFor();
+      equal([event.polls[0].question, event.polls[0].choices.map(({ id, text }) => `${id} ${text}`)], [kit.drafts[0].question, ["c0 Lake", "new1 Bar", "c2 Pub"]], "taken back: what is gone comes as a new one");
+      await page.context().close();
+    });
+
+    await check("who deletes a question that was never asked is not warned of its votes; who deletes another is", async () => {
+      for (const [name, warned] of /** @type {const} */ ([["admin-event-drafts", false], ["admin-results", true]])) {
+        const page = await show(name);
+        await page.getByTestId("poll").first().locator("summary", { hasText: "More" }).click();
+        await page.getByTestId("delete-poll").first().click();
+        const text = await page.getByTestId("confirm").innerText();
+        equal([/votes/.test(text), /CSV/.test(text)], [warned, warned], text);
+        await page.context().close();
+      }
+    });
+
+    await check("a schedule that is emptied is no longer one, in words and in fact: nothing opens for it", async () => {
+      const [draft, scheduled] = [{ ...kit.drafts[0], closes_at: kit.NOW() + 600_000 }, { ...kit.drafts[1], state: "open", opens_at: kit.NOW() + 600_000 }];
+      for (const [poll, calls] of /** @type {[any, string[]][]} */ ([
+        [draft, [`PATCH polls/${draft.id} {"opens_at":null,"closes_at":null}`]],
+        [scheduled, [`POST polls/${scheduled.id}/rounds`, `PATCH polls/${scheduled.id} {"opens_at":null,"closes_at":null}`]],
+        [{ ...scheduled, results: { voters: 3, status: "provisional", choices: [] } }, [`PUT polls/${scheduled.id}/state {"state":"closed"}`, `PATCH polls/${scheduled.id} {"opens_at":null,"closes_at":null}`]],
+      ])) {
+        for (const [lang, words] of [["en-GB", "No longer scheduled."], ["de", "Nicht mehr geplant."]]) {
+          const asked = /** @type {string[]} */ ([]);
+          const page = await show("admin-event-drafts", { lang, api: office({ polls: [{ ...poll }] }, ({ method, path, body }) => { if (method !== "GET") asked.push(`${method} ${path}${body ? ` ${JSON.stringify(body)}` : ""}`); }) });
+          await page.getByTestId("schedule").locator("summary").click();
+          for (const field of ["opens", "closes"]) await page.getByTestId(field).fill("");
+          await page.getByTestId("save-schedule").click();
+          await page.getByTestId("toast").filter({ hasText: words }).waitFor();
+          equal(asked, calls, `asked of the server, of one that is ${poll.state}`);
+          await page.context().close();
+        }
+      }
+    });
+
+    await check("overlay, embed and remote are found on the event's page and copied as full addresses, in five languages", async () => {
+      for (const lang of LANGUAGES) {
+        const page = await show("admin-event", { lang }, lang === "en-GB" ? "laptop" : "phone");
+        await page.evaluate(() => Object.defineProperty(navigator, "clipboard", { value: { writeText: async (/** @type {string} */ text) => { document.title = text; } } }));
+        const copied = async (/** @type {string} */ id) => {
+          await page.getByTestId(id).click();
+          await page.getByTestId("toast").waitFor();
+          return page.title();
+        };
+        await eventually("the remote's address is one that a phone can come in at", async () => (await copied("copy-remote")) === `https://vote.example.org/present/${kit.EVENT}`);
+        await page.getByTestId("streams").locator("summary").click();
+        for (const what of ["overlay", "embed"]) {
+          await eventually("the address is that of the join link", async () => (await copied(`copy-${what}`)) === `https://vote.example.org/${what}/${kit.CODE}`);
+          equal(await page.getByTestId(`${what}-link`).innerText(), `vote.example.org/${what}/${kit.CODE}`, "the words of the link");
+        }
+        await fitsInWidth(page);
+        await page.context().close();
+      }
+    });
+
+    await check("an event that has ended offers to go on and its results; nothing of it is bright", async () => {
+      const event = { state: "ended", polls: [kit.final(kit.poll(["Yes", "No"], [3, 4])), { ...kit.drafts[1] }] };
+      const page = await show("admin-event", { api: office(event) });
+      equal(await page.locator("#page .main:visible").allInnerTexts(), [], "what is bright");
+      equal(await page.locator(".join .buttons > :visible").allInnerTexts(), ["Make it live again", "Results page", "Open the big screen"], "what is offered");
+      await page.getByTestId("revive").click();
+      await page.getByTestId("toast").filter({ hasText: "The event is live." }).waitFor();
+      equal(event.state, "live", "made live again");
+      assert(await page.getByTestId("revive").isHidden(), "it is still offered");
+      equal(await page.locator(".join .main:visible").allInnerTexts(), ["Open the big screen"], "what is bright of a live one");
+      await page.context().close();
+    });
+
+    await check("who adds one question after another finds the form open, and the hands in the next one", async () => {
+      const event = { polls: kit.drafts.slice(0, 2) };
+      const page = await show("admin-event-drafts", { api: office(event, ({ method }) => {
+        if (method !== "POST") return undefined;
+        event.polls.push(kit.drafts[event.polls.length]);
+        return { status: 201, json: {} };
+      }) });
+      await page.getByTestId("add-poll").locator("summary").click();
+      const form = page.getByTestId("poll-form");
+      await form.getByTestId("template-yes_no").click();
+      await form.getByTestId("submit").click();
+      await page.getByTestId("poll").nth(2).waitFor();
+      await page.keyboard.type("And then?");
+      equal([await form.getByTestId("question").inputValue(), await form.getByTestId("choices").inputValue()], ["And then?", ""], "what stands in the form");
+      const box = await form.getByTestId("question").boundingBox();
+      assert(box && box.y >= 40 && box.y + box.height <= (page.viewportSize()?.height ?? 0), `the field is out of sight, at ${box?.y}`);
+      await page.context().close();
+    });
+  } finally {
+    await browser.close();
+    await theatre.down();
+  }
+}
+
+/** As from the clipboard: what nobody takes is inserted by the browser. @param {Locator} field @param {string} text */
+async function paste(field, text) {
+  await field.focus();
+  await field.evaluate((element, pasted) => {
+    const data = new DataTransfer();
+    data.setData("text/plain", pasted);
+    if (element.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }))) document.execCommand("insertText", false, pasted);
+  }, text);
+}
