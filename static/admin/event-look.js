@@ -16,10 +16,11 @@ export function eventLook(id, element, act) {
   const patch = (/** @type {object} */ what) => () => api("PATCH", `events/${id}`, what);
   const refused = { slug: refusable(slug, "slug_"), logo: refusable(control(element, "logo"), "logo_"), accent: undefined };
   const save = (/** @type {"slug"|"accent"} */ what, /** @type {string|null} */ value) => {
-    if (value !== event[what]) act(patch({ [what]: value }), t("saved"), patch({ [what]: event[what] }), refused[what]);
+    act(patch({ [what]: value }), t("saved"), patch({ [what]: event[what] }), refused[what]);
   };
 
-  slug.addEventListener("change", () => save("slug", slug.value.trim() || null));
+  slug.addEventListener("change", () => { if (slug.value.trim() !== (event.slug ?? "")) save("slug", slug.value.trim() || null); });
+  // Also one that looks as it was: what was taken back a moment ago may not have been drawn yet.
   accent.addEventListener("change", () => save("accent", accent.value));
   control(element, "no-accent").addEventListener("click", () => save("accent", null));
   control(element, "logo").addEventListener("change", async (/** @type {Event} */ { target }) => {
