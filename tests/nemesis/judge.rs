@@ -142,8 +142,9 @@ fn drain(door: &Door) -> bool {
     let (mut before, mut moved) = (String::new(), Instant::now());
     let none = |books: &Value, key: &str| books[key].as_array().is_some_and(Vec::is_empty);
     let deadline = Instant::now() + PATIENCE * 2;
+    let mut books = Value::Null;
     while Instant::now() < deadline {
-        let books = door.books();
+        books = door.books();
         if door.status() == "final" && books["in_flight"] == 0 && none(&books, "missing") && none(&books, "unreported") {
             return true;
         }
@@ -151,10 +152,11 @@ fn drain(door: &Door) -> bool {
         if now != before {
             (before, moved) = (now, Instant::now());
         } else if moved.elapsed() > STANDS_STILL && !none(&books, "missing") && none(&books, "unreported") {
-            return false;
+            break;
         }
         std::thread::park_timeout(Duration::from_millis(50));
     }
+    say(format_args!("never at rest; status {}, what moved last did so {:.0} s ago: {books}", door.status(), moved.elapsed().as_secs_f64()));
     false
 }
 
