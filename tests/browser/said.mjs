@@ -252,7 +252,7 @@ export async function said() {
         }
       }
       const line = await show("admin-event", { api: (call) => (call.path === `events/${kit.EVENT}` ? { json: { .../** @type {any} */ (kit.office([kit.final(none)])(call)).json, current: null } } : kit.office([kit.final(none)])(call)) }, "laptop");
-      equal(await line.getByTestId("gist").first().innerText(), "Final · No votes", "its line at the desk");
+      equal(await line.getByTestId("gist").first().innerText(), "Final ·\u00a0No votes", "its line at the desk");
       await line.context().close();
     });
 

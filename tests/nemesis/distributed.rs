@@ -12,6 +12,7 @@ use crate::door::Door;
 use crate::faults::{ALL, Costs, Fault, Ground};
 use crate::judge::{Report, Viewer, judge, keep_history, say};
 use crate::one_at_a_time;
+use crate::proxy::Weather;
 use crate::services::Services;
 use crate::voters::{Crowd, Habits};
 
@@ -141,6 +142,29 @@ fn a_broker_too_slow_for_the_load_costs_no_refusal() {
     assert!(report.is_clean(), "{:?}", report.verdict);
     report.accepting_went_on();
     assert!(report.spilled > 0, "the broker kept up, so nothing is proven: {report}");
+}
+
+/// The connection is gone, and for half a minute every word to and from the broker is late: longer than it takes to give up asking for lanes.
+/// What was given up must not go on holding one, as each lane has one consumer at a time.
+#[test]
+fn lanes_that_were_asked_for_in_vain_are_counted_when_the_broker_is_quick_again() {
+    const LATE_S: f64 = 35.0;
+    let _turn = one_at_a_time();
+    let Some(services) = Services::shared() else { return };
+    let cluster = Cluster::start(services, plan());
+    let (door, crowd, viewer) = open_with(&cluster, Habits { seed: seed(), ..SHORT });
+    crowd.begin();
+    crowd.go_on_for(1.0);
+    cluster.tally_broker.set(Weather::Torn);
+    crowd.go_on_for(0.5);
+    cluster.tally_broker.set(Weather::Late(Duration::from_millis(200)));
+    crowd.go_on_for(LATE_S);
+    cluster.tally_broker.set(Weather::Fair);
+    cluster.until_flowing();
+    crowd.stop();
+    let report = judge(&door, &crowd, &viewer);
+    say(&report);
+    assert!(report.is_clean(), "{:?}", report.verdict);
 }
 
 #[test]

@@ -12,9 +12,9 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::{BACKOFF_FIRST, BACKOFF_MAX, Broker, FAREWELL_TIMEOUT, SETUP_TIMEOUT, declare_lanes, jittered};
+use super::{BACKOFF_FIRST, BACKOFF_MAX, Broker, declare_lanes, farewell, jittered, set_up};
 use crate::queue::{Content, Delivery};
 
 /// Messages a lane may have in a worker's hands: enough to form one large statement out of small batches.
@@ -162,8 +162,8 @@ impl Drop for Taken {
 async fn consume_forever(broker: Arc<Broker>, lanes: Vec<u16>, sender: mpsc::Sender<Vec<Arrival>>, queued: Arc<AtomicU64>) {
     let mut backoff = BACKOFF_FIRST;
     loop {
-        match timeout(SETUP_TIMEOUT, subscribe(&broker, &lanes)).await {
-            Ok(Ok((connection, consumers))) => {
+        match set_up(broker.connect("consume"), async |connection| subscribe(connection, &broker, &lanes).await).await {
+            Ok((connection, consumers)) => {
                 backoff = BACKOFF_FIRST;
                 let wanted = tokio::select! {
                     wanted = hand_over(consumers, &sender) => wanted,
@@ -173,10 +173,9 @@ async fn consume_forever(broker: Arc<Broker>, lanes: Vec<u16>, sender: mpsc::Sen
                     return;
                 }
                 tracing::warn!("the consuming connection to the broker ended");
-                let _ = timeout(FAREWELL_TIMEOUT, connection.close(200, "rebuilding".into())).await;
+                farewell(&connection, "rebuilding").await;
             }
-            Ok(Err(error)) => tracing::warn!(%error, "lanes cannot be consumed"),
-            Err(_) => tracing::warn!("the broker does not answer within {SETUP_TIMEOUT:?}"),
+            Err(why) => tracing::warn!(%why, "lanes cannot be consumed"),
         }
         sleep(jittered(backoff)).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
@@ -231,16 +230,15 @@ async fn watch_depth(broker: &Broker, connection: &Connection, lanes: &[u16], qu
     std::future::pending().await
 }
 
-async fn subscribe(broker: &Broker, lanes: &[u16]) -> lapin::Result<(Connection, Vec<(u16, Channel, lapin::Consumer)>)> {
-    let connection = broker.connect("consume").await?;
-    declare_lanes(&connection, broker).await?;
-    let mut consumers = Vec::with_capacity(lanes.len());
-    for lane in lanes {
+/// All lanes at once: over a slow line, one after the other would take longer than anybody waits for it.
+async fn subscribe(connection: &Connection, broker: &Broker, lanes: &[u16]) -> lapin::Result<Vec<(u16, Channel, lapin::Consumer)>> {
+    declare_lanes(connection, broker).await?;
+    let each = lanes.iter().map(async |lane| {
         let channel = connection.create_channel().await?;
         channel.basic_qos(PREFETCH_MESSAGES, BasicQosOptions::default()).await?;
         let name = broker.names[usize::from(*lane)].clone();
         let consumer = channel.basic_consume(name, format!("lane-{lane:02}").into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
-        consumers.push((*lane, channel, consumer));
-    }
-    Ok((connection, consumers))
+        Ok((*lane, channel, consumer))
+    });
+    futures_util::future::try_join_all(each).await
 }

@@ -16,6 +16,7 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
+use tokio::time::timeout;
 
 use self::publish::Publisher;
 use super::{NotSafe, Safe};
@@ -112,16 +113,37 @@ impl Broker {
     }
 }
 
-/// Declares all lanes before the load. Idempotent.
-async fn declare_lanes(connection: &Connection, broker: &Broker) -> lapin::Result<()> {
-    let channel = connection.create_channel().await?;
-    for (lane, name) in broker.names.iter().enumerate() {
-        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        if let Err(error) = channel.queue_declare(name.clone(), options, lane_arguments()).await {
-            tracing::warn!(lane, %error, "a lane cannot be declared; was its queue made with other arguments?");
-            return Err(error);
+/// A connection with what is wanted on it, or why there is none. One that is given up is closed: as long as the broker thinks that it lives,
+/// what was asked for on it may come true, and a lane has one consumer at a time.
+async fn set_up<T>(
+    connecting: impl Future<Output = lapin::Result<Connection>>,
+    wanted: impl AsyncFnOnce(&Connection) -> lapin::Result<T>,
+) -> Result<(Connection, T), String> {
+    let given_up = || format!("the broker does not answer within {SETUP_TIMEOUT:?}");
+    let connection = timeout(SETUP_TIMEOUT, connecting).await.map_err(|_| given_up())?.map_err(|error| error.to_string())?;
+    match timeout(SETUP_TIMEOUT, wanted(&connection)).await {
+        Ok(Ok(wanted)) => Ok((connection, wanted)),
+        failed => {
+            farewell(&connection, "given up").await;
+            Err(failed.map_or_else(|_| given_up(), |error| error.err().map(|error| error.to_string()).unwrap_or_default()))
         }
     }
+}
+
+async fn farewell(connection: &Connection, why: &str) {
+    let _ = timeout(FAREWELL_TIMEOUT, connection.close(200, why.into())).await;
+}
+
+/// Declares all lanes before the load, at once. Idempotent.
+async fn declare_lanes(connection: &Connection, broker: &Broker) -> lapin::Result<()> {
+    let channel = connection.create_channel().await?;
+    let each = broker.names.iter().enumerate().map(async |(lane, name)| {
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(name.clone(), options, lane_arguments()).await.inspect_err(|error| {
+            tracing::warn!(lane, %error, "a lane cannot be declared; was its queue made with other arguments?");
+        })
+    });
+    futures_util::future::try_join_all(each).await?;
     let _ = channel.close(200, "declared".into()).await;
     Ok(())
 }

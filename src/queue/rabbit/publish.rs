@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{BACKOFF_FIRST, BACKOFF_MAX, Broker, FAREWELL_TIMEOUT, SETUP_TIMEOUT, declare_lanes, jittered};
+use super::{BACKOFF_FIRST, BACKOFF_MAX, Broker, FAREWELL_TIMEOUT, declare_lanes, farewell, jittered, set_up};
 use crate::queue::{NotSafe, Safe};
 use crate::wire::batch::kind_of;
 
@@ -160,17 +160,16 @@ async fn publish_confirmed(channel: &Channel, queue: ShortString, body: &[u8]) -
 async fn supervise(broker: Arc<Broker>, publisher: Arc<Publisher>) {
     let mut backoff = BACKOFF_FIRST;
     loop {
-        match timeout(SETUP_TIMEOUT, open(&broker)).await {
-            Ok(Ok((connection, channels))) => {
+        match set_up(broker.connect("publish"), async |connection| open(connection, &broker).await).await {
+            Ok((connection, channels)) => {
                 backoff = BACKOFF_FIRST;
                 tracing::info!("publishing to the broker");
                 watch_connection(&publisher, &connection, channels).await;
                 // Publishes in flight fail with it, and are told "unknown".
                 publisher.set_line(None);
-                let _ = timeout(FAREWELL_TIMEOUT, connection.close(200, "rebuilding".into())).await;
+                farewell(&connection, "rebuilding").await;
             }
-            Ok(Err(error)) => tracing::warn!(%error, "the broker cannot be reached"),
-            Err(_) => tracing::warn!("the broker does not answer within {SETUP_TIMEOUT:?}"),
+            Err(why) => tracing::warn!(%why, "the broker cannot be reached"),
         }
         sleep(jittered(backoff)).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
@@ -209,14 +208,13 @@ async fn watch_connection(publisher: &Publisher, connection: &Connection, channe
     }
 }
 
-async fn open(broker: &Broker) -> lapin::Result<(Connection, Arc<[Channel]>)> {
-    let connection = broker.connect("publish").await?;
-    declare_lanes(&connection, broker).await?;
-    let mut channels = Vec::with_capacity(usize::from(broker.settings.lanes));
-    for _ in 0..broker.settings.lanes {
+/// All channels at once, as over a slow line.
+async fn open(connection: &Connection, broker: &Broker) -> lapin::Result<Arc<[Channel]>> {
+    declare_lanes(connection, broker).await?;
+    let each = (0..broker.settings.lanes).map(async |_| {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        channels.push(channel);
-    }
-    Ok((connection, channels.into()))
+        lapin::Result::Ok(channel)
+    });
+    Ok(futures_util::future::try_join_all(each).await?.into())
 }
