@@ -68,8 +68,9 @@ function placeHeld() {
   const [track, list, poll] = [$("bars").querySelector(".track"), $("bars"), $("poll")].map((one) => one?.getBoundingClientRect());
   if (!track?.width) return;
   const style = $("held").style;
-  style.setProperty("left", `${track.left - poll.left}px`);
-  style.setProperty("width", `${track.width}px`);
+  // In parts of the whole: in a window that gets narrower it stays inside until it is placed anew.
+  style.setProperty("left", `${((track.left - poll.left) / poll.width) * 100}%`);
+  style.setProperty("width", `${(track.width / poll.width) * 100}%`);
   style.setProperty("top", `${list.top - poll.top + list.height / 2}px`);
 }
 
