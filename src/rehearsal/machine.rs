@@ -171,8 +171,17 @@ mod tests {
 
     #[test]
     fn a_database_that_nobody_asks_is_not_part_of_it() {
-        let server = Machine { listener: Some(std::process::id()), companions: Vec::new() };
-        assert_eq!(server.spent().into_keys().collect::<Vec<_>>(), ["rehearsal", "server"]);
+        // One by its name, running beside.
+        let directory = tempfile::TempDir::new().unwrap();
+        let stranger = directory.path().join("postgres");
+        std::fs::copy("/bin/sleep", &stranger).unwrap();
+        let mut stranger = std::process::Command::new(stranger).arg("60").spawn().unwrap();
+        let (ours, theirs) = (std::process::id(), stranger.id());
+        let (called, found) = (name(theirs), companions(ours));
+        let spent = Machine { listener: Some(ours), companions: found }.spent();
+        stranger.kill().and_then(|()| stranger.wait()).unwrap();
+        assert_eq!(called.as_deref(), Some("postgres"));
+        assert_eq!(spent.into_keys().collect::<Vec<_>>(), ["rehearsal", "server"]);
     }
 
     #[test]

@@ -111,10 +111,17 @@ function draw(live) {
     row.style.setProperty("--weight", String(results?.voters ? Math.max(1, share) : 1));
   });
   setText($("voters"), results ? howMany(poll) + (results.voters && poll.state === "closed" ? ` · ${t(results.status)}` : "") : t("not_shown"));
+  isOver = poll.state === "closed";
+  invite();
   drawJoin(live.event.code);
-  // Nobody is sent to a vote that is over.
-  $("join").hidden = poll.state === "closed" || !$("join").hasAttribute("href");
   fit();
+}
+
+let isOver = false; // what is shown, which may be held
+
+/** Nobody is sent to a vote that is over. */
+function invite() {
+  $("join").hidden = isOver || !$("join").hasAttribute("href");
 }
 
 let home = ""; // where people vote
@@ -136,7 +143,8 @@ async function drawJoin(event) {
   if ($("join").getAttribute("href") === link) return;
   $("join").href = link;
   setText($("host"), spoken(link));
-  if (latest.live) draw(latest.live);
+  invite();
+  fit();
 }
 
 /** As stage and poster say it: this page may have been opened under another name. The QR code has the join link in words. */

@@ -121,13 +121,13 @@ async fn set_up<T>(
 ) -> Result<(Connection, T), String> {
     let given_up = || format!("the broker does not answer within {SETUP_TIMEOUT:?}");
     let connection = timeout(SETUP_TIMEOUT, connecting).await.map_err(|_| given_up())?.map_err(|error| error.to_string())?;
-    match timeout(SETUP_TIMEOUT, wanted(&connection)).await {
-        Ok(Ok(wanted)) => Ok((connection, wanted)),
-        failed => {
-            farewell(&connection, "given up").await;
-            Err(failed.map_or_else(|_| given_up(), |error| error.err().map(|error| error.to_string()).unwrap_or_default()))
-        }
-    }
+    let why = match timeout(SETUP_TIMEOUT, wanted(&connection)).await {
+        Ok(Ok(wanted)) => return Ok((connection, wanted)),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => given_up(),
+    };
+    farewell(&connection, "given up").await;
+    Err(why)
 }
 
 async fn farewell(connection: &Connection, why: &str) {
