@@ -10,6 +10,7 @@ mod client;
 #[allow(dead_code)]
 mod process;
 
+mod accounts;
 mod broker;
 mod counting;
 mod craft;

@@ -15,6 +15,7 @@ mod door;
 mod files;
 mod hall;
 mod heads;
+mod killed;
 mod lists;
 mod live;
 mod look;

@@ -56,3 +56,9 @@ impl Show {
         Line::at(process.address).ask(method, path, &[headers, &[("authorization", bearer.as_str())]].concat(), None)
     }
 }
+
+pub fn as_owner(process: &Process, method: &str, path: &str, body: Value) -> Answer {
+    let bearer = format!("Bearer {TOKEN}");
+    let body = (!body.is_null()).then(|| body.to_string());
+    Line::at(process.address).ask(method, path, &[("authorization", &bearer), ("content-type", "application/json")], body.as_deref())
+}
