@@ -177,6 +177,11 @@ mod tests {
         std::fs::copy("/bin/sleep", &stranger).unwrap();
         let mut stranger = std::process::Command::new(stranger).arg("60").spawn().unwrap();
         let (ours, theirs) = (std::process::id(), stranger.id());
+        // For a moment a new process has the name of the one it was born of.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while name(theirs).as_deref() != Some("postgres") && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+        }
         let (called, found) = (name(theirs), companions(ours));
         let spent = Machine { listener: Some(ours), companions: found }.spent();
         stranger.kill().and_then(|()| stranger.wait()).unwrap();

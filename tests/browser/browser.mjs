@@ -107,6 +107,8 @@ export const enduring = (directory, about) => chromium.launchPersistentContext(d
 
 /** @param {import("playwright-core").Page} page @param {string} what fails on what keeps somebody out */
 export async function accessible(page, what) {
+  // Half-way from one colour to another is no colour that anybody reads.
+  await page.evaluate(() => Promise.all(document.getAnimations().filter((one) => one.effect?.getComputedTiming().iterations !== Infinity).map((one) => one.finished.catch(() => {}))));
   await page.evaluate(axe.source);
   const found = await page.evaluate(async () => {
     const result = await /** @type {any} */ (window).axe.run({ resultTypes: ["violations"] });

@@ -208,6 +208,8 @@ export async function forms() {
           const asked = /** @type {string[]} */ ([]);
           const page = await show("admin-event-drafts", { lang, api: office({ polls: [{ ...poll }] }, ({ method, path, body }) => { if (method !== "GET") asked.push(`${method} ${path}${body ? ` ${JSON.stringify(body)}` : ""}`); }) });
           await page.getByTestId("schedule").locator("summary").click();
+          // What is set stands there a moment after it was unfolded: emptied before that, it would be filled in again.
+          await eventually("the schedule as it is", async () => /^20/.test(await page.getByTestId("opens").inputValue() + await page.getByTestId("closes").inputValue()));
           for (const field of ["opens", "closes"]) await page.getByTestId(field).fill("");
           await page.getByTestId("save-schedule").click();
           await page.getByTestId("toast").filter({ hasText: words }).waitFor();

@@ -122,7 +122,7 @@ fn a_full_disk_under_the_spill_is_said_at_the_door_and_forgotten_when_there_is_r
         until("the broker takes it", || door.vote(&first).status == 202);
         assert!(door.is_ready());
 
-        broker.control(&["kill", "rabbitmq"]);
+        broker.crash();
         let (accepted, said, _) = vote_until_refused(&door);
         // Neither with the broker nor on the disk; of the first one, the broker may know more.
         assert!(matches!(said, 503 | 504), "{said}");
@@ -239,7 +239,7 @@ fn on_a_slow_disk_under_the_spill_a_vote_is_called_safe_when_it_is_and_all_come_
         let place = Place::at(Some((broker.database_url.clone(), broker.amqp_url.clone())));
         let mut process = Process::of(&mut beside_the_broker(broker, &place, directory.path()));
         let door = Door::open(process.address).settled();
-        broker.control(&["kill", "rabbitmq"]);
+        broker.crash();
         // The circuit opens with the first of them.
         door.vote(&door.voter()).expect(202);
         let voters: Vec<Voter> = (0..16).map(|_| door.voter()).collect();
@@ -325,7 +325,7 @@ fn a_disk_that_fails_under_the_spill_ends_the_process_and_what_was_kept_before_i
         let place = Place::at(Some((broker.database_url.clone(), broker.amqp_url.clone())));
         let process = Process::logging(&mut beside_the_broker(broker, &place, directory.path()), File::create(&log).unwrap().into());
         let door = Door::open(process.address).settled();
-        broker.control(&["kill", "rabbitmq"]);
+        broker.crash();
         let voters: Vec<Voter> = (0..20).map(|_| door.voter()).collect();
         for voter in &voters {
             door.vote(voter).expect(202);

@@ -137,7 +137,7 @@ impl Crowd {
 #[test]
 fn a_server_starts_and_accepts_without_its_broker_and_counts_when_it_comes() {
     with_own_broker(|broker| {
-        broker.control(&["kill", "rabbitmq"]);
+        broker.crash();
         let place = place_at(broker);
         let process = start(&place);
         let door = Door::open(process.address);
@@ -173,7 +173,7 @@ fn a_broker_killed_under_load_costs_no_vote_and_no_refusal() {
         let door = Door::open(process.address).settled();
         let crowd = Crowd::during(&door, |crowd| {
             for _ in 0..2 {
-                broker.control(&["kill", "rabbitmq"]);
+                broker.crash();
                 crowd.more(500);
                 broker.control(&["restart", "rabbitmq"]);
                 until_within(RESTART, "the spill is empty", || figure(process.metrics(), "groundswell_spill_batches") == 0.0);
@@ -201,7 +201,7 @@ fn while_the_broker_is_away_a_vote_takes_as_long_as_the_disk() {
         let door = Door::open(process.address).settled();
         let (mut away, mut syncs) = (Instant::now()..Instant::now(), Vec::new());
         let crowd = Crowd::during(&door, |crowd| {
-            broker.control(&["kill", "rabbitmq"]);
+            broker.crash();
             until("the circuit is open", || figure(process.metrics(), "groundswell_circuit_open_lanes") > 0.0);
             let mut file = std::fs::File::create(place.directory.path().join("bare")).unwrap();
             let enough = crowd.accepted() + VOTES;
@@ -269,7 +269,7 @@ fn what_a_killed_process_spilled_is_passed_on_by_the_next_in_its_directory() {
         let (place, elsewhere) = (place_at(broker), TempDir::new().unwrap());
         let mut first = start(&place);
         let door = Door::open(first.address).settled();
-        broker.control(&["kill", "rabbitmq"]);
+        broker.crash();
         let mut accepted = 0;
         std::thread::scope(|scope| {
             let voting = scope.spawn(|| {
@@ -310,7 +310,7 @@ fn a_full_spill_is_said_at_the_door_and_empties_when_the_broker_is_back() {
         let place = place_at(broker);
         let process = Process::of(server(&place, place.directory.path(), &[]).env("SPILL_BYTES_MAX", "65536"));
         let door = Door::open(process.address).settled();
-        broker.control(&["kill", "rabbitmq"]);
+        broker.crash();
         let mut accepted = 0;
         let refused = loop {
             let answer = door.vote(&door.voter());
@@ -351,7 +351,7 @@ fn a_server_told_to_stop_serves_on_for_a_while_and_then_leaves_nothing_undone() 
         // And with the broker gone: what it holds stays, and the next one passes it on.
         let process = start(&place);
         let door = door.at(process.address);
-        broker.control(&["kill", "rabbitmq"]);
+        broker.crash();
         for _ in 0..10 {
             door.vote(&door.voter()).expect(202);
         }

@@ -33,7 +33,7 @@ fn processes_that_share_a_directory_keep_their_votes_apart_and_all_of_them_count
         let first = Door::open(servers[0].address).settled();
         let doors: Vec<Door> = servers.iter().map(|server| first.at(server.address)).collect();
         doors.iter().for_each(|door| until("it knows the poll", || door.vote(&door.voter()).status == 202));
-        broker.control(&["kill", "rabbitmq"]);
+        broker.crash();
         doors.iter().for_each(|door| vote(door, 20));
         for (server, place_of) in servers.iter().zip(["spill-01", "spill-02", "spill-03"]) {
             assert!(has_spill(place.directory.path(), place_of), "{place_of}");
@@ -57,7 +57,7 @@ fn what_a_killed_process_spilled_is_passed_on_by_one_that_lives_beside_it() {
         let there = door.at(dying.address);
         until("it knows the poll", || there.vote(&there.voter()).status == 202);
         until("that one is counted", || door.counted() == 1);
-        broker.control(&["kill", "rabbitmq"]);
+        broker.crash();
         let mut accepted = 0;
         std::thread::scope(|scope| {
             let voting = scope.spawn(|| {
@@ -99,7 +99,7 @@ fn votes_left_in_data_dir_itself_before_there_were_places_are_passed_on() {
         let (place, before) = (place_at(broker), TempDir::new().unwrap());
         let process = start(&place);
         let door = Door::open(process.address).settled();
-        broker.control(&["kill", "rabbitmq"]);
+        broker.crash();
         vote(&door, 10);
         assert_eq!(process.stop(), Some(0));
         // As an earlier version left it.

@@ -1,4 +1,4 @@
-//! The consuming side: some lanes on a connection of its own, taken lane by lane in turn and acknowledged once they are counted.
+//! The consuming side: some lanes on a connection of their own, taken lane by lane in turn and acknowledged once they are counted.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use super::{BACKOFF_FIRST, BACKOFF_MAX, Broker, declare_lanes, farewell, jittered, set_up};
+use super::{BACKOFF_FIRST, BACKOFF_MAX, Broker, NotSetUp, declare_lanes, farewell, jittered, set_up};
 use crate::queue::{Content, Delivery};
 
 /// Messages a lane may have in a worker's hands: enough to form one large statement out of small batches.
@@ -22,16 +22,29 @@ const PREFETCH_MESSAGES: u16 = 64;
 /// How often the broker is asked how much waits.
 const DEPTH_EVERY: Duration = Duration::from_secs(1);
 
-/// The consuming side of some lanes, on a connection of its own.
+/// The consuming side of some lanes, on a connection of their own.
 pub struct Consumer {
     arrivals: mpsc::Receiver<Vec<Arrival>>,
     /// What came, lane by lane: a long lane must not stand in front of the others.
     ready: Vec<(u16, VecDeque<Arrival>)>,
     /// Where the next take begins, so that the first lane does not starve the last.
     next: usize,
-    /// Messages that lay in the broker when it was last asked.
-    queued: Arc<AtomicU64>,
+    queued: Arc<Queued>,
     task: AbortHandle,
+}
+
+/// Messages of each lane that lay in the broker when it was last asked.
+struct Queued(Vec<(u16, AtomicU64)>);
+
+impl Queued {
+    fn set(&self, lane: u16, messages: u64) {
+        let (_, queued) = self.0.iter().find(|(known, _)| *known == lane).expect("only these lanes are consumed");
+        queued.store(messages, Ordering::Relaxed);
+    }
+
+    fn sum(&self) -> u64 {
+        self.0.iter().map(|(_, queued)| queued.load(Ordering::Relaxed)).sum()
+    }
 }
 
 /// One message, and the channel that must acknowledge it.
@@ -53,7 +66,7 @@ impl Consumer {
     pub(super) fn start(broker: Arc<Broker>, lanes: Vec<u16>) -> Consumer {
         // As many as can be on their way unacknowledged, so that all of them lie here when somebody takes: the broker's limit is the limit.
         let (sender, arrivals) = mpsc::channel(usize::from(PREFETCH_MESSAGES) * lanes.len().max(1));
-        let queued = Arc::new(AtomicU64::new(0));
+        let queued = Arc::new(Queued(lanes.iter().map(|lane| (*lane, AtomicU64::new(0))).collect()));
         let ready = lanes.iter().map(|lane| (*lane, VecDeque::new())).collect();
         let task = tokio::spawn(consume_forever(broker, lanes, sender, queued.clone()));
         Consumer { arrivals, ready, next: 0, queued, task: task.abort_handle() }
@@ -104,7 +117,7 @@ impl Consumer {
     /// Messages here and, as of a second ago, in the broker.
     pub(in crate::queue) fn waiting(&self) -> u64 {
         let here: usize = self.ready.iter().map(|(_, lane)| lane.len()).sum();
-        here as u64 + self.queued.load(Ordering::Relaxed)
+        here as u64 + self.queued.sum()
     }
 
     pub(in crate::queue) async fn close(mut self) {
@@ -159,7 +172,10 @@ impl Drop for Taken {
     }
 }
 
-async fn consume_forever(broker: Arc<Broker>, lanes: Vec<u16>, sender: mpsc::Sender<Vec<Arrival>>, queued: Arc<AtomicU64>) {
+/// Keeps these lanes consumed. A lane whose queue is broken takes the connection down, or never answers, and nobody says which it was:
+/// so lanes that cannot be consumed together are divided, half of them on a connection each, until the broken one is alone and the
+/// others are counted. They stay divided for as long as the process lives, which costs a connection for each time.
+async fn consume_forever(broker: Arc<Broker>, lanes: Vec<u16>, sender: mpsc::Sender<Vec<Arrival>>, queued: Arc<Queued>) {
     let mut backoff = BACKOFF_FIRST;
     loop {
         match set_up(broker.connect("consume"), async |connection| subscribe(connection, &broker, &lanes).await).await {
@@ -175,7 +191,14 @@ async fn consume_forever(broker: Arc<Broker>, lanes: Vec<u16>, sender: mpsc::Sen
                 tracing::warn!("the consuming connection to the broker ended");
                 farewell(&connection, "rebuilding").await;
             }
-            Err(why) => tracing::warn!(%why, "lanes cannot be consumed"),
+            Err(NotSetUp::Refused(why)) if lanes.len() > 1 => {
+                tracing::warn!(%why, ?lanes, "lanes cannot be consumed together; trying half of them on a connection each");
+                let (some, others) = lanes.split_at(lanes.len() / 2);
+                let half = |lanes: &[u16]| Box::pin(consume_forever(broker.clone(), lanes.to_vec(), sender.clone(), queued.clone()));
+                tokio::join!(half(some), half(others));
+                return;
+            }
+            Err(why) => tracing::warn!(%why, ?lanes, "lanes cannot be consumed"),
         }
         sleep(jittered(backoff)).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
@@ -208,17 +231,15 @@ async fn hand_over(lanes: Vec<(u16, Channel, lapin::Consumer)>, sender: &mpsc::S
 
 /// Asks the broker once a second how much lies in these lanes, for whoever watches a backlog shrink. Never returns; without an answer the
 /// last figure stays.
-async fn watch_depth(broker: &Broker, connection: &Connection, lanes: &[u16], queued: &AtomicU64) -> bool {
+async fn watch_depth(broker: &Broker, connection: &Connection, lanes: &[u16], queued: &Queued) -> bool {
     let asked = async {
         let channel = connection.create_channel().await?;
         loop {
-            let mut messages = 0;
             for lane in lanes {
                 let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
                 let queue = channel.queue_declare(broker.names[usize::from(*lane)].clone(), options, FieldTable::default()).await?;
-                messages += u64::from(queue.message_count());
+                queued.set(*lane, u64::from(queue.message_count()));
             }
-            queued.store(messages, Ordering::Relaxed);
             sleep(DEPTH_EVERY).await;
         }
         #[allow(unreachable_code, reason = "gives the block its type")]
@@ -232,7 +253,7 @@ async fn watch_depth(broker: &Broker, connection: &Connection, lanes: &[u16], qu
 
 /// All lanes at once: over a slow line, one after the other would take longer than anybody waits for it.
 async fn subscribe(connection: &Connection, broker: &Broker, lanes: &[u16]) -> lapin::Result<Vec<(u16, Channel, lapin::Consumer)>> {
-    declare_lanes(connection, broker).await?;
+    declare_lanes(connection, broker, lanes.iter().copied()).await?;
     let each = lanes.iter().map(async |lane| {
         let channel = connection.create_channel().await?;
         channel.basic_qos(PREFETCH_MESSAGES, BasicQosOptions::default()).await?;

@@ -118,28 +118,45 @@ impl Broker {
 async fn set_up<T>(
     connecting: impl Future<Output = lapin::Result<Connection>>,
     wanted: impl AsyncFnOnce(&Connection) -> lapin::Result<T>,
-) -> Result<(Connection, T), String> {
+) -> Result<(Connection, T), NotSetUp> {
     let given_up = || format!("the broker does not answer within {SETUP_TIMEOUT:?}");
-    let connection = timeout(SETUP_TIMEOUT, connecting).await.map_err(|_| given_up())?.map_err(|error| error.to_string())?;
+    let connection =
+        timeout(SETUP_TIMEOUT, connecting).await.map_err(|_| NotSetUp::Away(given_up()))?.map_err(|error| NotSetUp::Away(error.to_string()))?;
     let why = match timeout(SETUP_TIMEOUT, wanted(&connection)).await {
         Ok(Ok(wanted)) => return Ok((connection, wanted)),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => given_up(),
+        // The line broke, for whatever is wanted on it.
+        Ok(Err(error)) if error.is_io_error() => NotSetUp::Away(error.to_string()),
+        Ok(Err(error)) => NotSetUp::Refused(error.to_string()),
+        Err(_) => NotSetUp::Refused(given_up()),
     };
     farewell(&connection, "given up").await;
     Err(why)
+}
+
+enum NotSetUp {
+    /// There is no broker.
+    Away(String),
+    /// There is one, and some of what was wanted it does not give.
+    Refused(String),
+}
+
+impl std::fmt::Display for NotSetUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (NotSetUp::Away(why) | NotSetUp::Refused(why)) = self;
+        f.write_str(why)
+    }
 }
 
 async fn farewell(connection: &Connection, why: &str) {
     let _ = timeout(FAREWELL_TIMEOUT, connection.close(200, why.into())).await;
 }
 
-/// Declares all lanes before the load, at once. Idempotent.
-async fn declare_lanes(connection: &Connection, broker: &Broker) -> lapin::Result<()> {
+/// Declares lanes before the load, at once. Idempotent.
+async fn declare_lanes(connection: &Connection, broker: &Broker, lanes: impl Iterator<Item = u16>) -> lapin::Result<()> {
     let channel = connection.create_channel().await?;
-    let each = broker.names.iter().enumerate().map(async |(lane, name)| {
+    let each = lanes.map(async |lane| {
         let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        channel.queue_declare(name.clone(), options, lane_arguments()).await.inspect_err(|error| {
+        channel.queue_declare(broker.names[usize::from(lane)].clone(), options, lane_arguments()).await.inspect_err(|error| {
             tracing::warn!(lane, %error, "a lane cannot be declared; was its queue made with other arguments?");
         })
     });

@@ -169,7 +169,7 @@ async fn supervise(broker: Arc<Broker>, publisher: Arc<Publisher>) {
                 publisher.set_line(None);
                 farewell(&connection, "rebuilding").await;
             }
-            Err(why) => tracing::warn!(%why, "the broker cannot be reached"),
+            Err(why) => tracing::warn!(%why, "nothing can be published"),
         }
         sleep(jittered(backoff)).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
@@ -210,7 +210,7 @@ async fn watch_connection(publisher: &Publisher, connection: &Connection, channe
 
 /// All channels at once, as over a slow line.
 async fn open(connection: &Connection, broker: &Broker) -> lapin::Result<Arc<[Channel]>> {
-    declare_lanes(connection, broker).await?;
+    declare_lanes(connection, broker, 0..broker.settings.lanes).await?;
     let each = (0..broker.settings.lanes).map(async |_| {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
