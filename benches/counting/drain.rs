@@ -119,6 +119,8 @@ async fn open_event(store: &Store, n: usize) -> Event {
         codes: vec![JoinCode::compose(n as u32)],
         slug: None,
         title: Title::parse("Benchmark").expect("a title"),
+        accent: None,
+        logo: None,
         polls: vec![poll],
     };
     let event = store.create_event(draft, stamp(next())).await.expect("an event");

@@ -113,17 +113,41 @@ async fn list_events(_owner: Owner, site: Data<Site>, query: Query<EventsQuery>)
 async fn create_event(owner: Owner, site: Data<Site>, body: Json<EventBody>) -> Result<HttpResponse> {
     /// With a million codes and thousands of events, twenty draws do not all fail.
     const CODES_TRIED: usize = 20;
+    let copied = match &body.0.copy_of {
+        Some(event) => Some(site.store.event(event.parse()?).await?),
+        None => None,
+    };
+    let polls = match &copied {
+        Some(event) => event.polls.iter().map(draft_like).collect::<Result<_>>()?,
+        None if body.0.demo => demo_polls()?,
+        None => Vec::new(),
+    };
     let draft = EventDraft {
         id: EventId::compose(now_ms(), chance()),
         codes: (0..CODES_TRIED).map(|_| JoinCode::compose(chance())).collect(),
         slug: body.0.slug.as_deref().filter(|s| !s.trim().is_empty()).map(Slug::parse).transpose()?,
         title: Title::parse(&body.0.title)?,
         rehearsal: body.0.rehearsal,
-        polls: if body.0.demo { demo_polls()? } else { Vec::new() },
+        accent: copied.as_ref().and_then(|event| event.accent),
+        logo: copied.and_then(|event| event.logo),
+        polls,
     };
     let event = site.store.create_event(draft, owner.stamp()).await?;
     show_now(&site).await;
     Ok(private(HttpResponse::Created()).json(EventAnswer::of(&event)))
+}
+
+/// The same question, not asked yet: no votes, no times.
+fn draft_like(poll: &Poll) -> Result<PollDraft> {
+    Ok(PollDraft {
+        id: PollId::compose(now_ms(), chance()),
+        kind: poll.kind,
+        question: Question::parse(&poll.question)?,
+        choices: poll.choices.iter().map(|choice| choice.text.clone()).collect(),
+        limits: poll.limits,
+        change: poll.change,
+        visibility: poll.visibility,
+    })
 }
 
 /// Two polls to try, one of each kind.

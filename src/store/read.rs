@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Pool, Store, reading};
+use crate::clock::now_ms;
 use crate::domain::{Accent, Choice, Event, EventId, EventState, JoinCode, Kind, Limits, LogoName, Millis, Poll, PollId, PollState, Search, Slug, Visibility};
 use crate::error::{Error, Result};
 
@@ -15,6 +16,8 @@ pub struct EventSummary {
     pub title: String,
     pub state: EventState,
     pub polls: u64,
+    /// Of these, where votes are taken now.
+    pub open: u64,
     pub created_at: Millis,
     pub updated_at: Millis,
 }
@@ -267,14 +270,25 @@ struct SummaryRow {
     title: String,
     state: String,
     polls: i64,
+    open: i64,
     created_at: i64,
     updated_at: i64,
 }
 
 impl SummaryRow {
     fn into_summary(self) -> Result<EventSummary> {
-        let SummaryRow { id, code, slug, title, state, polls, created_at, updated_at } = self;
-        Ok(EventSummary { id: EventId(id), code, slug, title, state: EventState::parse(&state)?, polls: polls as u64, created_at, updated_at })
+        let SummaryRow { id, code, slug, title, state, polls, open, created_at, updated_at } = self;
+        Ok(EventSummary {
+            id: EventId(id),
+            code,
+            slug,
+            title,
+            state: EventState::parse(&state)?,
+            polls: polls as u64,
+            open: open as u64,
+            created_at,
+            updated_at,
+        })
     }
 }
 
@@ -290,11 +304,13 @@ async fn listed(pool: &Pool, rehearsals: bool, (created_at, id): (i64, i64), lim
     Ok(reading!(pool, db => sqlx::query_as(
         "select e.id, e.code, e.slug, e.title, e.state,
                 (select count(*) from poll p where p.event = e.id and p.deleted_at is null) as polls,
+                (select count(*) from poll p where p.event = e.id and p.deleted_at is null and p.state = 'open'
+                 and coalesce(p.opens_at, 0) <= $5 and coalesce(p.closes_at, $5 + 1) > $5) as open,
                 e.created_at, e.updated_at
          from event e
          where e.deleted_at is null and e.rehearsal = $1 and (e.created_at, e.id) < ($2, $3)
          order by e.created_at desc, e.id desc limit $4")
-        .bind(rehearsals).bind(created_at).bind(id).bind(limit as i64).fetch_all(db).await)?)
+        .bind(rehearsals).bind(created_at).bind(id).bind(limit as i64).bind(now_ms()).fetch_all(db).await)?)
 }
 
 async fn find_event(pool: &Pool, id: EventId) -> Result<Option<Event>> {

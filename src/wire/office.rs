@@ -30,6 +30,9 @@ pub struct EventBody {
     pub slug: Option<String>,
     #[serde(default)]
     pub demo: bool,
+    /// The event whose look and questions this one begins with.
+    #[serde(default)]
+    pub copy_of: Option<String>,
     /// A load test: not in lists, and removable with its ballots.
     #[serde(default)]
     pub rehearsal: bool,
@@ -254,6 +257,7 @@ struct EventLine {
     title: String,
     state: &'static str,
     polls: u64,
+    open: u64,
     created_at: Millis,
     updated_at: Millis,
 }
@@ -267,6 +271,7 @@ impl EventsAnswer {
             title: e.title,
             state: e.state.as_str(),
             polls: e.polls,
+            open: e.open,
             created_at: e.created_at,
             updated_at: e.updated_at,
         };

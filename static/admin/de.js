@@ -45,6 +45,7 @@ export default {
   draft: "Entwurf", scheduled: "Geplant", new_round_step: "Neue Runde", one_choice: { one: "Eine Antwort von {n}", other: "Eine Antwort von {n}" }, exactly: "Genau {min} von {n} Antworten", between: "{min} bis {max} von {n} Antworten", no_changing: "ohne Ändern", round: "Runde {n}", opens: "öffnet {time}", closes: "schließt {time}",
   choice_empty: "Eine Antwort hat keine Wörter. Schreib sie, oder nimm sie weg.", choices_keep_two: "Behalte mindestens zwei Antworten.", choice_n: "Antwort {n}", room_left: "Noch {n} Zeichen frei.", too_long: "{n} Zeichen zu viel: höchstens {most}.", remove_n: "Antwort {n} wegnehmen", move_n: "Antwort {n} verschieben: Pfeiltasten oder ziehen",
   move_question: "„{question}“ verschieben: Pfeiltasten oder ziehen", schedule_saved: "Zeitplan gespeichert.", undone: "Rückgängig gemacht.", closes_first: "Es würde schließen, bevor es öffnet.", voters: { one: "{n} Person", other: "{n} Personen" },
+  copy_event: "Veranstaltung verdoppeln", copy_title: "Kopie von {title}", event_copied: "Verdoppelt: Das ist die Kopie. Stimmen sind nicht mitgekommen.",
   schedule_gone: "Nicht mehr geplant.",
   final: "endgültig: alles ist gezählt", provisional: "vorläufig: wird gezählt oder ist offen", several: "Mehrere Antworten pro Person, darum kann die Summe {all} übersteigen.",
   equation: "{received} empfangen = {counted} gezählt + {superseded} ersetzt + {duplicate} doppelt + {late} zu spät",

@@ -105,6 +105,8 @@ const en = {
   move_question: "Move “{question}”: arrow keys, or drag",
   schedule_saved: "Scheduled.",
   schedule_gone: "No longer scheduled.",
+  copy_title: "Copy of {title}",
+  event_copied: "Duplicated: this is the copy. No votes came along.",
   undone: "Undone.",
   closes_first: "Voting would close before it opens.",
   picture_failed: "The picture could not be drawn. Check the connection and try again, or take the SVG.",

@@ -45,6 +45,7 @@ export default {
   draft: "Borrador", scheduled: "Programada", new_round_step: "Nueva ronda", one_choice: { one: "Una respuesta de {n}", other: "Una respuesta de {n}" }, exactly: "Exactamente {min} de {n} respuestas", between: "De {min} a {max} de {n} respuestas", no_changing: "sin cambios", round: "ronda {n}", opens: "abre {time}", closes: "cierra {time}",
   choice_empty: "Una respuesta está vacía. Escríbela, o quítala.", choices_keep_two: "Deja al menos dos respuestas.", choice_n: "Respuesta {n}", room_left: { one: "Queda {n} carácter.", other: "Quedan {n} caracteres." }, too_long: { one: "Sobra {n} carácter: como mucho {most}.", other: "Sobran {n} caracteres: como mucho {most}." }, remove_n: "Quitar la respuesta {n}", move_n: "Mover la respuesta {n}: flechas, o arrastrar",
   move_question: "Mover «{question}»: flechas, o arrastrar", schedule_saved: "Horario guardado.", undone: "Deshecho.", closes_first: "La votación cerraría antes de abrir.", voters: { one: "{n} votante", other: "{n} votantes" },
+  copy_event: "Duplicar el evento", copy_title: "Copia de {title}", event_copied: "Duplicado: esta es la copia, sin ningún voto.",
   schedule_gone: "Ya no está programada.",
   final: "definitivo: todo está contado", provisional: "provisional: se cuenta o está abierta", several: "Varias respuestas por persona: la suma puede pasar del {all}.",
   equation: "{received} recibidos = {counted} contados + {superseded} sustituidos + {duplicate} duplicados + {late} tardíos",

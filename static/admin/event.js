@@ -9,6 +9,7 @@ import { begun } from "/assets/admin/begun.js";
 import { clone, confirm, control, done, onSubmit, setText, slot } from "/assets/admin/dom.js";
 import { eventLook } from "/assets/admin/event-look.js";
 import { inPlace } from "/assets/admin/in-place.js";
+import { shortened } from "/assets/admin/longest.js";
 import { newPollFields, readNewPoll } from "/assets/admin/poll-fields.js";
 import { isWaiting, pollCard } from "/assets/admin/poll-card.js";
 
@@ -156,6 +157,17 @@ export async function eventPage(id, { go, trouble }) {
       const patch = (/** @type {string} */ to) => () => api("PATCH", `events/${id}`, { title: to });
       act(patch(title), t("saved"), patch(was));
     },
+  });
+  control(element, "copy-event").addEventListener("click", async () => {
+    try {
+      const title = shortened(t("copy_title", { title: event.title }), TITLE_LONGEST);
+      const copy = await api("POST", "events", { title, copy_of: id });
+      if (!element.isConnected) return; // somebody looks at another page by now
+      go(`/admin/events/${copy.id}`);
+      done(t("event_copied"), () => api("DELETE", `events/${copy.id}`).then(() => go(`/admin/events/${id}`)).catch(trouble));
+    } catch (error) {
+      trouble(error);
+    }
   });
   const revive = () => act(() => api("PATCH", `events/${id}`, { state: "live" }), t("is_live"));
   control(element, "revive").addEventListener("click", revive);

@@ -6,7 +6,7 @@ import { clone, control, say, setText, slot } from "/assets/admin/dom.js";
 import { day, grouped, t } from "/assets/shared/words.js";
 
 /** @typedef {{go:(path:string) => void, trouble:(error:any) => void}} Tools */
-/** @typedef {{id:string, code:string, title:string, state:string, polls:number, created_at:number}} EventLine */
+/** @typedef {{id:string, code:string, title:string, state:string, polls:number, open:number, created_at:number}} EventLine `open`: polls that take votes now */
 /** @typedef {{events:EventLine[], next?:string, refused?:string}} Page `refused`: why it was not looked for, in words */
 
 const SEARCH_FROM = 6; // events: fewer are found by looking
@@ -123,8 +123,8 @@ export function row(event) {
   const link = item.querySelector("a");
   link.href = `/admin/events/${event.id}`;
   slot(item, "title").textContent = event.title;
-  slot(item, "about").textContent = [
-    t("code_line", { code: grouped(event.code) }), t("questions", { n: event.polls }), day(event.created_at), event.state === "ended" ? t("ended_small") : "",
-  ].filter(Boolean).map((part) => part.replaceAll(" ", "\u00a0")).join(" ·\u00a0"); // a line ends between them, never inside a date nor with a dot
+  const parts = [t("code_line", { code: grouped(event.code) }), t("questions", { n: event.polls }), day(event.created_at), event.state === "ended" ? t("ended_small") : ""];
+  slot(item, "about").replaceChildren(...parts.filter(Boolean).map((part) => Object.assign(document.createElement("span"), { textContent: part })));
+  slot(item, "open").hidden = !event.open;
   return item;
 }

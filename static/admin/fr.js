@@ -45,6 +45,7 @@ export default {
   draft: "Brouillon", scheduled: "Programmé", new_round_step: "Nouveau tour", one_choice: { one: "Une réponse sur {n}", other: "Une réponse sur {n}" }, exactly: "Exactement {min} sur {n} réponses", between: "{min} à {max} sur {n} réponses", no_changing: "sans changement", round: "tour {n}", opens: "ouvre {time}", closes: "ferme {time}",
   choice_empty: "Une réponse est vide. Écrivez-la, ou retirez-la.", choices_keep_two: "Gardez au moins deux réponses.", choice_n: "Réponse {n}", room_left: { one: "Encore {n} caractère.", other: "Encore {n} caractères." }, too_long: { one: "{n} caractère de trop : {most} au plus.", other: "{n} caractères de trop : {most} au plus." }, remove_n: "Retirer la réponse {n}", move_n: "Déplacer la réponse {n} : flèches, ou glisser",
   move_question: "Déplacer « {question} » : flèches, ou glisser", schedule_saved: "Horaire enregistré.", undone: "Annulé.", closes_first: "Le vote fermerait avant d’ouvrir.", voters: { one: "{n} votant", other: "{n} votants" },
+  copy_event: "Dupliquer l’événement", copy_title: "Copie de {title}", event_copied: "Dupliqué : voici la copie, sans aucun vote.",
   schedule_gone: "N’est plus programmée.",
   final: "définitif : tout est compté", provisional: "provisoire : décompte en cours ou vote ouvert", several: "Plusieurs choix par personne : la somme peut dépasser {all}.",
   equation: "{received} reçus = {counted} comptés + {superseded} remplacés + {duplicate} en double + {late} tardifs",

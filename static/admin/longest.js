@@ -21,6 +21,12 @@ export function lengthOf(typed, most) {
   return Math.max([...(letters?.segment(text) ?? text)].length, Math.ceil(encoder.encode(text).length / BYTES_MOST));
 }
 
+/** With an ellipsis where it was too long. @param {string} text @param {number} most */
+export function shortened(text, most) {
+  const parts = [...(letters?.segment(text) ?? text)].map((part) => (typeof part === "string" ? part : part.segment));
+  return lengthOf(text, most) <= most ? text : `${parts.slice(0, most - 1).join("")}…`;
+}
+
 /** @param {Field} field @returns {{over:boolean, words:string}} no words where there is room */
 function measure(field) {
   const { longest, longestLine } = field.dataset;

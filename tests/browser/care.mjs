@@ -20,6 +20,12 @@ export async function care() {
       await fitsInWidth(page);
       await page.context().close();
     });
+    await check("where votes are taken now, the list says so, and nowhere else", async () => {
+      const page = await show("admin-events");
+      const marks = await page.getByTestId("event-link").evaluateAll((all) => all.map((link) => [...link.querySelectorAll("[data-testid=event-open]")].some((mark) => mark.checkVisibility())));
+      equal(marks, [false, true, false, true, true, false], "marked");
+      await page.context().close();
+    });
     await check("what is longer than any title is not looked for and not remembered: it is said in words, also after a reload, and where an address asks for it", async () => {
       const page = await show("admin-events", "laptop", { api: (call) => (call.path === "events" && [...(call.query?.get("search") ?? "")].length > 120 ? { status: 422, json: { code: "search_long", detail: "Said by the server." } } : call.path === "events" && call.query?.get("search") === "refused" ? { status: 422, json: { code: "search_odd", detail: "Said by the server." } } : kit.office([], EVENTS)(call)) });
       await page.getByTestId("search").fill("W".repeat(121));

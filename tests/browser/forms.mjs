@@ -197,6 +197,23 @@ export async function forms() {
       }
     });
 
+    await check("an event is duplicated with one click and taken back with another; its copy has a title that says so and fits", async () => {
+      for (const [lang, title, named] of [["en-GB", "Friday all-hands", "Copy of Friday all-hands"], ["de", "👩‍👩‍👧".repeat(120), `Kopie von ${"👩‍👩‍👧".repeat(109)}…`]]) {
+        const asked = /** @type {string[]} */ ([]);
+        const page = await show("admin-event", { lang, api: office({ title, polls: [kit.poll(["Yes", "No"], [3, 4])] }, ({ method, path, body }) => {
+          if (method !== "GET") asked.push(`${method} ${path}${body ? ` ${JSON.stringify(body)}` : ""}`);
+          return method === "POST" && path === "events" ? { json: { id: "copy" } } : path === "events/copy" ? { json: { .../** @type {any} */ (kit.office([])({ method: "GET", path: `events/${kit.EVENT}` })).json, id: "copy", title: named } } : undefined;
+        }) });
+        await page.getByTestId("event-settings").locator("summary").click();
+        await page.getByTestId("copy-event").click();
+        await page.waitForURL("**/admin/events/copy");
+        await page.getByTestId("undo").click();
+        await page.waitForURL(`**/admin/events/${kit.EVENT}`);
+        equal(asked, [`POST events ${JSON.stringify({ title: named, copy_of: kit.EVENT })}`, "DELETE events/copy"], "asked of the server");
+        await page.context().close();
+      }
+    });
+
     await check("a schedule that is emptied is no longer one, in words and in fact: nothing opens for it", async () => {
       const [draft, scheduled] = [{ ...kit.drafts[0], closes_at: kit.NOW() + 600_000 }, { ...kit.drafts[1], state: "open", opens_at: kit.NOW() + 600_000 }];
       for (const [poll, calls] of /** @type {[any, string[]][]} */ ([

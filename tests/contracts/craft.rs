@@ -119,7 +119,16 @@ pub fn code(number: u32) -> JoinCode {
 }
 
 pub fn event_draft(codes: Vec<JoinCode>) -> EventDraft {
-    EventDraft { id: event_id(), codes, slug: None, title: Title::parse("Friday").expect("a title"), rehearsal: false, polls: Vec::new() }
+    EventDraft {
+        id: event_id(),
+        codes,
+        slug: None,
+        title: Title::parse("Friday").expect("a title"),
+        rehearsal: false,
+        accent: None,
+        logo: None,
+        polls: Vec::new(),
+    }
 }
 
 pub fn poll_draft(choices: &[&str]) -> PollDraft {

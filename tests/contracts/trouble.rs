@@ -248,7 +248,8 @@ fn a_lane_whose_queue_is_broken_keeps_no_other_lane_from_being_counted() {
                 for lane in 0..3 {
                     put(&queue, small(lane, number)).await;
                 }
-                let now = |what: &str| broker.control(&["rabbitmqctl", "-q", "eval", &format!("Queue = {{'%2F_{}.lane.01', node()}}, {what}.", place.amqp_prefix)]);
+                let now =
+                    |what: &str| broker.control(&["rabbitmqctl", "-q", "eval", &format!("Queue = {{'%2F_{}.lane.01', node()}}, {what}.", place.amqp_prefix)]);
                 now(broken);
                 let mut consumer = queue.consume(vec![0, 1, 2]);
                 let mut counted = BTreeSet::new();

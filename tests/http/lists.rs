@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
+use groundswell::clock::now_ms;
 use groundswell::rehearsal::{Moment, Plan};
 use groundswell::wire::rehearsal::Outcome;
 use serde_json::{Value, json};
@@ -18,6 +19,7 @@ use crate::support::{Backend, Server, until};
 on_both![
     events_are_looked_for_in_their_address,
     a_list_says_how_it_goes_on,
+    a_list_says_where_votes_are_taken_now,
     what_cannot_be_looked_for_is_refused,
     a_report_is_kept_and_shown_when_the_rehearsal_is_gone,
     what_is_no_report_is_refused_and_not_kept,
@@ -58,6 +60,32 @@ fn events_are_looked_for_in_their_address(backend: Backend) {
     }
     let code = hall.office("GET", "/api/v1/events?search=sure", Value::Null).expect(200).json()["events"][0]["code"].as_str().unwrap().to_owned();
     assert_eq!(list(&hall, &format!("?search={}%20{}", &code[..3], &code[3..])).0, ["100 % sure"], "by its code, as it is read aloud");
+}
+
+fn a_list_says_where_votes_are_taken_now(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = make(&hall, "Friday");
+    let open = || hall.office("GET", "/api/v1/events", Value::Null).expect(200).json()["events"][0]["open"].clone();
+    let polls: Vec<String> = (0..3)
+        .map(|_| {
+            let body = json!({"kind": "single", "question": "Which?", "choices": ["A", "B"]});
+            let poll = hall.office("POST", &format!("/api/v1/events/{event}/polls"), body).expect(201).json()["id"].as_str().unwrap().to_owned();
+            assert_eq!(open(), 0, "a draft");
+            poll
+        })
+        .collect();
+    let set = |poll: &str, state: &str| drop(hall.office("PUT", &format!("/api/v1/polls/{poll}/state"), json!({"state": state})).expect(200));
+    set(&polls[0], "open");
+    assert_eq!(open(), 1);
+    // Published ahead: the clock opens it.
+    hall.office("PATCH", &format!("/api/v1/polls/{}", polls[1]), json!({"opens_at": now_ms() + 600_000})).expect(200);
+    set(&polls[1], "open");
+    assert_eq!(open(), 1);
+    set(&polls[2], "open");
+    assert_eq!(open(), 2);
+    set(&polls[0], "closed");
+    hall.office("DELETE", &format!("/api/v1/polls/{}", polls[2]), Value::Null).expect(204);
+    assert_eq!(open(), 0);
 }
 
 fn a_list_says_how_it_goes_on(backend: Backend) {

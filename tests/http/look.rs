@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use base64::Engine;
+use groundswell::clock::now_ms;
 use serde_json::{Value, json};
 
 use crate::client::Line;
@@ -14,6 +15,7 @@ on_both![
     an_event_has_a_colour_that_everybody_gets_in_two_shades,
     pages_and_pictures_wear_the_colour_and_the_logo_of_their_event,
     a_logo_is_taken_in_given_out_for_ever_and_taken_away,
+    a_copy_of_an_event_has_its_look_and_its_questions_and_none_of_its_votes,
     what_is_no_small_picture_is_no_logo,
     what_stands_behind_the_end_of_a_picture_is_not_kept,
     a_rehearsal_says_that_it_is_one,
@@ -124,6 +126,43 @@ fn a_logo_is_taken_in_given_out_for_ever_and_taken_away(backend: Backend) {
     assert_eq!(hall.place.number("select count(*) from logo"), 1);
     hall.office("DELETE", &format!("/api/v1/events/{}", other.id), Value::Null).expect(204);
     assert_eq!(hall.place.number("select count(*) from logo"), 0, "nobody uses it any more");
+}
+
+fn a_copy_of_an_event_has_its_look_and_its_questions_and_none_of_its_votes(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let path = format!("/api/v1/events/{}", event.id);
+    let asked = event.poll(&hall, json!({"kind": "multiple", "question": "Which two?", "choices": ["A", "B", "C"], "min": 2, "max": 2, "change": false}));
+    event.poll(&hall, json!({"question": "And then?", "visibility": "after_close"}));
+    hall.office("DELETE", &format!("/api/v1/polls/{}", event.poll(&hall, json!({"question": "Not this"}))), Value::Null).expect(204);
+    hall.office("PATCH", &path, json!({"accent": "#8b1e3f", "slug": "friday"})).expect(200);
+    let logo = set_logo(&hall, &event, &png(16, b"pixels")).expect(200).json()["logo"].clone();
+    hall.office("PATCH", &format!("/api/v1/polls/{asked}"), json!({"closes_at": now_ms() + 3_600_000})).expect(200);
+    hall.office("PUT", &format!("/api/v1/polls/{asked}/state"), json!({"state": "open"})).expect(200);
+    event.voter(&hall).vote(&hall, &asked, 1, 1, &[1, 3]).expect(202);
+    until("it is counted", || event.live(&hall)["polls"][0]["results"]["voters"] == 1);
+
+    let made = hall.office("POST", "/api/v1/events", json!({"title": "Saturday", "copy_of": event.id})).expect(201).json();
+    assert_eq!(
+        (&made["title"], &made["slug"], &made["accent"], &made["logo"], &made["current"]),
+        (&json!("Saturday"), &Value::Null, &json!("#8b1e3f"), &logo, &Value::Null)
+    );
+    let shape = |event: &Value| -> Vec<Value> {
+        let each = |poll: &Value| {
+            let choices: Vec<&Value> = poll["choices"].as_array().unwrap().iter().map(|choice| &choice["text"]).collect();
+            json!([poll["kind"], poll["question"], choices, poll["rules"], poll["visibility"]])
+        };
+        event["polls"].as_array().unwrap().iter().map(each).collect()
+    };
+    assert_eq!(shape(&made), shape(&hall.office("GET", &path, Value::Null).expect(200).json()));
+    for poll in made["polls"].as_array().unwrap() {
+        assert_eq!((&poll["state"], &poll["round"], &poll["closes_at"], &poll["results"]), (&json!("draft"), &json!(1), &Value::Null, &Value::Null), "{poll}");
+    }
+    // Each is its own: with the first one gone, the picture stays for the other.
+    hall.office("DELETE", &path, Value::Null).expect(204);
+    hall.get(logo.as_str().unwrap()).expect(200);
+    hall.office("POST", "/api/v1/events", json!({"title": "Sunday", "copy_of": event.id})).expect(404);
+    hall.office("POST", "/api/v1/events", json!({"title": "Sunday", "copy_of": "nothing"})).expect(404);
 }
 
 fn what_is_no_small_picture_is_no_logo(backend: Backend) {

@@ -120,8 +120,7 @@ async fn set_up<T>(
     wanted: impl AsyncFnOnce(&Connection) -> lapin::Result<T>,
 ) -> Result<(Connection, T), NotSetUp> {
     let given_up = || format!("the broker does not answer within {SETUP_TIMEOUT:?}");
-    let connection =
-        timeout(SETUP_TIMEOUT, connecting).await.map_err(|_| NotSetUp::Away(given_up()))?.map_err(|error| NotSetUp::Away(error.to_string()))?;
+    let connection = timeout(SETUP_TIMEOUT, connecting).await.map_err(|_| NotSetUp::Away(given_up()))?.map_err(|error| NotSetUp::Away(error.to_string()))?;
     let why = match timeout(SETUP_TIMEOUT, wanted(&connection)).await {
         Ok(Ok(wanted)) => return Ok((connection, wanted)),
         // The line broke, for whatever is wanted on it.

@@ -2,7 +2,7 @@
 
 use super::poll::{PollDraft, insert_poll};
 use super::{Stamp, close_round, edit_event};
-use crate::domain::{Accent, Event, EventId, EventState, JoinCode, PollState, Slug, Title};
+use crate::domain::{Accent, Event, EventId, EventState, JoinCode, LogoName, PollState, Slug, Title};
 use crate::error::{Error, Result};
 use crate::store::read::{event_unknown, load_event};
 use crate::store::{Store, is_taken, writing};
@@ -16,6 +16,9 @@ pub struct EventDraft {
     pub title: Title,
     /// A load test: not in lists, and removable with its ballots.
     pub rehearsal: bool,
+    pub accent: Option<Accent>,
+    /// Of a picture that another event has; none if that has lost it by then.
+    pub logo: Option<LogoName>,
     pub polls: Vec<PollDraft>,
 }
 
@@ -39,10 +42,10 @@ impl Store {
                 let mut code_found = false;
                 for code in &draft.codes {
                     let inserted = sqlx::query(
-                        "insert into event (id, code, slug, title, state, edition, created_at, updated_at, rehearsal)
-                         values ($1, $2, $3, $4, 'live', $5, $6, $6, $7) on conflict (code) do nothing")
+                        "insert into event (id, code, slug, title, state, edition, created_at, updated_at, rehearsal, accent, logo)
+                         values ($1, $2, $3, $4, 'live', $5, $6, $6, $7, $8, (select name from logo where name = $9)) on conflict (code) do nothing")
                         .bind(draft.id.0).bind(code.as_str()).bind(draft.slug.as_ref().map(Slug::as_str)).bind(draft.title.as_str()).bind(edition).bind(stamp.at)
-                        .bind(draft.rehearsal).execute(&mut *tx).await.map_err(slug_taken)?;
+                        .bind(draft.rehearsal).bind(draft.accent.map(Accent::text)).bind(draft.logo.as_ref().map(LogoName::as_str)).execute(&mut *tx).await.map_err(slug_taken)?;
                     code_found = inserted.rows_affected() == 1;
                     if code_found {
                         break;
