@@ -121,6 +121,7 @@ impl PollBody {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PollPatch {
+    kind: Option<String>,
     question: Option<String>,
     choices: Option<Vec<ChoicePatch>>,
     min: Option<u16>,
@@ -169,6 +170,7 @@ impl PollPatch {
             })
             .transpose()?;
         Ok(PollEdit {
+            kind: self.kind.as_deref().map(Kind::parse).transpose()?,
             question: self.question.as_deref().map(Question::parse).transpose()?,
             choices,
             min: self.min,

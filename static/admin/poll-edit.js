@@ -28,8 +28,10 @@ export function editForm(id, details, form, act) {
     const fields = /** @type {any} */ (form.elements);
     fields.question.value = poll.question;
     isTooLong(fields.question); // what was said of other words goes
-    fields.min.value = poll.rules.min;
-    fields.max.value = poll.rules.max;
+    fields.kind.value = poll.kind;
+    const { min, max } = poll.kind === "multiple" ? poll.rules : { min: 1, max: "" }; // as many as there will be
+    fields.min.value = min;
+    fields.max.value = max;
     fields.change.checked = poll.rules.change;
     list.replaceChildren(...poll.choices.map((choice) => choiceRow(choice.id, choice.text)));
     lock();
@@ -37,7 +39,8 @@ export function editForm(id, details, form, act) {
 
   function lock() {
     const locked = Boolean(poll.locked);
-    slot(form, "limits").hidden = poll.kind !== "multiple";
+    slot(form, "kinds").hidden = locked;
+    slot(form, "limits").hidden = /** @type {any} */ (form.elements).kind.value !== "multiple";
     slot(form, "locked").hidden = !locked;
     slot(form, "adding").hidden = locked;
     for (const remove of list.querySelectorAll('[data-do="remove-choice"]')) remove.hidden = locked;
@@ -76,6 +79,7 @@ export function editForm(id, details, form, act) {
     return row;
   }
 
+  slot(form, "kinds").addEventListener("change", lock);
   control(form, "add-choice").addEventListener("click", () => {
     const row = choiceRow("", "");
     list.append(row);
@@ -89,14 +93,15 @@ export function editForm(id, details, form, act) {
       .filter((choice) => choice.text || choice.id);
     if (choices.some((choice) => !choice.text)) throw new Wrong("", t("choice_empty"));
     if (choices.length < 2) throw new Wrong("", t("choices_keep_two"));
-    const limits = poll.kind === "multiple" ? readLimits(fields, choices.length) : {};
-    const body = { question, choices: choices.map(({ id: known, text }) => (known ? { id: known, text } : { text })), change: fields.has("change"), ...limits };
     const { question: asked, choices: given, rules: { min, max, change }, kind } = poll;
+    const picked = poll.locked ? kind : String(fields.get("kind"));
+    const limits = picked === "multiple" ? readLimits(fields, choices.length) : {};
+    const body = { ...(picked !== kind && { kind: picked }), question, choices: choices.map(({ id: known, text }) => (known ? { id: known, text } : { text })), change: fields.has("change"), ...limits };
     await api("PATCH", `polls/${id}`, body);
     details.open = false;
     details.querySelector("summary")?.focus();
     const kept = new Set(choices.map((choice) => choice.id)); // what is not cannot be named again: it comes as a new one
-    const was = { question: asked, choices: given.map((choice) => (kept.has(choice.id) ? { id: choice.id, text: choice.text } : { text: choice.text })), change, ...(kind === "multiple" && { min, max }) };
+    const was = { ...(picked !== kind && { kind }), question: asked, choices: given.map((choice) => (kept.has(choice.id) ? { id: choice.id, text: choice.text } : { text: choice.text })), change, ...(kind === "multiple" && { min, max }) };
     await act(async () => {}, t("saved"), () => api("PATCH", `polls/${id}`, was));
   });
 

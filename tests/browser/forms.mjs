@@ -214,6 +214,25 @@ export async function forms() {
       }
     });
 
+    await check("how many people pick can be changed in a draft, and back; once somebody has voted it is not offered", async () => {
+      const [draft, voted] = [{ ...kit.drafts[0], kind: "single", rules: { min: 1, max: 1, change: true } }, { ...kit.poll(["Yes", "No"], [3, 4]), locked: true }];
+      const asked = /** @type {any[]} */ ([]);
+      const page = await show("admin-event-drafts", { api: office({ polls: [draft, voted] }, ({ method, body }) => { if (method === "PATCH") asked.push([body.kind, body.min, body.max]); }) });
+      const [first, second] = [page.getByTestId("edit").first(), page.getByTestId("edit").last()];
+      await first.locator("summary").click();
+      assert(await first.getByLabel("At least").isHidden(), "limits of a single choice");
+      await first.getByTestId("edit-multiple").check();
+      await first.getByLabel("At most").fill("2");
+      await first.getByTestId("save").click();
+      await page.getByTestId("undo").click();
+      await page.getByTestId("toast").filter({ hasText: "Undone" }).waitFor();
+      equal(asked, [["multiple", 1, 2], ["single", undefined, undefined]], "asked of the server");
+      await second.locator("summary").click();
+      await second.getByText("People have voted").waitFor();
+      assert(await second.getByTestId("edit-multiple").isHidden(), "offered after votes");
+      await page.context().close();
+    });
+
     await check("a schedule that is emptied is no longer one, in words and in fact: nothing opens for it", async () => {
       const [draft, scheduled] = [{ ...kit.drafts[0], closes_at: kit.NOW() + 600_000 }, { ...kit.drafts[1], state: "open", opens_at: kit.NOW() + 600_000 }];
       for (const [poll, calls] of /** @type {[any, string[]][]} */ ([

@@ -14,6 +14,7 @@ on_both![
     a_short_name_leads_to_its_event,
     polls_are_made_changed_moved_and_deleted,
     what_a_poll_cannot_be_is_refused,
+    how_many_people_pick_can_be_changed_until_somebody_has_voted,
     after_the_first_vote_choices_are_locked,
     a_poll_is_opened_closed_and_put_on_stage,
     a_countdown_ends_the_voting_by_itself,
@@ -141,6 +142,28 @@ fn polls_are_made_changed_moved_and_deleted(backend: Backend) {
     }
     let foreign = hall.event().draft(&hall, json!({}));
     assert_eq!(office(&hall, "PUT", &format!("/api/v1/events/{}/current", event.id), json!({"poll": foreign})).status, 404, "a poll of another event");
+}
+
+fn how_many_people_pick_can_be_changed_until_somebody_has_voted(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let poll = event.draft(&hall, json!({"choices": ["A", "B", "C"]}));
+    let patch = |body: Value| office(&hall, "PATCH", &format!("/api/v1/polls/{poll}"), body);
+    let is = |answer: Value| (text(&answer["kind"]), answer["rules"]["min"].as_u64().unwrap(), answer["rules"]["max"].as_u64().unwrap());
+    assert_eq!(is(patch(json!({"kind": "multiple"})).expect(200).json()), ("multiple".into(), 1, 3), "as many as there are");
+    assert_eq!(is(patch(json!({"kind": "multiple", "min": 2})).expect(200).json()), ("multiple".into(), 2, 3));
+    assert_eq!(patch(json!({"kind": "single", "max": 2})).expect(422).code(), "limits_single");
+    assert_eq!(is(patch(json!({"kind": "single"})).expect(200).json()), ("single".into(), 1, 1));
+    assert_eq!(is(patch(json!({"kind": "multiple", "min": 2, "max": 2})).expect(200).json()), ("multiple".into(), 2, 2));
+    assert_eq!(patch(json!({"kind": "gotcha"})).expect(422).code(), "kind_unknown");
+    set_state(&hall, &poll, "open");
+    assert_eq!(patch(json!({"kind": "single"})).expect(409).code(), "poll_open");
+    event.voter(&hall).vote(&hall, &poll, 1, 1, &[1]).expect(422);
+    event.voter(&hall).vote(&hall, &poll, 1, 1, &[1, 3]).expect(202);
+    until("it is counted", || event.live(&hall)["polls"][0]["results"]["voters"] == 1);
+    set_state(&hall, &poll, "closed");
+    assert_eq!(patch(json!({"kind": "single"})).expect(409).code(), "poll_locked");
+    assert_eq!(is(patch(json!({"kind": "multiple", "question": "Which two?"})).expect(200).json()), ("multiple".into(), 2, 2), "as it is");
 }
 
 fn what_a_poll_cannot_be_is_refused(backend: Backend) {

@@ -16,6 +16,7 @@ pub(super) struct Settled {
 
 /// What an edit comes to after the rules have had their say.
 pub(super) struct PlannedEdit<'a> {
+    pub kind: Kind,
     pub question: &'a str,
     pub limits: Limits,
     pub change: bool,
@@ -48,8 +49,11 @@ impl<'a> PlannedEdit<'a> {
             }
             count = choices.len();
         }
-        let rules_change =
-            edit.min.is_some_and(|m| m != now.limits.min) || edit.max.is_some_and(|m| m != now.limits.max) || edit.change.is_some_and(|c| c != now.change);
+        let kind = edit.kind.unwrap_or(now.kind);
+        let rules_change = kind != now.kind
+            || edit.min.is_some_and(|m| m != now.limits.min)
+            || edit.max.is_some_and(|m| m != now.limits.max)
+            || edit.change.is_some_and(|c| c != now.change);
         if rules_change {
             if now.locked {
                 return Err(locked());
@@ -65,14 +69,16 @@ impl<'a> PlannedEdit<'a> {
         }
         // A limit nobody set follows the number of choices.
         let followed = |limit: u16| if usize::from(limit) >= now.choices.len() { count as u16 } else { limit.min(count as u16) };
-        let (min, max) = match now.kind {
+        let (min, max) = match kind {
             Kind::Single => (edit.min, edit.max),
+            Kind::Multiple if now.kind == Kind::Single => (edit.min, edit.max),
             Kind::Multiple => (Some(edit.min.unwrap_or(now.limits.min.min(count as u16))), Some(edit.max.unwrap_or(followed(now.limits.max)))),
         };
         let was = format!("{} | {}", now.question, now.choices.iter().map(|c| c.text.as_str()).collect::<Vec<_>>().join(" / "));
         Ok(PlannedEdit {
+            kind,
             question: edit.question.as_ref().map_or(now.question.as_str(), Question::as_str),
-            limits: Limits::parse(now.kind, min, max, count)?,
+            limits: Limits::parse(kind, min, max, count)?,
             change: edit.change.unwrap_or(now.change),
             was,
         })

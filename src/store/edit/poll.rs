@@ -21,6 +21,7 @@ pub struct PollDraft {
 
 #[derive(Clone, Debug, Default)]
 pub struct PollEdit {
+    pub kind: Option<Kind>,
     pub question: Option<Question>,
     /// The whole list in its new order.
     pub choices: Option<Vec<ChoiceEdit>>,
@@ -105,16 +106,19 @@ impl Store {
                 let is_settled = |closed_at: Option<Millis>| closed_at.zip(settled_through).is_none_or(|(at, through)| through >= at + CLOSE_GRACE_MS);
                 let plan = PlannedEdit::of(now, &edit, Settled { this_round: is_settled(now.closed_at), all_rounds: is_settled(last_close) })?;
                 let (opens_at, closes_at) = planned_times(now, &edit, stamp.at)?;
-                sqlx::query("update poll set question = $2, min_picks = $3, max_picks = $4, change = $5, opens_at = $6, closes_at = $7 where id = $1")
-                    .bind(poll.0)
-                    .bind(plan.question)
-                    .bind(i32::from(plan.limits.min))
-                    .bind(i32::from(plan.limits.max))
-                    .bind(plan.change)
-                    .bind(opens_at)
-                    .bind(closes_at)
-                    .execute(&mut *tx)
-                    .await?;
+                sqlx::query(
+                    "update poll set question = $2, min_picks = $3, max_picks = $4, change = $5, opens_at = $6, closes_at = $7, kind = $8 where id = $1",
+                )
+                .bind(poll.0)
+                .bind(plan.question)
+                .bind(i32::from(plan.limits.min))
+                .bind(i32::from(plan.limits.max))
+                .bind(plan.change)
+                .bind(opens_at)
+                .bind(closes_at)
+                .bind(plan.kind.as_str())
+                .execute(&mut *tx)
+                .await?;
                 if let Some(choices) = &edit.choices {
                     let (highest,): (i32,) = sqlx::query_as("select max(number) from choice where poll = $1").bind(poll.0).fetch_one(&mut *tx).await?;
                     sqlx::query("update choice set removed = true where poll = $1").bind(poll.0).execute(&mut *tx).await?;
