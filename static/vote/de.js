@@ -26,5 +26,5 @@ export default {
   code_late: "Die Abstimmung war schon zu Ende. Deine Stimme wurde nicht gezählt.",
   code_poll_closed: "Die Abstimmung ist geschlossen. Deine Stimme wurde nicht gezählt.", code_poll_draft: "Die Abstimmung ist noch nicht offen. Deine Stimme wurde nicht gezählt.",
   code_round_over: "Diese Runde ist vorbei. Deine Stimme wurde nicht gezählt.", code_change_not_allowed: "Deine Stimme lässt sich hier nicht ändern.",
-  rehearsal: "Nur eine Probe: Keine Stimme ist hier echt.",
+  rehearsal: "Das ist eine Probe. Keine Stimme ist hier echt.",
 };

@@ -26,5 +26,5 @@ export default {
   code_late: "Ce vote est arrivé après la clôture. Il n’a pas été compté.",
   code_poll_closed: "Le vote est fermé. Votre vote n’a pas été compté.", code_poll_draft: "Le vote n’est pas encore ouvert. Votre vote n’a pas été compté.",
   code_round_over: "Ce tour est terminé. Votre vote n’a pas été compté.", code_change_not_allowed: "On ne peut pas changer son vote ici.",
-  rehearsal: "Répétition : aucun vote n’est réel ici.",
+  rehearsal: "Ceci est une répétition. Aucun vote n’est réel ici.",
 };

@@ -208,7 +208,7 @@ fn a_rehearsal_says_that_it_is_one(backend: Backend) {
     assert_eq!((&event.live(&hall)["event"]["rehearsal"], &event.presenter(&hall)["event"]["rehearsal"]), (&json!(true), &json!(true)));
     let poll = event.poll(&hall, json!({}));
     for page in [format!("/results/{}", event.code), format!("/poster/{}", event.code), format!("/results/{}/{poll}.svg", event.code)] {
-        assert!(hall.get(&page).expect(200).body.contains("nothing here is a real vote"), "{page}");
+        assert!(hall.get(&page).expect(200).body.contains("No vote here is real"), "{page}");
     }
 }
 
