@@ -134,9 +134,9 @@ pub fn people(verdict: &mut Verdict, mut joined: Vec<VoterId>) {
 
 /// What the books say they received, against what was sent: each ballot that was called safe stood in a batch at least once, and no sending
 /// can have stood in two. So a loss that a later ballot of the same voter hides is seen all the same, and a batch that was counted twice.
-/// `safe` are different ballots, `sendings` those not refused.
-pub fn received(verdict: &mut Verdict, received: i64, safe: u64, sendings: u64) {
-    let (least, most) = (safe as i64, sendings as i64);
+/// `safe` are different ballots, `sendings` those not refused: where it is known that nobody on the way sends anything again.
+pub fn received(verdict: &mut Verdict, received: i64, safe: u64, sendings: Option<u64>) {
+    let (least, most) = (safe as i64, sendings.map_or(i64::MAX, |sendings| sendings as i64));
     if received < least {
         // People without a row are among them.
         verdict.lost = verdict.lost.max((least - received) as u64);
@@ -319,7 +319,7 @@ mod tests {
     fn books_that_received_less_than_was_safe_or_more_than_was_sent_are_named() {
         for (in_books, lost, doubled) in [(10, 0, 0), (12, 0, 0), (9, 1, 0), (14, 0, 2)] {
             let mut verdict = Verdict::default();
-            received(&mut verdict, in_books, 10, 12);
+            received(&mut verdict, in_books, 10, Some(12));
             assert_eq!((verdict.lost, verdict.doubled, verdict.examples.len() as u64), (lost, doubled, (lost + doubled).min(1)), "{in_books}");
         }
     }

@@ -367,12 +367,15 @@ async fn on_stage(
     let evidence = evidence.await;
     let has_evidence = evidence.is_ok();
     let attempts: Vec<Attempt> = sent.iter().flat_map(|s| s.share.attempts(&habits)).collect();
+    let safe = sent.iter().flat_map(|s| s.share.fates.iter().flatten()).filter(|f| f.ok > 0).count() as u64;
     let joined: Vec<VoterId> = sent.iter().flat_map(|s| s.share.voters()).collect();
     let (check, books) = match evidence {
         Ok((published, rows)) => {
             let look = move || {
                 let mut verdict = checker::check(attempts, rows, &published);
                 checker::people(&mut verdict, joined);
+                // An edge may send a vote again: how often one may come is not known here.
+                checker::received(&mut verdict, published.books.received, safe, None);
                 (verdict, published.books)
             };
             tokio::task::spawn_blocking(look).await?

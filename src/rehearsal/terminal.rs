@@ -141,9 +141,10 @@ pub fn page(r: &Report) -> String {
     line(
         "freshness",
         format!(
-            "p50 {}   p99 {}   max {}   (accepted vote to screen; {} watching, {} events)",
+            "p50 {}   p99 {}   p99.9 {}   max {}   (accepted vote to screen; {} watching, {} events)",
             ms(f.p50),
             ms(f.p99),
+            ms(f.p999),
             ms(f.max),
             count(fresh.viewers),
             count(fresh.events)

@@ -1,4 +1,5 @@
-//! `votes.batch.v2`: the message on a lane, as MessagePack, which any language reads and which takes half the bytes of JSON. Written as JSON:
+//! `votes.batch.v2`: the message on a lane, as MessagePack, which any language reads and which takes half the bytes of JSON. Each field stands in
+//! `docs/batches.md`. Written as JSON:
 //!
 //! ```json
 //! {"v":2,"instance":"<16 bytes>","lane":3,"number":17,"accepted_at":1764000000000,

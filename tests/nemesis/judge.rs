@@ -179,7 +179,7 @@ pub fn judge(door: &Door, crowd: &Crowd, viewer: &Viewer) -> Report {
     let not_refused = sendings - sure(Outcome::Refused).count() as u64;
     let books = published.books;
     let mut verdict = checker::check(attempts, rows, &published);
-    checker::received(&mut verdict, books.received, safe, not_refused);
+    checker::received(&mut verdict, books.received, safe, Some(not_refused));
     Report { acked, sendings, verdict, drained, unanswered: crowd.unanswered(), absorbed: books.duplicate, ..Report::default() }
 }
 
