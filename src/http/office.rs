@@ -12,7 +12,7 @@ use super::sessions::{self, Owner, check_same_site};
 use super::site::{Site, chance};
 use super::stream;
 use crate::clock::now_ms;
-use crate::domain::{AccountId, Email, Event, EventId, JoinCode, Kind, Limits, Poll, PollId, Question, Slug, Title, Visibility};
+use crate::domain::{AccountId, Email, Event, EventId, JoinCode, Kind, Limits, Millis, Poll, PollId, Question, Slug, Title, Visibility};
 use crate::error::{Error, Result, reason};
 use crate::store::{Account, EventDraft, PollDraft};
 use crate::wire::office::{
@@ -105,7 +105,7 @@ async fn sign_out(request: HttpRequest, site: Data<Site>) -> Result<HttpResponse
 
 #[get("/api/v1/events")]
 async fn list_events(_owner: Owner, site: Data<Site>, query: Query<EventsQuery>) -> Result<HttpResponse> {
-    let listed = site.store.events(query.into_inner().into_listing()?).await?;
+    let listed = site.store.events(query.into_inner().into_listing(now_ms())?).await?;
     Ok(private(HttpResponse::Ok()).json(EventsAnswer::of(listed)))
 }
 
@@ -118,7 +118,7 @@ async fn create_event(owner: Owner, site: Data<Site>, body: Json<EventBody>) -> 
         None => None,
     };
     let polls = match &copied {
-        Some(event) => event.polls.iter().map(draft_like).collect::<Result<_>>()?,
+        Some(event) => (now_ms()..).zip(&event.polls).map(|(born, poll)| draft_like(poll, born)).collect::<Result<_>>()?,
         None if body.0.demo => demo_polls()?,
         None => Vec::new(),
     };
@@ -137,10 +137,11 @@ async fn create_event(owner: Owner, site: Data<Site>, body: Json<EventBody>) -> 
     Ok(private(HttpResponse::Created()).json(EventAnswer::of(&event)))
 }
 
-/// The same question, not asked yet: no votes, no times.
-fn draft_like(poll: &Poll) -> Result<PollDraft> {
+/// The same question, not asked yet: no votes, no times. A hundred are made at once: each with a time of its own, as chance alone gives two
+/// the same id once in a thousand times.
+fn draft_like(poll: &Poll, born: Millis) -> Result<PollDraft> {
     Ok(PollDraft {
-        id: PollId::compose(now_ms(), chance()),
+        id: PollId::compose(born, chance()),
         kind: poll.kind,
         question: Question::parse(&poll.question)?,
         choices: poll.choices.iter().map(|choice| choice.text.clone()).collect(),

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::{Pool, Store, reading};
-use crate::clock::now_ms;
 use crate::domain::{Accent, Choice, Event, EventId, EventState, JoinCode, Kind, Limits, LogoName, Millis, Poll, PollId, PollState, Search, Slug, Visibility};
 use crate::error::{Error, Result};
 
@@ -41,12 +40,14 @@ pub struct Listing {
     /// Those that stand behind this one.
     pub after: Option<EventId>,
     pub limit: usize,
+    /// What is open is open then.
+    pub at: Millis,
 }
 
 impl Listing {
-    /// What people made, all that one list shows.
+    /// What people made, all that one list shows, for who does not ask what is open.
     pub fn of_people() -> Listing {
-        Listing { rehearsals: false, search: None, after: None, limit: EVENTS_LISTED_MAX }
+        Listing { rehearsals: false, search: None, after: None, limit: EVENTS_LISTED_MAX, at: 0 }
     }
 
     pub fn of_rehearsals() -> Listing {
@@ -222,7 +223,7 @@ impl Store {
     pub async fn events(&self, listing: Listing) -> Result<Listed> {
         let pool = self.office.clone();
         self.owned(async move {
-            let Listing { rehearsals, search, after, limit } = listing;
+            let Listing { rehearsals, search, after, limit, at } = listing;
             let mut place = match after {
                 None => (i64::MAX, i64::MAX),
                 Some(after) => place_of(&pool, after).await?,
@@ -231,7 +232,7 @@ impl Store {
             let step = if search.is_some() { EVENTS_LOOKED_THROUGH } else { limit + 1 };
             let mut events = Vec::new();
             while events.len() <= limit {
-                let rows = listed(&pool, rehearsals, place, step).await?;
+                let rows = listed(&pool, rehearsals, place, step, at).await?;
                 let is_last = rows.len() < step;
                 place = rows.last().map_or(place, |row| (row.created_at, row.id));
                 let wanted = |row: &SummaryRow| search.as_ref().is_none_or(|search| search.finds(&row.title, row.slug.as_deref(), &row.code));
@@ -300,7 +301,7 @@ async fn place_of(pool: &Pool, event: EventId) -> Result<(i64, i64)> {
 }
 
 /// Newest first, from behind a place on.
-async fn listed(pool: &Pool, rehearsals: bool, (created_at, id): (i64, i64), limit: usize) -> Result<Vec<SummaryRow>> {
+async fn listed(pool: &Pool, rehearsals: bool, (created_at, id): (i64, i64), limit: usize, at: Millis) -> Result<Vec<SummaryRow>> {
     Ok(reading!(pool, db => sqlx::query_as(
         "select e.id, e.code, e.slug, e.title, e.state,
                 (select count(*) from poll p where p.event = e.id and p.deleted_at is null) as polls,
@@ -310,7 +311,7 @@ async fn listed(pool: &Pool, rehearsals: bool, (created_at, id): (i64, i64), lim
          from event e
          where e.deleted_at is null and e.rehearsal = $1 and (e.created_at, e.id) < ($2, $3)
          order by e.created_at desc, e.id desc limit $4")
-        .bind(rehearsals).bind(created_at).bind(id).bind(limit as i64).bind(now_ms()).fetch_all(db).await)?)
+        .bind(rehearsals).bind(created_at).bind(id).bind(limit as i64).bind(at).fetch_all(db).await)?)
 }
 
 async fn find_event(pool: &Pool, id: EventId) -> Result<Option<Event>> {

@@ -51,13 +51,13 @@ pub struct EventsQuery {
 }
 
 impl EventsQuery {
-    pub fn into_listing(self) -> Result<Listing> {
+    pub fn into_listing(self, at: Millis) -> Result<Listing> {
         let limit = self.limit.unwrap_or(EVENTS_LISTED_MAX);
         if !(1..=EVENTS_LISTED_MAX).contains(&limit) {
             return Err(Error::invalid("query_invalid", "`limit` is a number from 1 to 500."));
         }
         let after = self.after.as_deref().map(str::parse).transpose()?;
-        Ok(Listing { rehearsals: self.rehearsal, search: Search::parse(&self.search)?, after, limit })
+        Ok(Listing { rehearsals: self.rehearsal, search: Search::parse(&self.search)?, after, limit, at })
     }
 }
 

@@ -159,14 +159,18 @@ export async function eventPage(id, { go, trouble }) {
     },
   });
   control(element, "copy-event").addEventListener("click", async () => {
+    if (control(element, "copy-event").ariaDisabled) return; // one click, one copy
+    control(element, "copy-event").ariaDisabled = "true";
     try {
       const title = shortened(t("copy_title", { title: event.title }), TITLE_LONGEST);
       const copy = await api("POST", "events", { title, copy_of: id });
-      if (!element.isConnected) return; // somebody looks at another page by now
-      go(`/admin/events/${copy.id}`);
-      done(t("event_copied"), () => api("DELETE", `events/${copy.id}`).then(() => go(`/admin/events/${id}`)).catch(trouble));
+      const there = `/admin/events/${copy.id}`;
+      if (element.isConnected) go(there);
+      done(t("event_copied"), () => api("DELETE", `events/${copy.id}`).then(() => { if (location.pathname === there) go(`/admin/events/${id}`); }).catch(trouble));
     } catch (error) {
       trouble(error);
+    } finally {
+      control(element, "copy-event").ariaDisabled = null;
     }
   });
   const revive = () => act(() => api("PATCH", `events/${id}`, { state: "live" }), t("is_live"));
@@ -196,4 +200,4 @@ function nextOf(polls, current) {
 }
 
 /** What makes a page redraw itself whole. @param {any} poll */
-const shape = (poll) => [poll.id, poll.state, poll.round, poll.opens_at, poll.closes_at, poll.revealed, poll.visibility, poll.question, ...poll.choices.map((/** @type {any} */ one) => one.text)].join("|");
+const shape = (poll) => [poll.id, poll.state, poll.round, poll.opens_at, poll.closes_at, poll.revealed, poll.visibility, poll.question, poll.kind, ...Object.values(poll.rules ?? {}), ...poll.choices.map((/** @type {any} */ one) => one.text)].join("|");

@@ -23,8 +23,10 @@ export function lengthOf(typed, most) {
 
 /** With an ellipsis where it was too long. @param {string} text @param {number} most */
 export function shortened(text, most) {
-  const parts = [...(letters?.segment(text) ?? text)].map((part) => (typeof part === "string" ? part : part.segment));
-  return lengthOf(text, most) <= most ? text : `${parts.slice(0, most - 1).join("")}…`;
+  if (lengthOf(text, most) <= most) return text;
+  const parts = [...(letters?.segment(text) ?? text)].map((part) => (typeof part === "string" ? part : part.segment)).slice(0, most);
+  do parts.pop(); while (lengthOf(`${parts.join("")}…`, most) > most);
+  return `${parts.join("")}…`;
 }
 
 /** @param {Field} field @returns {{over:boolean, words:string}} no words where there is room */

@@ -39,7 +39,8 @@ export function editForm(id, details, form, act) {
 
   function lock() {
     const locked = Boolean(poll.locked);
-    slot(form, "kinds").hidden = locked;
+    slot(form, "kinds").hidden = poll.state !== "draft";
+    if (poll.state !== "draft") /** @type {any} */ (form.elements).kind.value = poll.kind; // opened while this form was open
     slot(form, "limits").hidden = /** @type {any} */ (form.elements).kind.value !== "multiple";
     slot(form, "locked").hidden = !locked;
     slot(form, "adding").hidden = locked;
@@ -94,7 +95,7 @@ export function editForm(id, details, form, act) {
     if (choices.some((choice) => !choice.text)) throw new Wrong("", t("choice_empty"));
     if (choices.length < 2) throw new Wrong("", t("choices_keep_two"));
     const { question: asked, choices: given, rules: { min, max, change }, kind } = poll;
-    const picked = poll.locked ? kind : String(fields.get("kind"));
+    const picked = poll.state === "draft" ? String(fields.get("kind")) : kind;
     const limits = picked === "multiple" ? readLimits(fields, choices.length) : {};
     const body = { ...(picked !== kind && { kind: picked }), question, choices: choices.map(({ id: known, text }) => (known ? { id: known, text } : { text })), change: fields.has("change"), ...limits };
     await api("PATCH", `polls/${id}`, body);
@@ -108,9 +109,9 @@ export function editForm(id, details, form, act) {
   return {
     /** @param {Poll} now */
     draw(now) {
-      const lockedNow = poll && !poll.locked && now.locked;
+      const isFirmer = poll && ((!poll.locked && now.locked) || poll.state !== now.state);
       poll = now;
-      if (lockedNow && details.open) lock(); // the first vote came while this form was open
+      if (isFirmer && details.open) lock(); // opened, or the first vote came, while this form was open
     },
   };
 }

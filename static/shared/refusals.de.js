@@ -21,6 +21,7 @@ export default {
   event_ended: "Diese Veranstaltung ist beendet. Mach sie wieder live, um eine Frage zu öffnen.",
   poll_unknown: "Diese Frage gibt es nicht.",
   poll_closed: "Diese Abstimmung ist schon geschlossen.",
+  kind_fixed: "Ob eine oder mehrere Antworten gewählt werden, lässt sich nur im Entwurf ändern, nicht mehr, sobald abgestimmt werden konnte.",
   poll_unsettled: "Die Abstimmung wurde gerade erst geschlossen, letzte Stimmen können noch unterwegs sein. Versuch es in ein paar Sekunden noch einmal.",
   poll_draft: "Diese Frage war noch nie offen.",
   poll_locked: "Es wurde schon abgestimmt: Wörter lassen sich verbessern, Antworten und Regeln bleiben bis zu einer neuen Runde.",

@@ -21,6 +21,7 @@ export default {
   event_ended: "Este evento ha terminado. Ponlo en vivo para abrir una pregunta.",
   poll_unknown: "Esta pregunta no existe.",
   poll_closed: "Esta votación ya está cerrada.",
+  kind_fixed: "Si se elige una respuesta o varias solo se cambia en un borrador, y ya no una vez abierta la votación.",
   poll_unsettled: "La votación se acaba de cerrar y los últimos votos pueden estar aún en camino. Inténtalo de nuevo en unos segundos.",
   poll_draft: "Esta pregunta nunca se ha abierto.",
   poll_locked: "Ya se ha votado: se pueden corregir las palabras, pero respuestas y reglas siguen hasta una nueva ronda.",

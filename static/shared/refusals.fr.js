@@ -21,6 +21,7 @@ export default {
   event_ended: "Cet événement est terminé. Remettez-le en direct pour ouvrir une question.",
   poll_unknown: "Cette question n’existe pas.",
   poll_closed: "Ce vote est déjà fermé.",
+  kind_fixed: "Le choix d’une ou de plusieurs réponses se change dans un brouillon seulement, plus une fois le vote ouvert.",
   poll_unsettled: "Le vote vient d’être fermé et les derniers votes sont peut-être encore en route. Réessayez dans quelques secondes.",
   poll_draft: "Cette question n’a jamais été ouverte.",
   poll_locked: "Des votes ont été donnés : on peut corriger les mots, mais réponses et règles restent jusqu’à un nouveau tour.",

@@ -198,7 +198,7 @@ export async function forms() {
     });
 
     await check("an event is duplicated with one click and taken back with another; its copy has a title that says so and fits", async () => {
-      for (const [lang, title, named] of [["en-GB", "Friday all-hands", "Copy of Friday all-hands"], ["de", "👩‍👩‍👧".repeat(120), `Kopie von ${"👩‍👩‍👧".repeat(109)}…`]]) {
+      for (const [lang, title, named] of [["en-GB", "Friday all-hands", "Copy of Friday all-hands"], ["de", "ä".repeat(120), `Kopie von ${"ä".repeat(109)}…`], ["de", `${"👩‍👩‍👧".repeat(106)}abcd`, `Kopie von ${"👩‍👩‍👧".repeat(105)}…`]]) {
         const asked = /** @type {string[]} */ ([]);
         const page = await show("admin-event", { lang, api: office({ title, polls: [kit.poll(["Yes", "No"], [3, 4])] }, ({ method, path, body }) => {
           if (method !== "GET") asked.push(`${method} ${path}${body ? ` ${JSON.stringify(body)}` : ""}`);
@@ -214,7 +214,7 @@ export async function forms() {
       }
     });
 
-    await check("how many people pick can be changed in a draft, and back; once somebody has voted it is not offered", async () => {
+    await check("how many people pick can be changed in a draft, and back; later it is not offered", async () => {
       const [draft, voted] = [{ ...kit.drafts[0], kind: "single", rules: { min: 1, max: 1, change: true } }, { ...kit.poll(["Yes", "No"], [3, 4]), locked: true }];
       const asked = /** @type {any[]} */ ([]);
       const page = await show("admin-event-drafts", { api: office({ polls: [draft, voted] }, ({ method, body }) => { if (method === "PATCH") asked.push([body.kind, body.min, body.max]); }) });

@@ -14,7 +14,7 @@ on_both![
     a_short_name_leads_to_its_event,
     polls_are_made_changed_moved_and_deleted,
     what_a_poll_cannot_be_is_refused,
-    how_many_people_pick_can_be_changed_until_somebody_has_voted,
+    how_many_people_pick_can_be_changed_in_a_draft,
     after_the_first_vote_choices_are_locked,
     a_poll_is_opened_closed_and_put_on_stage,
     a_countdown_ends_the_voting_by_itself,
@@ -144,7 +144,7 @@ fn polls_are_made_changed_moved_and_deleted(backend: Backend) {
     assert_eq!(office(&hall, "PUT", &format!("/api/v1/events/{}/current", event.id), json!({"poll": foreign})).status, 404, "a poll of another event");
 }
 
-fn how_many_people_pick_can_be_changed_until_somebody_has_voted(backend: Backend) {
+fn how_many_people_pick_can_be_changed_in_a_draft(backend: Backend) {
     let hall = Hall::open(backend);
     let event = hall.event();
     let poll = event.draft(&hall, json!({"choices": ["A", "B", "C"]}));
@@ -157,12 +157,14 @@ fn how_many_people_pick_can_be_changed_until_somebody_has_voted(backend: Backend
     assert_eq!(is(patch(json!({"kind": "multiple", "min": 2, "max": 2})).expect(200).json()), ("multiple".into(), 2, 2));
     assert_eq!(patch(json!({"kind": "gotcha"})).expect(422).code(), "kind_unknown");
     set_state(&hall, &poll, "open");
-    assert_eq!(patch(json!({"kind": "single"})).expect(409).code(), "poll_open");
+    assert_eq!(patch(json!({"kind": "single"})).expect(409).code(), "kind_fixed");
     event.voter(&hall).vote(&hall, &poll, 1, 1, &[1]).expect(422);
     event.voter(&hall).vote(&hall, &poll, 1, 1, &[1, 3]).expect(202);
     until("it is counted", || event.live(&hall)["polls"][0]["results"]["voters"] == 1);
     set_state(&hall, &poll, "closed");
-    assert_eq!(patch(json!({"kind": "single"})).expect(409).code(), "poll_locked");
+    assert_eq!(patch(json!({"kind": "single"})).expect(409).code(), "kind_fixed");
+    hall.office("POST", &format!("/api/v1/polls/{poll}/rounds"), Value::Null).expect(201);
+    assert_eq!(patch(json!({"kind": "single"})).expect(409).code(), "kind_fixed", "its first round is read by it");
     assert_eq!(is(patch(json!({"kind": "multiple", "question": "Which two?"})).expect(200).json()), ("multiple".into(), 2, 2), "as it is");
 }
 

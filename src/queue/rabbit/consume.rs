@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::SelectAll;
@@ -180,7 +180,7 @@ async fn consume_forever(broker: Arc<Broker>, lanes: Vec<u16>, sender: mpsc::Sen
     loop {
         match set_up(broker.connect("consume"), async |connection| subscribe(connection, &broker, &lanes).await).await {
             Ok((connection, consumers)) => {
-                backoff = BACKOFF_FIRST;
+                let begun = Instant::now();
                 let wanted = tokio::select! {
                     wanted = hand_over(consumers, &sender) => wanted,
                     never = watch_depth(&broker, &connection, &lanes, &queued) => never,
@@ -188,8 +188,12 @@ async fn consume_forever(broker: Arc<Broker>, lanes: Vec<u16>, sender: mpsc::Sen
                 if !wanted {
                     return;
                 }
-                tracing::warn!("the consuming connection to the broker ended");
+                tracing::warn!(?lanes, "the consuming connection to the broker ended");
                 farewell(&connection, "rebuilding").await;
+                // One that ends as soon as it is made is not made again at once for ever.
+                if begun.elapsed() > BACKOFF_MAX {
+                    backoff = BACKOFF_FIRST;
+                }
             }
             Err(NotSetUp::Refused(why)) if lanes.len() > 1 => {
                 tracing::warn!(%why, ?lanes, "lanes cannot be consumed together; trying half of them on a connection each");

@@ -1,6 +1,6 @@
 //! Lanes on RabbitMQ: durable quorum queues with a single active consumer, declared before the load. All of lapin is in here.
 //!
-//! Two connections, because a blocked connection writes nothing, acknowledgements included: one publishes, one consumes. lapin's own
+//! Connections of their own for publishing and for consuming, because a blocked connection writes nothing, acknowledgements included. lapin's own
 //! recovery is off: whoever owns a connection drops everything, reconnects with jittered backoff and declares again.
 
 mod consume;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Connection, ConnectionProperties, ErrorKind};
 use tokio::time::timeout;
 
 use self::publish::Publisher;
@@ -123,9 +123,8 @@ async fn set_up<T>(
     let connection = timeout(SETUP_TIMEOUT, connecting).await.map_err(|_| NotSetUp::Away(given_up()))?.map_err(|error| NotSetUp::Away(error.to_string()))?;
     let why = match timeout(SETUP_TIMEOUT, wanted(&connection)).await {
         Ok(Ok(wanted)) => return Ok((connection, wanted)),
-        // The line broke, for whatever is wanted on it.
-        Ok(Err(error)) if error.is_io_error() => NotSetUp::Away(error.to_string()),
-        Ok(Err(error)) => NotSetUp::Refused(error.to_string()),
+        Ok(Err(error)) if is_refusal(&error) => NotSetUp::Refused(error.to_string()),
+        Ok(Err(error)) => NotSetUp::Away(error.to_string()),
         Err(_) => NotSetUp::Refused(given_up()),
     };
     farewell(&connection, "given up").await;
@@ -133,10 +132,16 @@ async fn set_up<T>(
 }
 
 enum NotSetUp {
-    /// There is no broker.
+    /// No broker lets us in, or it went away in between.
     Away(String),
-    /// There is one, and some of what was wanted it does not give.
+    /// One did, and some of what was wanted it does not give, in so many words or by saying nothing.
     Refused(String),
+}
+
+/// The broker's own word on what was asked, and not that it stops or that the line broke.
+fn is_refusal(error: &lapin::Error) -> bool {
+    const CONNECTION_FORCED: u16 = 320;
+    matches!(error.kind(), ErrorKind::ProtocolError(why) if why.get_id() != CONNECTION_FORCED)
 }
 
 impl std::fmt::Display for NotSetUp {

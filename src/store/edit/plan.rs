@@ -50,10 +50,15 @@ impl<'a> PlannedEdit<'a> {
             count = choices.len();
         }
         let kind = edit.kind.unwrap_or(now.kind);
-        let rules_change = kind != now.kind
-            || edit.min.is_some_and(|m| m != now.limits.min)
-            || edit.max.is_some_and(|m| m != now.limits.max)
-            || edit.change.is_some_and(|c| c != now.change);
+        // Phones that have drawn it would go on with what they have, and rounds that are over are read by it.
+        if kind != now.kind && now.state != PollState::Draft {
+            return Err(Error::conflict(
+                "kind_fixed",
+                "Whether people pick one choice or several can be changed in a draft, and no more once voting was opened.",
+            ));
+        }
+        let rules_change =
+            edit.min.is_some_and(|m| m != now.limits.min) || edit.max.is_some_and(|m| m != now.limits.max) || edit.change.is_some_and(|c| c != now.change);
         if rules_change {
             if now.locked {
                 return Err(locked());
