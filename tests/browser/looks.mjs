@@ -23,23 +23,18 @@ export async function looks(browser) {
   const [byKeyboard, moving] = [[], []];
   try {
     await check("axe finds nothing on any screen in any state, light and dark", async () => {
-      const found = /** @type {string[]} */ ([]);
-      const rest = scenes.values();
-      const second = await new Theatre().up();
-      // Two side by side, each on a stage of its own: most of a scene is one processor at work, or a wait.
-      await Promise.all([theatre, second].map(async (own) => {
-        for (const scene of rest) {
-          const page = await enter(browser, own, scene, { size: scene.sizes[0], colorScheme: "light" });
-          found.push(...(await axeFinds(page, "reduce")).map((one) => `${scene.name} ${one}`));
-          if (await page.evaluate(() => document.getAnimations().some((one) => one.playState === "running"))) moving.push(scene.name);
-          byKeyboard.push(...(await everythingByKeyboard(page)).map((one) => `${scene.name}: ${one}`));
-          for (const viewport of [{ width: 640, height: 400 }, { width: 320, height: 568 }]) {
-            await page.setViewportSize(viewport);
-            if (await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth)) wide.push(`${scene.name} at ${viewport.width} px`);
-          }
-          await page.context().close();
+      const found = [];
+      for (const scene of scenes) {
+        const page = await enter(browser, theatre, scene, { size: scene.sizes[0], colorScheme: "light" });
+        found.push(...(await axeFinds(page, "reduce")).map((one) => `${scene.name} ${one}`));
+        if (await page.evaluate(() => document.getAnimations().some((one) => one.playState === "running"))) moving.push(scene.name);
+        byKeyboard.push(...(await everythingByKeyboard(page)).map((one) => `${scene.name}: ${one}`));
+        for (const viewport of [{ width: 640, height: 400 }, { width: 320, height: 568 }]) {
+          await page.setViewportSize(viewport);
+          if (await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth)) wide.push(`${scene.name} at ${viewport.width} px`);
         }
-      })).finally(() => second.down());
+        await page.context().close();
+      }
       assert(!found.length, found.join("\n"));
       return `${scenes.length} screens`;
     });
