@@ -200,4 +200,4 @@ function nextOf(polls, current) {
 }
 
 /** What makes a page redraw itself whole. @param {any} poll */
-const shape = (poll) => [poll.id, poll.state, poll.round, poll.opens_at, poll.closes_at, poll.revealed, poll.visibility, poll.question, poll.kind, ...Object.values(poll.rules ?? {}), ...poll.choices.map((/** @type {any} */ one) => one.text)].join("|");
+const shape = (poll) => [poll.id, poll.state, poll.round, poll.opens_at, poll.closes_at, poll.revealed, poll.visibility, poll.question, poll.kind, poll.rules.min, poll.rules.max, poll.rules.change, ...poll.choices.map((/** @type {any} */ one) => one.text)].join("|");

@@ -34,7 +34,7 @@ impl Door {
         door
     }
 
-    /// Waits until something went down every lane and was counted.
+    /// Waits until all lanes are counted up to now. (A broker that is slow is gone round: then the database was told that there is nothing.)
     pub fn settled(self) -> Door {
         let begun = groundswell::clock::now_ms();
         until("every lane is worked off", || self.get(&format!("/api/v1/live/{}", self.code)).expect(200).json()["counted_through"].as_i64() > Some(begun));
