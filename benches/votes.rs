@@ -29,12 +29,7 @@ fn main() {
         .split(',')
         .map(|c| c.trim().parse().expect("BENCH_CONNECTIONS is numbers with commas"))
         .collect();
-    let mut sides = vec![Side::Bare, Side::Embedded];
-    if std::env::var("GROUNDSWELL_TEST_DATABASE_URL").is_ok() && std::env::var("GROUNDSWELL_TEST_AMQP_URL").is_ok() {
-        sides.push(Side::Distributed);
-    } else {
-        println!("distributed: not run (GROUNDSWELL_TEST_DATABASE_URL and GROUNDSWELL_TEST_AMQP_URL are not set)");
-    }
+    let mut sides = [vec![Side::Bare], Side::available()].concat();
     // To profile one side: BENCH_SIDES=bare,embedded.
     if let Ok(wanted) = std::env::var("BENCH_SIDES") {
         sides.retain(|side| wanted.contains(&format!("{side:?}").to_lowercase()));

@@ -1,8 +1,9 @@
 //! What viewers cost and how fresh they are, side by side with a plain actix-web stream and a plain actix-web GET.
 //!
 //! `cargo bench --bench watching`. Server, viewers and voters are processes of their own on the same cores. Settings: `BENCH_ONLY`
-//! (crowd,votes,snapshot,files,fresh,many), `BENCH_VIEWERS` (19500, or what the limit of open files allows), `BENCH_SECONDS` (5), `BENCH_ROUNDS` (3).
-//! `fresh` also runs distributed where `GROUNDSWELL_TEST_DATABASE_URL` and `GROUNDSWELL_TEST_AMQP_URL` are set.
+//! (crowd,votes,snapshot,files,fresh,many,polls,shared), `BENCH_VIEWERS` (19500, or what the limit of open files allows), `BENCH_SECONDS` (5),
+//! `BENCH_ROUNDS` (3), `BENCH_EVENTS` (1000, of many), `BENCH_POLLS` (10000, of polls). `fresh` and `polls` also run distributed, and `shared` only,
+//! where `GROUNDSWELL_TEST_DATABASE_URL` and `GROUNDSWELL_TEST_AMQP_URL` are set.
 
 mod common;
 #[path = "watching/crowd.rs"]
@@ -15,8 +16,12 @@ mod fresh;
 mod many;
 #[path = "watching/plain.rs"]
 mod plain;
+#[path = "watching/polls.rs"]
+mod polls;
 #[path = "watching/rates.rs"]
 mod rates;
+#[path = "watching/shared.rs"]
+mod shared;
 #[path = "watching/snapshot.rs"]
 mod snapshot;
 #[path = "watching/viewers.rs"]
@@ -32,7 +37,7 @@ fn main() {
         Some("--viewers") => return viewers::viewers(args[2].parse().expect("an address"), &args[3], args[4].parse().expect("a number")),
         _ => {}
     }
-    let only = std::env::var("BENCH_ONLY").unwrap_or_else(|_| "crowd,votes,snapshot,files,fresh,many".into());
+    let only = std::env::var("BENCH_ONLY").unwrap_or_else(|_| "crowd,votes,snapshot,files,fresh,many,polls,shared".into());
     for (name, part) in [
         ("crowd", crowd::crowd as fn()),
         ("votes", votes::votes),
@@ -40,6 +45,8 @@ fn main() {
         ("files", files::files),
         ("fresh", fresh::fresh),
         ("many", many::many),
+        ("polls", polls::polls),
+        ("shared", shared::shared),
     ] {
         if only.contains(name) {
             part();

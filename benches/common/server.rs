@@ -10,6 +10,7 @@ use groundswell::clock::now_ms;
 use groundswell::http::PassKey;
 use groundswell::rehearsal::load::{Request, vote_request};
 use groundswell::store::Store;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{cpu_of, cpu_of_all, execute, resident_kib, runtime};
@@ -18,6 +19,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
 /// Of the bare server, which does not look.
 const NOWHERE: &str = "0000000000001";
+pub const CHOICES: [&str; 4] = ["They ride into the sunset", "The dog saves everyone", "It was all a dream", "To be continued"];
 const TOKEN: &str = "a-token-for-benchmarks-of-32-characters";
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -28,6 +30,27 @@ pub enum Side {
     Distributed,
 }
 
+impl Side {
+    /// The product's, as far as the services it needs are there.
+    pub fn available() -> Vec<Side> {
+        if ["GROUNDSWELL_TEST_DATABASE_URL", "GROUNDSWELL_TEST_AMQP_URL"].iter().all(|name| std::env::var(name).is_ok()) {
+            return vec![Side::Embedded, Side::Distributed];
+        }
+        println!("\ndistributed: not run (GROUNDSWELL_TEST_DATABASE_URL and GROUNDSWELL_TEST_AMQP_URL are not set)");
+        vec![Side::Embedded]
+    }
+}
+
+/// A poll that is open, and where its event is watched.
+#[derive(Clone)]
+pub struct OpenPoll {
+    pub event: String,
+    pub id: String,
+    pub choices: usize,
+    pub snapshot: String,
+    pub stream: String,
+}
+
 /// Processes of one side.
 pub struct Server {
     side: Side,
@@ -35,10 +58,9 @@ pub struct Server {
     children: Vec<(&'static str, Child)>,
     database_url: String,
     database: Option<(String, String)>,
-    pub stream: String,
-    pub snapshot: String,
-    pub event: String,
-    pub poll: String,
+    /// The one that was opened last.
+    pub poll: OpenPoll,
+    arguments: Vec<String>,
     _directory: tempfile::TempDir,
 }
 
@@ -51,21 +73,19 @@ impl Server {
             children: Vec::new(),
             database_url: format!("sqlite://{}/groundswell.db", directory.path().display()),
             database: None,
-            stream: "/stream".into(),
-            snapshot: "/same".into(),
-            event: NOWHERE.into(),
-            poll: NOWHERE.into(),
+            poll: OpenPoll { event: NOWHERE.into(), id: NOWHERE.into(), choices: CHOICES.len(), snapshot: "/same".into(), stream: "/stream".into() },
+            arguments: Vec::new(),
             _directory: directory,
         };
         match side {
             Side::Bare => {
                 let mut command = Command::new(std::env::current_exe().expect("this benchmark has a path"));
                 command.arg("--bare-server");
-                server.spawn("web", command);
+                server.spawn_web(command);
             }
             Side::Embedded => {
-                let command = server.groundswell("serve", &[]);
-                server.spawn("web", command);
+                let command = server.groundswell("serve");
+                server.spawn_web(command);
             }
             Side::Distributed => {
                 let admin = std::env::var("GROUNDSWELL_TEST_DATABASE_URL").expect("checked");
@@ -74,10 +94,11 @@ impl Server {
                 server.database_url = format!("{}/{name}", admin.rsplit_once('/').expect("a database name").0);
                 server.database = Some((admin, name.clone()));
                 let amqp = std::env::var("GROUNDSWELL_TEST_AMQP_URL").expect("checked");
-                for role in ["web", "tally"] {
-                    let command = server.groundswell(role, &["--amqp-url", &amqp, "--amqp-prefix", &name]);
-                    server.spawn(role, command);
-                }
+                server.arguments = ["--amqp-url", &amqp, "--amqp-prefix", &name].map(String::from).to_vec();
+                let command = server.groundswell("web");
+                server.spawn_web(command);
+                let command = server.groundswell("tally");
+                server.spawn("tally", "  metrics ", command);
             }
         }
         if side != Side::Bare {
@@ -86,45 +107,69 @@ impl Server {
         server
     }
 
-    fn groundswell(&self, role: &str, more: &[&str]) -> Command {
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// One more web process of a distributed installation; where it listens.
+    pub fn another_web(&mut self) -> SocketAddr {
+        assert_eq!(self.side, Side::Distributed, "embedded is one process");
+        let first = self.address;
+        let command = self.groundswell("web");
+        self.spawn_web(command);
+        std::mem::replace(&mut self.address, first)
+    }
+
+    fn groundswell(&self, role: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_groundswell"));
         command
             .args([role, "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--database-url", &self.database_url, "--api-token", TOKEN])
-            .args(more);
+            .args(&self.arguments);
         command.env_remove("DATABASE_URL").env_remove("AMQP_URL").env("RUST_LOG", "error");
         command
     }
 
-    /// Starts a process and waits until it says that it runs; the web one, until it is ready.
-    fn spawn(&mut self, role: &'static str, mut command: Command) {
-        let web = role == "web";
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("the process starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let last_line = if web { "  join    http://" } else { "  metrics " };
-        let line = lines.by_ref().map_while(Result::ok).find(|l| l.starts_with(last_line)).expect("the process says that it runs");
-        if web {
-            self.address = line.trim_start_matches(last_line).trim_end_matches('/').parse().expect("an address");
-        }
-        // Read on, or the child blocks on a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        self.children.push((role, child));
+    /// Starts a web process, reads where it listens, and waits until it is ready.
+    fn spawn_web(&mut self, command: Command) {
+        const JOIN: &str = "  join    http://";
+        let line = self.spawn("web", JOIN, command);
+        self.address = line.trim_start_matches(JOIN).trim_end_matches('/').parse().expect("an address");
         let deadline = Instant::now() + PATIENCE;
-        while web && self.side != Side::Bare && !self.raw("GET", "/readyz", "", None).0.contains(" 200 ") {
+        while self.side != Side::Bare && !self.raw("GET", "/readyz", "", None).0.contains(" 200 ") {
             assert!(Instant::now() < deadline, "the server is not ready");
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
 
+    /// Starts a process and waits until it says that it runs, with a line that starts like this; that line.
+    fn spawn(&mut self, role: &'static str, last_line: &str, mut command: Command) -> String {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the process starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let line = lines.by_ref().map_while(Result::ok).find(|l| l.starts_with(last_line)).expect("the process says that it runs");
+        // Read on, or the child blocks on a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        self.children.push((role, child));
+        line
+    }
+
+    /// Opens a poll in an event of its own.
     pub fn open_poll(&mut self) {
+        self.poll = self.open_polls(1, &CHOICES.map(String::from)).remove(0);
+    }
+
+    /// Opens so many polls, all in one new event.
+    pub fn open_polls(&self, count: usize, choices: &[String]) -> Vec<OpenPoll> {
         let event = self.office("POST", "/api/v1/events", r#"{"title":"Benchmark"}"#);
-        self.event = event["id"].as_str().expect("an event").to_owned();
-        let code = event["code"].as_str().expect("a code");
-        self.snapshot = format!("/api/v1/live/{code}");
-        self.stream = format!("/api/v1/live/{code}/stream");
-        let poll = r#"{"kind":"single","question":"How should the film end?","choices":["They ride into the sunset","The dog saves everyone","It was all a dream","To be continued"]}"#;
-        let poll = self.office("POST", &format!("/api/v1/events/{}/polls", self.event), poll);
-        self.poll = poll["id"].as_str().expect("a poll").to_owned();
-        self.office("PUT", &format!("/api/v1/polls/{}/state", self.poll), r#"{"state":"open"}"#);
+        let (event, code) = (event["id"].as_str().expect("an event"), event["code"].as_str().expect("a code"));
+        let draft = json!({ "kind": "single", "question": "How should the film end?", "choices": choices }).to_string();
+        let open = |_| {
+            let poll = self.office("POST", &format!("/api/v1/events/{event}/polls"), &draft);
+            let id = poll["id"].as_str().expect("a poll").to_owned();
+            self.office("PUT", &format!("/api/v1/polls/{id}/state"), r#"{"state":"open"}"#);
+            let snapshot = format!("/api/v1/live/{code}");
+            OpenPoll { event: event.to_owned(), id, choices: choices.len(), stream: format!("{snapshot}/stream"), snapshot }
+        };
+        (0..count).map(open).collect()
     }
 
     /// Changes the document; its version afterwards.
@@ -132,19 +177,19 @@ impl Server {
         match self.side {
             Side::Bare => self.raw("POST", "/change", "", Some("")).1.parse().expect("a number"),
             _ => {
-                self.office("PATCH", &format!("/api/v1/events/{}", self.event), &format!("{{\"title\":\"Benchmark {}\"}}", now_us()));
-                let live: serde_json::Value = serde_json::from_str(&self.raw("GET", &self.snapshot, "", None).1).expect("JSON");
+                self.office("PATCH", &format!("/api/v1/events/{}", self.poll.event), &format!("{{\"title\":\"Benchmark {}\"}}", now_us()));
+                let live: serde_json::Value = serde_json::from_str(&self.raw("GET", &self.poll.snapshot, "", None).1).expect("JSON");
                 live["version"].as_u64().expect("a version")
             }
         }
     }
 
     pub fn requests(&self, count: usize) -> Vec<Request> {
-        self.requests_for(&[(self.event.clone(), self.poll.clone())], count)
+        self.requests_for(std::slice::from_ref(&self.poll), count)
     }
 
-    /// Votes for these polls of these events in turn, each from a voter of its own.
-    pub fn requests_for(&self, polls: &[(String, String)], count: usize) -> Vec<Request> {
+    /// Votes for these polls in turn, each from a voter of its own.
+    pub fn requests_for(&self, polls: &[OpenPoll], count: usize) -> Vec<Request> {
         let key = PassKey::new(&match self.side {
             Side::Bare => b"bare".to_vec(),
             _ => runtime().block_on(async {
@@ -154,22 +199,26 @@ impl Server {
         });
         let now = now_ms();
         let vote = |n: usize| {
-            let (event, poll) = &polls[n % polls.len()];
+            let OpenPoll { event, id, choices, .. } = &polls[n % polls.len()];
             let pass = key.mint_open(event.parse().expect("an id"), Uuid::new_v4(), now);
-            vote_request(self.address, poll, &pass, Uuid::new_v4(), 1, &format!("{poll}-{}", n % 4 + 1))
+            vote_request(self.address, id, &pass, Uuid::new_v4(), 1, &format!("{id}-{}", n / polls.len() % choices + 1))
         };
         (0..count).map(vote).collect()
     }
 
     /// Waits until this many votes are counted: nothing is lost, and nothing is still to be done.
     pub fn drain(&self, accepted: u64) {
+        self.drain_all(std::slice::from_ref(&self.poll.snapshot), accepted);
+    }
+
+    /// The same, of all polls of these events together.
+    pub fn drain_all(&self, snapshots: &[String], accepted: u64) {
         if self.side == Side::Bare {
             return;
         }
         let deadline = Instant::now() + DRAIN_PATIENCE;
         loop {
-            let live: serde_json::Value = serde_json::from_str(&self.raw("GET", &self.snapshot, "", None).1).unwrap_or_default();
-            let voters = live["polls"][0]["results"]["voters"].as_u64().unwrap_or(0);
+            let voters: u64 = snapshots.iter().map(|snapshot| self.voters(snapshot)).sum();
             if voters >= accepted {
                 return;
             }
@@ -178,9 +227,18 @@ impl Server {
         }
     }
 
-    /// Seconds of CPU so far, by process.
+    /// Over all polls of an event.
+    fn voters(&self, snapshot: &str) -> u64 {
+        let live: serde_json::Value = serde_json::from_str(&self.raw("GET", snapshot, "", None).1).unwrap_or_default();
+        live["polls"].as_array().into_iter().flatten().filter_map(|poll| poll["results"]["voters"].as_u64()).sum()
+    }
+
+    /// Seconds of CPU so far, by role.
     pub fn cpu(&self) -> BTreeMap<&'static str, f64> {
-        let mut cpu: BTreeMap<&'static str, f64> = self.children.iter().map(|(role, child)| (*role, cpu_of(child.id()))).collect();
+        let mut cpu: BTreeMap<&'static str, f64> = BTreeMap::new();
+        for (role, child) in &self.children {
+            *cpu.entry(role).or_default() += cpu_of(child.id());
+        }
         if self.database.is_some() {
             cpu.insert("broker", cpu_of_all("beam.smp"));
             cpu.insert("postgres", cpu_of_all("postgres"));

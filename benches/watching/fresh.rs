@@ -1,5 +1,6 @@
 //! How old what a viewer sees is.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use groundswell::rehearsal::load::{Request, exchange};
@@ -13,49 +14,56 @@ use crate::viewers::Viewers;
 pub fn fresh() {
     const RATE: usize = 10_000;
     let seconds = setting("BENCH_SECONDS", 5) as usize;
-    let mut sides = vec![Side::Embedded];
-    if std::env::var("GROUNDSWELL_TEST_DATABASE_URL").is_ok() && std::env::var("GROUNDSWELL_TEST_AMQP_URL").is_ok() {
-        sides.push(Side::Distributed);
-    } else {
-        println!("\ndistributed: not run (GROUNDSWELL_TEST_DATABASE_URL and GROUNDSWELL_TEST_AMQP_URL are not set)");
-    }
     println!(
         "\nfrom a vote to the frame that counts it, {RATE} votes/s\n{:<14} {:>8} {:>8} {:>8} {:>8} {:>9}",
         "side", "p50 ms", "p90 ms", "p99 ms", "max ms", "frames/s"
     );
-    for side in sides {
+    for side in Side::available() {
         let server = Server::start(side);
         let mut viewers = Viewers::start(&server, 1);
-        let mut sent = paced(&server, RATE, seconds);
-        sent.sort_unstable();
-        viewers.counted(sent.len() as u64);
-        let frames = viewers.frames();
-        let mut waits: Vec<f64> = sent
-            .iter()
-            .enumerate()
-            .map(|(at, sent)| {
-                let shown = frames.iter().find(|(_, voters)| *voters > at as u64).expect("all are counted").0;
-                (shown - sent) as f64 / 1e3
-            })
-            .collect();
-        waits.sort_by(f64::total_cmp);
-        let at = |q: f64| waits[((waits.len() - 1) as f64 * q) as usize];
-        let during = frames.iter().filter(|(when, _)| (sent[0]..=sent[sent.len() - 1]).contains(when)).count();
-        println!("{:<14} {:>8.0} {:>8.0} {:>8.0} {:>8.0} {:>9.1}", format!("{side:?}"), at(0.5), at(0.9), at(0.99), at(1.0), during as f64 / seconds as f64);
+        let sent = paced(server.address, &server.requests(RATE * seconds), RATE);
+        let Waits { ms, frames } = Waits::of(&sent, &mut viewers);
+        let at = |q| quantile(&ms, q);
+        println!("{:<14} {:>8.0} {:>8.0} {:>8.0} {:>8.0} {:>9.1}", format!("{side:?}"), at(0.5), at(0.9), at(0.99), at(1.0), frames as f64 / seconds as f64);
     }
 }
 
-/// Votes at their intended times; returns when each was sent, in microseconds.
-fn paced(server: &Server, rate: usize, seconds: usize) -> Vec<i64> {
+/// How long votes took to the frame that counts them.
+pub struct Waits {
+    /// Of each, shortest first.
+    pub ms: Vec<f64>,
+    /// That came while votes were being sent.
+    pub frames: usize,
+}
+
+impl Waits {
+    /// Of votes sent at these times, all there were; the first of the viewers watches their poll.
+    pub fn of(sent: &[i64], viewers: &mut Viewers) -> Waits {
+        viewers.counted(sent.len() as u64);
+        let frames = viewers.frames();
+        let shown = |at: usize| frames.iter().find(|(_, voters)| *voters > at as u64).expect("all are counted").0;
+        let mut ms: Vec<f64> = sent.iter().enumerate().map(|(at, sent)| (shown(at) - sent) as f64 / 1e3).collect();
+        ms.sort_by(f64::total_cmp);
+        let during = frames.iter().filter(|(when, _)| (sent[0]..=sent[sent.len() - 1]).contains(when)).count();
+        Waits { ms, frames: during }
+    }
+}
+
+/// Of numbers in order.
+pub fn quantile(sorted: &[f64], q: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * q) as usize]
+}
+
+/// Votes at their intended times; returns when each was sent, in microseconds, the first one first.
+pub fn paced(address: SocketAddr, requests: &[Request], rate: usize) -> Vec<i64> {
     const CONNECTIONS: usize = 256;
-    let requests = server.requests(rate * seconds);
     let gap = Duration::from_secs_f64(CONNECTIONS as f64 / rate as f64);
     runtime().block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
         let begin = tokio::time::Instant::now() + Duration::from_millis(200);
         for connection in 0..CONNECTIONS {
             let own: Vec<Request> = requests.iter().skip(connection).step_by(CONNECTIONS).cloned().collect();
-            let mut stream = TcpStream::connect(server.address).await.expect("the server listens");
+            let mut stream = TcpStream::connect(address).await.expect("the server listens");
             stream.set_nodelay(true).expect("it can be set");
             tasks.spawn(async move {
                 let mut buffer = vec![0; 8_192];
@@ -68,6 +76,8 @@ fn paced(server: &Server, rate: usize, seconds: usize) -> Vec<i64> {
                 sent
             });
         }
-        tasks.join_all().await.concat()
+        let mut sent = tasks.join_all().await.concat();
+        sent.sort_unstable();
+        sent
     })
 }

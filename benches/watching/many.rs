@@ -14,16 +14,14 @@ pub fn many() {
     let events = setting("BENCH_EVENTS", 1_000) as usize;
     let seconds = setting("BENCH_SECONDS", 5);
     let mut server = Server::start(Side::Embedded);
-    let mut polls = vec![(server.event.clone(), server.poll.clone())];
-    let mut streams = vec![server.stream.clone()];
+    let mut polls = vec![server.poll.clone()];
     while polls.len() < events {
         server.open_poll();
-        polls.push((server.event.clone(), server.poll.clone()));
-        streams.push(server.stream.clone());
+        polls.push(server.poll.clone());
     }
+    let streams: Vec<&str> = polls.iter().map(|poll| poll.stream.as_str()).collect();
     let requests = server.requests_for(&polls, 60_000 * seconds as usize);
-    server.stream = streams.join(",");
-    let mut viewers = Viewers::start(&server, events);
+    let mut viewers = Viewers::start_at(server.address, &streams.join(","), events);
     let before = viewers.frames_of_all();
     let outcome = fire(server.address, requests, 256, GENERATOR_THREADS, Duration::from_secs(seconds));
     let after = viewers.frames_of_all();

@@ -12,7 +12,7 @@ pub fn snapshot() {
     let (seconds, rounds) = (setting("BENCH_SECONDS", 5), setting("BENCH_ROUNDS", 3));
     let (plain, server) = (Server::start(Side::Bare), Server::start(Side::Embedded));
     let tagged = || {
-        let (head, body) = server.raw("GET", &server.snapshot, "", None);
+        let (head, body) = server.raw("GET", &server.poll.snapshot, "", None);
         (head.lines().find_map(|l| l.strip_prefix("etag: ")).expect("a tag").to_owned(), body)
     };
     // The document settles first: a tag that stays is asked for.
@@ -30,7 +30,7 @@ pub fn snapshot() {
         let (mut plains, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             for (side, rates) in [(&plain, &mut plains), (&server, &mut ours)] {
-                rates.push(read_rate(side.address, format!("GET {} HTTP/1.1\r\nhost: bench\r\n{more}\r\n", side.snapshot), status, CONNECTIONS, seconds));
+                rates.push(read_rate(side.address, format!("GET {} HTTP/1.1\r\nhost: bench\r\n{more}\r\n", side.poll.snapshot), status, CONNECTIONS, seconds));
             }
         }
         let (plain, ours) = (median(plains), median(ours));

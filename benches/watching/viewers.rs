@@ -21,9 +21,15 @@ pub struct Viewers {
 }
 
 impl Viewers {
+    /// Of the poll that was opened last.
     pub fn start(server: &Server, count: usize) -> Viewers {
+        Viewers::start_at(server.address, &server.poll.stream, count)
+    }
+
+    /// Of these streams, separated by commas, in turn.
+    pub fn start_at(address: SocketAddr, streams: &str, count: usize) -> Viewers {
         let mut command = Command::new(std::env::current_exe().expect("this benchmark has a path"));
-        command.args(["--viewers", &server.address.to_string(), &server.stream, &count.to_string()]);
+        command.args(["--viewers", &address.to_string(), streams, &count.to_string()]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the process starts");
         let mut viewers = Viewers { say: child.stdin.take().expect("piped"), hear: BufReader::new(child.stdout.take().expect("piped")), child };
         assert_eq!(viewers.line(), "open");
