@@ -31,7 +31,6 @@ pub fn polls() {
 
 /// A server with many polls open.
 struct Crowd {
-    side: Side,
     server: Server,
     polls: Vec<OpenPoll>,
     seconds: u64,
@@ -43,9 +42,8 @@ impl Crowd {
         let choices = CHOICES.map(String::from);
         let polls: Vec<OpenPoll> =
             (0..count.div_ceil(PER_EVENT)).flat_map(|event| server.open_polls(PER_EVENT.min(count - event * PER_EVENT), &choices)).collect();
-        let side = server.side();
-        println!("\n{side:?}: {count} polls open, {PER_EVENT} to an event, made within {:.0} s", began.elapsed().as_secs_f64());
-        Crowd { side, server, polls, seconds: setting("BENCH_SECONDS", 5) }
+        println!("\n{:?}: {count} polls open, {PER_EVENT} to an event, made within {:.0} s", server.side(), began.elapsed().as_secs_f64());
+        Crowd { server, polls, seconds: setting("BENCH_SECONDS", 5) }
     }
 
     fn fire(&self, requests: Vec<Request>) -> Outcome {

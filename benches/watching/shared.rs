@@ -28,6 +28,7 @@ pub fn shared() {
             })
             .collect();
         fresh.sort_by(f64::total_cmp);
-        println!("{processes:<15} {:>12} {:>12.3} {:>12.3}", count / processes, fresh[fresh.len() - 1], median(fresh));
+        let worst = fresh[fresh.len() - 1];
+        println!("{processes:<15} {:>12} {worst:>12.3} {:>12.3}", count / processes, median(fresh));
     }
 }

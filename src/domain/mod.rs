@@ -19,7 +19,7 @@ pub use look::{Accent, LOGO_BYTES_MAX, LogoKind, LogoName, Shades};
 pub use mark::Mark;
 pub use percent::{largest_remainder, of_voters};
 pub use poll::{Choice, Kind, Limits, Poll, PollState, Visibility};
-pub use search::Search;
+pub use search::{FoundIn, Search};
 pub use tally::{Books, Count, PollResult, ResultStatus, delta};
 pub use text::{Email, Question, Title, tidy};
 

@@ -1,4 +1,5 @@
-//! Finding an event again by what one remembers of it: words of its title or short name in any order and writing, or its join code.
+//! Finding an event again by what one remembers of it: words of its title, short name or one of its questions, in any order and writing, or its
+//! join code.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
@@ -13,6 +14,14 @@ pub struct Search {
     words: Vec<String>,
     /// A join code or a part of it, where nothing but digits and spaces was typed.
     digits: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FoundIn<'a> {
+    /// What the event itself is called.
+    Name,
+    /// This question of it, with its name.
+    Question(&'a str),
 }
 
 /// Fewer stand in nearly every join code.
@@ -33,12 +42,20 @@ impl Search {
         Ok((!words.is_empty()).then_some(Search { words, digits }))
     }
 
-    pub fn finds(&self, title: &str, slug: Option<&str>, code: &str) -> bool {
+    pub fn finds<'a>(&self, title: &str, slug: Option<&str>, code: &str, questions: impl IntoIterator<Item = &'a str>) -> Option<FoundIn<'a>> {
         if self.digits.as_ref().is_some_and(|digits| code.contains(digits)) {
-            return true;
+            return Some(FoundIn::Name);
         }
         let (title, slug) = (folded(title), slug.unwrap_or_default());
-        self.words.iter().all(|word| title.contains(word) || slug.contains(word))
+        let missing: Vec<&String> = self.words.iter().filter(|word| !title.contains(*word) && !slug.contains(*word)).collect();
+        if missing.is_empty() {
+            return Some(FoundIn::Name);
+        }
+        let asks = |question: &&str| {
+            let question = folded(question);
+            missing.iter().all(|word| question.contains(*word))
+        };
+        questions.into_iter().find(asks).map(FoundIn::Question)
     }
 }
 
@@ -59,7 +76,20 @@ mod tests {
     use super::*;
 
     fn found(search: &str, title: &str) -> bool {
-        Search::parse(search).unwrap().expect("something to look for").finds(title, Some("grand-final"), "482913")
+        Search::parse(search).unwrap().expect("something to look for").finds(title, Some("grand-final"), "482913", []).is_some()
+    }
+
+    #[test]
+    fn a_question_counts_with_the_name_of_its_event_and_is_told() {
+        let questions = ["Which film tonight?", "Wie heißt die Straße?", "Which pizza, then?"];
+        let found_in = |search: &str| Search::parse(search).unwrap().expect("something").finds("Friday night", Some("grand-final"), "482913", questions);
+        assert_eq!(found_in("pizza"), Some(FoundIn::Question(questions[2])));
+        assert_eq!(found_in("which"), Some(FoundIn::Question(questions[0])), "the first of two");
+        assert_eq!(found_in("STRASSE heisst"), Some(FoundIn::Question(questions[1])));
+        assert_eq!(found_in("friday pizza grand"), Some(FoundIn::Question(questions[2])), "the rest is in the name");
+        assert_eq!(found_in("friday"), Some(FoundIn::Name));
+        assert_eq!(found_in("night 482"), None, "a word with digits is no code");
+        assert_eq!(found_in("pizza film"), None, "of two questions, none has both");
     }
 
     #[test]

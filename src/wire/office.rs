@@ -262,6 +262,8 @@ struct EventLine {
     open: u64,
     created_at: Millis,
     updated_at: Millis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    question: Option<String>,
 }
 
 impl EventsAnswer {
@@ -276,6 +278,7 @@ impl EventsAnswer {
             open: e.open,
             created_at: e.created_at,
             updated_at: e.updated_at,
+            question: e.question,
         };
         let next = events.last().filter(|_| more).map(|last| last.id.to_string());
         EventsAnswer { events: events.into_iter().map(line).collect(), next }

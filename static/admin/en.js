@@ -18,7 +18,7 @@ const en = {
   ended: "Ended",
   live: "Live",
   ended_small: "ended",
-  nothing_found: "No event has “{text}” in its title, short name or code.",
+  nothing_found: "No event has “{text}” in its title, short name, code or one of its questions.",
   write_question: "Write the question.",
   choices_two: "Write at least two choices, each on its own line.",
   choices_many: { one: "At most {most} choices. These are {n}.", other: "At most {most} choices. These are {n}." },

@@ -6,13 +6,14 @@ import { clone, control, say, setText, slot } from "/assets/admin/dom.js";
 import { day, grouped, t } from "/assets/shared/words.js";
 
 /** @typedef {{go:(path:string) => void, trouble:(error:any) => void}} Tools */
-/** @typedef {{id:string, code:string, title:string, state:string, polls:number, open:number, created_at:number}} EventLine `open`: polls that take votes now */
+/** @typedef {{id:string, code:string, title:string, state:string, polls:number, open:number, created_at:number, question?:string}} EventLine `open`: polls that take votes now; `question`: the one it was found by */
 /** @typedef {{events:EventLine[], next?:string, refused?:string}} Page `refused`: why it was not looked for, in words */
 
 const SEARCH_FROM = 6; // events: fewer are found by looking
 const SEARCH_LONGEST = 120; // characters, as a title
 const PER_PAGE = 50; // events
 const TYPED_MS = 250; // a pause this long: the word is there
+const LOOK_EVERY_MS = 10_000; // whether voting is open changes without us
 
 /** @param {Tools} tools */
 export async function eventsPage({ go, trouble }) {
@@ -90,7 +91,19 @@ export async function eventsPage({ go, trouble }) {
       trouble(error);
     }
   });
-  return { element, leave: () => clearTimeout(timer) };
+  const again = window.setInterval(() => { if (!document.hidden) refresh(); }, LOOK_EVERY_MS);
+  return { element, leave: () => { clearTimeout(timer); clearInterval(again); } };
+
+  /** What is shown stays where it is, and says what holds now. */
+  async function refresh() {
+    const mine = turn;
+    try {
+      const { events } = await page(wanted, "");
+      if (mine === turn) for (const event of events) for (const shown of list.querySelectorAll(`a[href="${address(event)}"]`)) fill(shown, event);
+    } catch (error) {
+      if (/** @type {import("/assets/shared/api.js").ApiError} */ (error).status === 401) trouble(error); // else the next time
+    }
+  }
 }
 
 /** What is found; nothing, and why, where the server does not look. @param {string} search @param {string} after @returns {Promise<Page>} */
@@ -121,10 +134,20 @@ function remember(search) {
 export function row(event) {
   const item = clone("event-row");
   const link = item.querySelector("a");
-  link.href = `/admin/events/${event.id}`;
-  slot(item, "title").textContent = event.title;
-  const parts = [t("code_line", { code: grouped(event.code) }), t("questions", { n: event.polls }), day(event.created_at), event.state === "ended" ? t("ended_small") : ""];
-  slot(item, "about").replaceChildren(...parts.filter(Boolean).map((part) => Object.assign(document.createElement("span"), { textContent: part })));
-  slot(item, "open").hidden = !event.open;
+  link.href = address(event);
+  fill(link, event);
   return item;
+}
+
+/** @param {EventLine} event */
+const address = ({ id }) => `/admin/events/${id}`;
+
+/** @param {Element} link @param {EventLine} event */
+function fill(link, event) {
+  setText(slot(link, "title"), event.title);
+  const parts = [t("code_line", { code: grouped(event.code) }), t("questions", { n: event.polls }), day(event.created_at), event.state === "ended" ? t("ended_small") : ""];
+  slot(link, "about").replaceChildren(...parts.filter(Boolean).map((part) => Object.assign(document.createElement("span"), { textContent: part })));
+  slot(link, "question").hidden = !event.question;
+  setText(slot(link, "question"), event.question ?? "");
+  slot(link, "open").hidden = !event.open;
 }

@@ -26,6 +26,29 @@ export async function care() {
       equal(marks, [false, true, false, true, true, false], "marked");
       await page.context().close();
     });
+    await check("the list notices by itself that voting opens and ends, and nobody's place in it is lost", async () => {
+      let events = EVENTS.slice(0, 3).map((event) => ({ ...event, open: 0 }));
+      const page = await show("admin-events", "laptop", { api: (call) => kit.office([], events)(call) });
+      await page.clock.install();
+      await page.reload();
+      const second = page.getByTestId("event-link").nth(1);
+      await second.focus();
+      for (const open of [true, false]) {
+        events = events.map((event, at) => ({ ...event, open: open && at === 1 ? 1 : 0 }));
+        await page.clock.fastForward(10_000);
+        await second.getByTestId("event-open").waitFor({ state: open ? "visible" : "hidden" });
+      }
+      assert(await second.evaluate((link) => link === document.activeElement), "the focus has moved");
+      await page.context().close();
+    });
+    await check("what was found by a question says by which", async () => {
+      const events = [{ ...EVENTS[0], asks: ["Which film?", "Which pizza, then?"] }, EVENTS[1]];
+      const page = await show("admin-events", "phone", { api: kit.office([], events), path: "/admin?search=pizza" });
+      equal(await page.getByTestId("event-link").locator("b").allInnerTexts(), ["Evening 1"], "found");
+      equal(await page.getByTestId("event-asks").allInnerTexts(), ["Which pizza, then?"], "by");
+      await fitsInWidth(page);
+      await page.context().close();
+    });
     await check("what is longer than any title is not looked for and not remembered: it is said in words, also after a reload, and where an address asks for it", async () => {
       const page = await show("admin-events", "laptop", { api: (call) => (call.path === "events" && [...(call.query?.get("search") ?? "")].length > 120 ? { status: 422, json: { code: "search_long", detail: "Said by the server." } } : call.path === "events" && call.query?.get("search") === "refused" ? { status: 422, json: { code: "search_odd", detail: "Said by the server." } } : kit.office([], EVENTS)(call)) });
       await page.getByTestId("search").fill("W".repeat(121));

@@ -217,12 +217,14 @@ export async function desk(app, people, account) {
   await ownLook(app, people, ada);
 
   await check("among many events the one is found by a word or by its code, while the hands stay on the keyboard", async () => {
-    const make = async (/** @type {string} */ title) => {
-      const answer = await ada.request.post(new URL("/api/v1/events", home).href, { data: { title }, headers: { "sec-fetch-site": "same-origin", origin: new URL(home).origin } });
-      equal(answer.status(), 201, "an event is made");
+    const post = async (/** @type {string} */ path, /** @type {object} */ data) => {
+      const answer = await ada.request.post(new URL(`/api/v1/${path}`, home).href, { data, headers: { "sec-fetch-site": "same-origin", origin: new URL(home).origin } });
+      equal(answer.status(), 201, `POST ${path}`);
       return answer.json();
     };
-    const { code } = await make("Café Résumé");
+    const make = (/** @type {string} */ title) => post("events", { title });
+    const { id, code } = await make("Café Résumé");
+    await post(`events/${id}/polls`, { kind: "single", question: "Which pizza, then?", choices: ["Margherita", "Hawaii"] });
     for (let made = 0; made < 55; made += 1) await make(`Class ${made}`);
     const titles = () => ada.getByTestId("event-link").locator("b").allInnerTexts();
     const found = (/** @type {string} */ text) => ada.getByTestId("found").filter({ hasText: text }).waitFor();
@@ -245,6 +247,9 @@ export async function desk(app, people, account) {
     await ada.goBack();
     await found("1 event found");
     equal([await ada.getByTestId("search").inputValue(), await titles()], [`${code.slice(0, 3)} ${code.slice(3)}`, ["Café Résumé"]], "the way back leads to what was found");
+    await ada.getByTestId("search").fill("pizza");
+    await ada.getByTestId("event-asks").filter({ hasText: "Which pizza, then?" }).waitFor();
+    equal(await titles(), ["Café Résumé"], "found by its question");
   });
 
   await check("what is found nowhere says what to do, and more than a page is one press away", async () => {

@@ -224,7 +224,8 @@ const office = (polls, events = []) => ({ path, method, query }) => {
 };
 /** As the server finds them, near enough. @param {any[]} events @param {string} search */
 function found(events, search) {
-  const hits = events.filter(({ title, code }) => `${title} ${code}`.toLowerCase().includes(search.toLowerCase()));
+  const has = (/** @type {string} */ text) => text.toLowerCase().includes(search.toLowerCase());
+  const hits = events.flatMap((event) => (has(`${event.title} ${event.code}`) ? [event] : (event.asks ?? []).filter(has).slice(0, 1).map((/** @type {string} */ question) => ({ ...event, question }))));
   return hits.length > 6 ? { events: hits.slice(0, 6), next: hits[5].id } : { events: hits };
 }
 /** @type {Scene[]} */
@@ -236,7 +237,7 @@ const first = final(poll(SHORT.slice(0, 4), [412, 345, 200, 42]));
 const second = poll(longs(6), [12, 30, 7, 0, 3, 9], { id: "8f3k2m9qx1c7w", kind: "multiple", question: "What should we do about the release?", position: 1 });
 const third = poll(["Yes", "No"], [0, 0], { id: "8f3k2m9qx1c7x", question: "Shall we do it?", state: "draft", position: 2, closes_at: NOW() + 86_400_000, results: { voters: 0, status: "provisional", choices: [] } });
 const open = (/** @type {string} */ testid) => (/** @type {Page} */ page) => page.getByTestId(testid).first().locator("summary").click();
-const many = Array.from({ length: 8 }, (_, at) => ({ id: `e${at}`, code: String(482913 + at), slug: null, title: ["Friday all-hands", "Board meeting", "Town hall spring", "أمسية الفيلم", "Retrospective of a very long project with a very long name that goes on", "Quiz night", "Class 7b", "The final"][at], state: at > 5 ? "ended" : "live", polls: at, open: [1, 3, 4].includes(at) ? 1 : 0, created_at: NOW() - at * 86_400_000, updated_at: NOW() }));
+const many = Array.from({ length: 8 }, (_, at) => ({ id: `e${at}`, code: String(482913 + at), slug: null, title: ["Friday all-hands", "Board meeting", "Town hall spring", "أمسية الفيلم", "Retrospective of a very long project with a very long name that goes on", "Quiz night", "Class 7b", "The final"][at], state: at > 5 ? "ended" : "live", polls: at, open: [1, 3, 4].includes(at) ? 1 : 0, asks: at === 2 ? ["Which film shall we see together?"] : [], created_at: NOW() - at * 86_400_000, updated_at: NOW() }));
 desk("setup", "/admin#setup=x", nobody(true), { ready: "[data-testid=setup-form]" });
 desk("sign-in", "/admin", nobody(false), { ready: "[data-testid=sign-in-form]" });
 desk("no-account", "/admin", nobody(true), { sizes: ["laptop"], ready: ".narrow" });

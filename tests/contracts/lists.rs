@@ -1,15 +1,16 @@
 //! What the back office lists: events as they are found, in pages; and what rehearsals came to.
 
-use groundswell::domain::{EventId, JoinCode, ReportId, Search, Slug, Title};
-use groundswell::store::{EventDraft, Listing, REPORTS_KEPT_MAX, ReportDraft, ReportFigures, Store};
+use groundswell::domain::{EventId, JoinCode, Question, ReportId, Search, Slug, Title};
+use groundswell::store::{EventDraft, Listing, PollDraft, REPORTS_KEPT_MAX, ReportDraft, ReportFigures, Store};
 
-use crate::craft::{NOON, code, event_draft, event_id, number, refusal, stamp, stamp_at, with_store};
+use crate::craft::{NOON, code, event_draft, event_id, number, poll_draft, refusal, stamp, stamp_at, with_store};
 use crate::on_both;
 use crate::support::Backend;
 
 on_both![
     events_are_found_by_words_short_name_and_code,
     signs_that_databases_read_into_mean_themselves,
+    an_event_is_found_by_its_questions,
     a_list_goes_on_where_it_ended,
     a_search_goes_through_all_events_there_are,
     a_renamed_event_is_found_by_its_new_name_alone,
@@ -80,6 +81,34 @@ fn signs_that_databases_read_into_mean_themselves(backend: Backend) {
         for text in ["%%", "_case_", r"\\", "''", "' or 1=1"] {
             assert_eq!(titles(&store, looking_for(text)).await, [""; 0], "{text}");
         }
+    });
+}
+
+fn an_event_is_found_by_its_questions(backend: Backend) {
+    with_store(backend, async |_, store| {
+        event(&store, 1, "Pizza friday").await;
+        let polls: Vec<PollDraft> = ["Which film tonight?", "Wie heißt die Straße?", "Which pizza, then?"]
+            .map(|text| PollDraft { question: Question::parse(text).unwrap(), ..poll_draft(&["A", "B"]) })
+            .into();
+        let film = polls[0].id;
+        let many = EventDraft { title: Title::parse("Film night").unwrap(), polls, ..event_draft(vec![code(2)]) };
+        let many = store.create_event(many, stamp_at(NOON + 9_000)).await.unwrap().id;
+        let found = async |text: &str| {
+            let events = store.events(looking_for(text)).await.unwrap().events;
+            events.into_iter().map(|e| (e.title, e.question)).collect::<Vec<_>>()
+        };
+        let asks = |question: &str| ("Film night".to_owned(), Some(question.to_owned()));
+        let named = |title: &str| (title.to_owned(), None);
+        assert_eq!(found("pizza").await, [asks("Which pizza, then?"), named("Pizza friday")]);
+        assert_eq!(found("night PIZZA").await, [asks("Which pizza, then?")], "a word of its name, another of its question");
+        assert_eq!(found("which").await, [asks("Which film tonight?")], "the first of two");
+        assert_eq!(found("strasse").await, [asks("Wie heißt die Straße?")]);
+        assert_eq!(found("film").await, [named("Film night")], "its name is enough");
+        assert_eq!(found("tonight straße").await, [], "of two questions, none has both");
+        assert!(store.events(Listing::of_people()).await.unwrap().events.iter().all(|e| e.question.is_none()), "nothing was looked for");
+        // What is not asked any more finds nothing.
+        store.delete_poll(many, film, stamp()).await.unwrap();
+        assert_eq!(found("tonight").await, []);
     });
 }
 

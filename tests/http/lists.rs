@@ -60,6 +60,12 @@ fn events_are_looked_for_in_their_address(backend: Backend) {
     }
     let code = hall.office("GET", "/api/v1/events?search=sure", Value::Null).expect(200).json()["events"][0]["code"].as_str().unwrap().to_owned();
     assert_eq!(list(&hall, &format!("?search={}%20{}", &code[..3], &code[3..])).0, ["100 % sure"], "by its code, as it is read aloud");
+    let event = make(&hall, "Monday");
+    hall.office("POST", &format!("/api/v1/events/{event}/polls"), json!({"kind": "single", "question": "Which pizza?", "choices": ["A", "B"]})).expect(201);
+    let found = hall.office("GET", "/api/v1/events?search=PIZZA+mon", Value::Null).expect(200).json()["events"].clone();
+    assert_eq!((&found[0]["title"], &found[0]["question"], &found[1]), (&json!("Monday"), &json!("Which pizza?"), &Value::Null));
+    let all = hall.office("GET", "/api/v1/events", Value::Null).expect(200).json()["events"].clone();
+    assert!(all.as_array().unwrap().iter().all(|e| e.get("question").is_none()), "nothing was looked for");
 }
 
 fn a_list_says_where_votes_are_taken_now(backend: Backend) {
