@@ -88,7 +88,9 @@ export function tellBelow(field, words, message) {
   words.id = `error-${errors += 1}`;
   field.setAttribute("aria-invalid", "true");
   field.setAttribute("aria-describedby", words.id);
-  (field.closest(".limits") ?? field.closest(".field"))?.after(words); // in sight, also where the form is longer than the window
+  const row = field.closest(".edit-choice"); // one of several in their field
+  if (row) row.append(words);
+  else (field.closest(".limits") ?? field.closest(".field"))?.after(words); // in sight, also where the form is longer than the window
   words.textContent = message;
   return () => {
     words.textContent = "";
@@ -111,7 +113,7 @@ export function onSubmit(form, send) {
 
   /** @param {Wrong} problem @param {number} at */
   function tell({ field: name, message, holds }, at) {
-    const field = /** @type {HTMLElement|null} */ (form.querySelector(`[name="${name}"]`));
+    const field = name instanceof HTMLElement ? name : /** @type {HTMLElement|null} */ (form.querySelector(`[name="${name}"]`));
     const words = at ? /** @type {HTMLElement} */ (error.cloneNode()) : error;
     if (at) delete words.dataset.testid; // one form, one of that name
     const takeBack = field ? tellBelow(field, words, message) : () => { words.textContent = ""; };
@@ -155,7 +157,7 @@ export class Wrong extends Error {
   /** Of the same form. @type {Wrong[]} */
   others = [];
 
-  /** @param {string} field @param {string} text @param {(value:string) => boolean} [holds] is it still so, of a field that has changed? */
+  /** @param {string|HTMLElement} field its name, or itself where it has none @param {string} text @param {(value:string) => boolean} [holds] is it still so, of a field that has changed? */
   constructor(field, text, holds = () => false) {
     super(text);
     this.field = field;

@@ -6,7 +6,7 @@ import { clone, control, done, onSubmit, required, slot, Wrong } from "/assets/a
 import { isTooLong } from "/assets/admin/longest.js";
 import { onPaste } from "/assets/admin/pasted.js";
 import { sortable } from "/assets/admin/sortable.js";
-import { readLimits } from "/assets/admin/poll-fields.js";
+import { readLimits, twiceIn } from "/assets/admin/poll-fields.js";
 
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
 
@@ -90,10 +90,13 @@ export function editForm(id, details, form, act) {
 
   onSubmit(form, async (fields) => {
     const question = required(fields, "question", t("write_question"));
-    const choices = [...list.children].map((/** @type {any} */ row) => ({ id: row.dataset.choice, text: row.querySelector("input").value.trim() }))
+    const choices = [...list.children].map((/** @type {any} */ row) => ({ id: row.dataset.choice, text: row.querySelector("input").value.trim(), field: row.querySelector("input") }))
       .filter((choice) => choice.text || choice.id);
-    if (choices.some((choice) => !choice.text)) throw new Wrong("", t("choice_empty"));
-    if (choices.length < 2) throw new Wrong("", t("choices_keep_two"));
+    const empty = choices.find((choice) => !choice.text);
+    if (empty) throw new Wrong(empty.field, t("choice_empty"));
+    if (choices.length < 2) throw new Wrong(list.querySelector("input") ?? "", t("choices_keep_two"));
+    const twice = twiceIn(choices.map((choice) => choice.text));
+    if (twice) throw new Wrong(choices.filter((choice) => choice.text === twice).at(-1)?.field, t("choice_twice", { text: twice }));
     const { question: asked, choices: given, rules: { min, max, change }, kind } = poll;
     const picked = poll.state === "draft" ? String(fields.get("kind")) : kind;
     const limits = picked === "multiple" ? readLimits(fields, choices.length) : {};

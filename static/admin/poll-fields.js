@@ -79,8 +79,8 @@ function readChoices(written) {
   return choices;
 }
 
-/** @param {string[]} choices */
-const twiceIn = (choices) => choices.find((choice, at) => choices.findIndex((other) => other.toLowerCase() === choice.toLowerCase()) !== at);
+/** The text that stands there a second time. @param {string[]} choices */
+export const twiceIn = (choices) => choices.find((choice, at) => choices.findIndex((other) => other.toLowerCase() === choice.toLowerCase()) !== at);
 
 /** @param {FormData} fields @param {number} choices how many there are */
 export function readLimits(fields, choices) {

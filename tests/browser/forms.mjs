@@ -233,6 +233,31 @@ export async function forms() {
       await page.context().close();
     });
 
+    await check("a choice that cannot be saved says so below itself, in an open form as in a new one", async () => {
+      const asked = /** @type {string[]} */ ([]);
+      const page = await show("admin-edit", { api: office({ polls: [{ ...kit.poll(["Yes", "No", "Maybe"], [0, 0, 0]), locked: false }] }, ({ method, path }) => { if (method !== "GET") asked.push(`${method} ${path}`); }) }, "phone");
+      const form = page.getByTestId("edit").first();
+      const choices = form.getByTestId("edit-choice");
+      const said = () => choices.evaluateAll((all) => all.map((one) => (one.getAttribute("aria-invalid") ? document.getElementById(one.getAttribute("aria-describedby") ?? "")?.textContent : "")));
+      for (const [at, typed, words] of /** @type {[number, string, string][]} */ ([[1, "", "A choice has no words"], [2, "yes", "“yes” is there twice"]])) {
+        const before = await choices.nth(at).inputValue();
+        await choices.nth(at).fill(typed);
+        await form.getByTestId("save").click();
+        await eventually(`“${words}” is said`, async () => (await said())[at]?.startsWith(words) ?? false);
+        equal((await said()).filter(Boolean).length, 1, "choices that are wrong");
+        assert(await choices.nth(at).evaluate((one) => one === document.activeElement), "it is not gone to");
+        const [field, below] = [await choices.nth(at).boundingBox(), await form.locator(".error:not(:empty)").boundingBox()];
+        assert(field && below && below.y >= field.y + field.height && below.y < field.y + field.height + 30, `said at ${below?.y}, below ${field?.y}`);
+        await choices.nth(at).fill(before);
+        equal((await said()).filter(Boolean), [], "after a change");
+      }
+      for (let left = 3; left > 1; left -= 1) await form.getByTestId("remove-choice").last().click();
+      await form.getByTestId("save").click();
+      await eventually("two are wanted", async () => (await said())[0] === "Keep at least two choices.");
+      equal(asked, [], "asked of the server");
+      await page.context().close();
+    });
+
     await check("a schedule that is emptied is no longer one, in words and in fact: nothing opens for it", async () => {
       const [draft, scheduled] = [{ ...kit.drafts[0], closes_at: kit.NOW() + 600_000 }, { ...kit.drafts[1], state: "open", opens_at: kit.NOW() + 600_000 }];
       for (const [poll, calls] of /** @type {[any, string[]][]} */ ([

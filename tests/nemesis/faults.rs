@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
@@ -162,14 +162,23 @@ pub fn delete_queues(cluster: &mut Cluster) {
     hold(cluster, true);
     loop {
         with_broker(cluster, async |channel, prefix| {
-            while waiting(channel, prefix).await > 0 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+            while in_lanes(channel, prefix).await.messages > 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         });
-        // Whoever counts gives back what it had in hand.
+        // Whoever counts gives back what it had in hand, which is there again when the broker knows that it is gone, and not before.
         (0..cluster.tallies.len()).filter(|at| cluster.tallies[*at].is_some()).collect::<Vec<_>>().into_iter().for_each(|at| cluster.stop_tally(at));
         let mut empty = false;
-        with_broker(cluster, async |channel, prefix| empty = waiting(channel, prefix).await == 0);
+        with_broker(cluster, async |channel, prefix| {
+            let left = loop {
+                let left = in_lanes(channel, prefix).await;
+                if left.consumers == 0 {
+                    break left;
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            };
+            empty = left.messages == 0;
+        });
         if empty {
             break;
         }
@@ -177,6 +186,8 @@ pub fn delete_queues(cluster: &mut Cluster) {
     }
     with_broker(cluster, async |channel, prefix| {
         for lane in 0..groundswell::domain::DEFAULT_LANES {
+            let left = channel.queue_purge(queue(prefix, lane).into(), QueuePurgeOptions::default()).await.expect("a queue that is there");
+            assert_eq!(left, 0, "messages that we, and nobody else, lose with lane {lane}");
             channel.queue_delete(queue(prefix, lane).into(), QueueDeleteOptions::default()).await.expect("a queue that is there");
         }
     });
@@ -191,14 +202,33 @@ fn queue(prefix: &str, lane: u16) -> String {
     format!("{prefix}.lane.{lane:02}")
 }
 
-/// Messages that lie in the lanes and are in nobody's hands.
-async fn waiting(channel: &Channel, prefix: &str) -> u32 {
-    let mut waiting = 0;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What is in all lanes together.
+#[derive(Default)]
+struct InLanes {
+    /// In nobody's hands.
+    messages: u32,
+    consumers: u32,
+}
+
+async fn in_lanes(channel: &Channel, prefix: &str) -> InLanes {
+    /// RabbitMQ waits 250 ms for a quorum queue to say what it holds, and then says that it holds nothing.
+    const KNOWN_WITHIN: Duration = Duration::from_millis(200);
+    let mut all = InLanes::default();
     for lane in 0..groundswell::domain::DEFAULT_LANES {
-        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        waiting += channel.queue_declare(queue(prefix, lane).into(), options, FieldTable::default()).await.expect("a queue that is there").message_count();
+        loop {
+            let asked = Instant::now();
+            let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let said = channel.queue_declare(queue(prefix, lane).into(), options, FieldTable::default()).await.expect("a queue that is there");
+            if asked.elapsed() < KNOWN_WITHIN {
+                all.messages += said.message_count();
+                all.consumers += said.consumer_count();
+                break;
+            }
+        }
     }
-    waiting
+    all
 }
 
 fn with_broker(cluster: &Cluster, work: impl AsyncFnOnce(&Channel, &str)) {
