@@ -8,6 +8,7 @@ use fastrand::Rng;
 use groundswell::clock::now_ms;
 
 use crate::cluster::{Cluster, Plan, REDELIVERED, SPILLED, are_soon_ready};
+use crate::disk::Disk;
 use crate::door::Door;
 use crate::faults::{ALL, Costs, Fault, Ground};
 use crate::judge::{Report, Viewer, judge, keep_history, say};
@@ -177,6 +178,7 @@ fn random_faults_for_as_long_as_asked_cost_no_vote() {
     let per_second = number("GROUNDSWELL_TEST_NEMESIS_RATE").unwrap_or(3_000);
     say(format_args!("{minutes} minutes, {per_second} votes a second, seed {seed}"));
     let mut cluster = Cluster::start(services, plan());
+    let disk = Disk::watch();
     let (mut total, mut poisons) = (Report { seed, drained: true, ..Report::default() }, 0);
     for number in 0.. {
         if Instant::now() >= end {
@@ -190,7 +192,7 @@ fn random_faults_for_as_long_as_asked_cost_no_vote() {
             let seconds = if rng.u32(..LONG_ONE_IN) == 0 { 30.0 + rng.f64() * 30.0 } else { 2.0 + rng.f64() * 10.0 };
             (Instant::now() < act_end).then_some((fault, seconds, (8.0 + rng.f64() * 10.0 - seconds / 2.0).max(1.0)))
         });
-        say(format_args!("act {}: {report}", number + 1));
+        say(format_args!("act {}: {report}; the slowest sync of a page {:.2} s", number + 1, disk.slowest_sync().as_secs_f64()));
         let clean = report.is_clean();
         total.add(&report);
         (total.faults, total.drained) = (total.faults + report.faults, total.drained && report.drained);

@@ -15,6 +15,7 @@ mod door;
 mod process;
 
 mod cluster;
+mod disk;
 mod distributed;
 mod embedded;
 mod faults;
