@@ -21,6 +21,8 @@ use crate::queue::{Content, Delivery};
 const PREFETCH_MESSAGES: u16 = 64;
 /// How often the broker is asked how much waits.
 const DEPTH_EVERY: Duration = Duration::from_secs(1);
+/// RabbitMQ waits 250 ms for a quorum queue to say what it holds, and then says that it holds nothing.
+const DEPTH_KNOWN_WITHIN: Duration = Duration::from_millis(250);
 
 /// The consuming side of some lanes, on a connection of their own.
 pub struct Consumer {
@@ -240,9 +242,12 @@ async fn watch_depth(broker: &Broker, connection: &Connection, lanes: &[u16], qu
         let channel = connection.create_channel().await?;
         loop {
             for lane in lanes {
+                let asked = Instant::now();
                 let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
                 let queue = channel.queue_declare(broker.names[usize::from(*lane)].clone(), options, FieldTable::default()).await?;
-                queued.set(*lane, u64::from(queue.message_count()));
+                if asked.elapsed() < DEPTH_KNOWN_WITHIN {
+                    queued.set(*lane, u64::from(queue.message_count()));
+                }
             }
             sleep(DEPTH_EVERY).await;
         }
