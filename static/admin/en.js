@@ -64,7 +64,7 @@ const en = {
   is_open: "Voting is open.",
   bars_hidden: "The bars are hidden on the big screen.",
   bars_shown: "The bars are shown on the big screen.",
-  on_stage_now: "The question is on stage.",
+  on_stage_now: "The question is on the big screen.",
   moved: "Moved.",
   duplicated: "Duplicated: the copy stands below.",
   round_ask: "Start a new round?",

@@ -18,6 +18,7 @@ const SMALLEST = 0.55; // of its size: then a name is too small to read
 const SCALE = [0.4, 4];
 const STEPS = 6; // of halving the scale: a percent or two at the end
 const BAR_LEAST = 0.12; // of its row: a bar must be long enough to be compared
+const NAME_ROOM_EM = 0.1; // what is measured and what is painted may differ by so much
 const SAFE_MOST = 20; // percent of the frame, on each side
 
 /** @type {(id:string) => any} */
@@ -100,6 +101,7 @@ function draw(live) {
   $("frame").toggleAttribute("data-crowded", poll.choices.length > CROWDED);
   $("frame").toggleAttribute("data-long", poll.choices.some((choice) => choice.text.length > LONG_NAME));
   $("rows").style.setProperty("--choices", String(poll.choices.length));
+  $("rows").style.setProperty("--names", String(longest(poll.choices)));
   $("rows").style.setProperty("--digits", String(digits(Math.max(0, ...[...counts.values()].map((one) => one.votes))).length));
   poll.choices.forEach((choice, at) => {
     const row = $("rows").children[at];
@@ -115,6 +117,15 @@ function draw(live) {
   invite();
   drawJoin(live.event.code);
   fit();
+}
+
+/** How wide the longest name is on one line, in em of its size. @param {{text:string}[]} choices */
+function longest(choices) {
+  const size = 100; // px
+  const pen = document.createElement("canvas").getContext("2d");
+  if (!pen) return 99;
+  pen.font = `600 ${size}px ${getComputedStyle(root).getPropertyValue("--font")}`;
+  return Math.max(0, ...choices.map(({ text }) => pen.measureText(text).width)) / size + NAME_ROOM_EM;
 }
 
 let isOver = false; // what is shown, which may be held

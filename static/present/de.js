@@ -2,7 +2,7 @@
 export default {
   votes: { one: "{n} Stimme", other: "{n} Stimmen" }, no_votes: "Noch keine Stimmen", nobody: "Keine Stimmen", voters: { one: "{n} Person", other: "{n} Personen" }, round: "Runde {n}", final: "endgültig", provisional: "vorläufig, wird noch gezählt",
   tie: "Gleichstand", several: "mehrere Antworten pro Person: zusammen können es mehr als {all} sein", opens_soon: "Öffnet bald", open: "Offen", closed: "Geschlossen",
-  not_open: "Noch nicht offen", ended: "Beendet", waiting: "Wartet", over: "Diese Veranstaltung ist beendet", over_text: "Das sagen auch die Handys. Auf der Seite der Veranstaltung kannst du sie wieder aufnehmen.", on_stage: "{title}: auf der Bühne", join_screen: "Beitrittsseite.", bars_hidden: "Balken verborgen",
+  not_open: "Noch nicht offen", ended: "Beendet", waiting: "Wartet", over: "Diese Veranstaltung ist beendet", over_text: "Das sagen auch die Handys. Auf der Seite der Veranstaltung kannst du sie wieder aufnehmen.", on_stage: "{title}: Leinwand", join_screen: "Beitrittsseite.", bars_hidden: "Balken verborgen",
   later: "das Ergebnis kommt später", at_close: "die Handys zeigen das Ergebnis, sobald geschlossen ist", on_phones: "die Handys zeigen das Ergebnis schon", on_phones_voted: "die Handys zeigen das Ergebnis allen, die abgestimmt haben", hidden: "verborgen", lost: "Keine Verbindung. Stand von vor {age}.", no_connection: "Noch keine Verbindung", trying: "Es wird von selbst weiter versucht.",
   sign_in: "Anmelden", please_sign_in: "Bitte anmelden", sign_in_why: "Diese Seite ist für Angemeldete. Melde dich an, dann öffnet sie sich.",
   not_here: "Diese Veranstaltung ist nicht hier", all_events: "Alle Veranstaltungen", open_voting: "Öffnen", open_again: "Wieder öffnen", close_voting: "Schließen",

@@ -19,7 +19,7 @@ const en = {
   over: "This event has ended",
   over_text: "Phones say so, too. You can make it live again on the event's page.",
   waiting: "Waiting",
-  on_stage: "{title}: on stage",
+  on_stage: "{title}: big screen",
   join_screen: "Join screen.",
   bars_hidden: "bars hidden",
   later: "the result is shown later",

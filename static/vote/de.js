@@ -17,7 +17,7 @@ export default {
   no_votes: "Noch keine Stimmen", nobody: "Keine Stimmen", voters: { one: "{n} Person", other: "{n} Personen" },
   final: "endgültig", provisional: "vorläufig", several: "mehrere Antworten pro Person, darum kann die Summe {all} übersteigen",
   after_vote: "Du siehst das Ergebnis, sobald du abgestimmt hast.", not_shown: "Das Ergebnis wurde noch nicht gezeigt.",
-  after_close: "Das Ergebnis wird nach dem Schließen gezeigt.", will_show: "Das Ergebnis wird auf der Bühne gezeigt.",
+  after_close: "Das Ergebnis wird nach dem Schließen gezeigt.", will_show: "Das Ergebnis wird auf der Leinwand gezeigt.",
   opens_in: "öffnet in {time}", left: "noch {time}",
   at_most: "Höchstens {n}. Nimm erst eine weg.", more: "Wähle noch {n}, dann absenden.",
   tap_one: "Tippe eine an. Damit hast du abgestimmt.", press_enter: "Mit Enter absenden.",
