@@ -29,6 +29,11 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Of one line, with a dot between each two. @param {Element} line @param {string[]} details empty ones are none */
+export function tellDetails(line, details) {
+  line.replaceChildren(...details.filter(Boolean).map((detail) => Object.assign(document.createElement("span"), { textContent: detail })));
+}
+
 let alertTimer = 0;
 
 /** @param {{detail?:string, message?:string}} error */

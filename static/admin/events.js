@@ -2,7 +2,7 @@
 
 import { api } from "/assets/shared/api.js";
 import { lengthOf } from "/assets/admin/longest.js";
-import { clone, control, say, setText, slot } from "/assets/admin/dom.js";
+import { clone, control, say, setText, slot, tellDetails } from "/assets/admin/dom.js";
 import { day, grouped, t } from "/assets/shared/words.js";
 
 /** @typedef {{go:(path:string) => void, trouble:(error:any) => void}} Tools */
@@ -146,7 +146,7 @@ const address = ({ id }) => `/admin/events/${id}`;
 function fill(link, event) {
   setText(slot(link, "title"), event.title);
   const parts = [t("code_line", { code: grouped(event.code) }), t("questions", { n: event.polls }), day(event.created_at), event.state === "ended" ? t("ended_small") : ""];
-  slot(link, "about").replaceChildren(...parts.filter(Boolean).map((part) => Object.assign(document.createElement("span"), { textContent: part })));
+  tellDetails(slot(link, "about"), parts);
   slot(link, "question").hidden = !event.question;
   setText(slot(link, "question"), event.question ?? "");
   slot(link, "open").hidden = !event.open;

@@ -2,7 +2,7 @@
 
 import { api } from "/assets/shared/api.js";
 import { day, lasted, t } from "/assets/shared/words.js";
-import { clone, control, done, oops, say, setText, slot } from "/assets/admin/dom.js";
+import { clone, control, done, oops, say, setText, slot, tellDetails } from "/assets/admin/dom.js";
 import { row as eventRow } from "/assets/admin/events.js";
 import { asTyped, glance, glanceOf, headline, shortly } from "/assets/admin/report-words.js";
 
@@ -70,6 +70,6 @@ function row(line) {
   item.querySelector("a").href = `/admin/rehearsals/${line.id}`;
   setText(slot(item, "title"), headline(line.voters, line.over_ms));
   glance(slot(item, "glance"), glanceOf(line.verdict, line.fit));
-  setText(slot(item, "about"), [shortly(line.verdict, line.lost, lasted(line.counted_ms)), ...[day(line.at), t("version", { version: line.groundswell })].map((part) => part.replaceAll(" ", "\u00a0"))].filter(Boolean).join(" ·\u00a0"));
+  tellDetails(slot(item, "about"), [shortly(line.verdict, line.lost, lasted(line.counted_ms)), day(line.at), t("version", { version: line.groundswell })]);
   return item;
 }

@@ -82,7 +82,7 @@ export async function looks(browser) {
     });
 
     await check("a title or a question stands over what belongs to it, whatever its own direction", async () => {
-      for (const [name, over, under] of [["admin-events", ".events b", ".events .quiet span:first-child"], ["present-arabic-question", "#question", "#bars .letter"]]) {
+      for (const [name, over, under] of [["admin-events", ".events b", ".events .details span:first-child"], ["admin-rehearsals", ".events b", ".events .details span:first-child"], ["present-arabic-question", "#question", "#bars .letter"]]) {
         const page = await show(name, "laptop");
         equal(await farthest(page, over, under), 0, `px between ${over} and ${under} in ${name}`);
         await page.context().close();
