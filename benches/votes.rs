@@ -30,6 +30,9 @@ fn main() {
         .map(|c| c.trim().parse().expect("BENCH_CONNECTIONS is numbers with commas"))
         .collect();
     let mut sides = [vec![Side::Bare], Side::available()].concat();
+    if sides.len() < 3 {
+        println!("distributed: not run (GROUNDSWELL_TEST_DATABASE_URL and GROUNDSWELL_TEST_AMQP_URL are not set)");
+    }
     // To profile one side: BENCH_SIDES=bare,embedded.
     if let Ok(wanted) = std::env::var("BENCH_SIDES") {
         sides.retain(|side| wanted.contains(&format!("{side:?}").to_lowercase()));

@@ -29,6 +29,8 @@ mod viewers;
 #[path = "watching/votes.rs"]
 mod votes;
 
+use common::server::Side;
+
 fn main() {
     rlimit::increase_nofile_limit(u64::MAX).expect("the limit of open files can be raised to the hard one");
     let args: Vec<String> = std::env::args().collect();
@@ -36,6 +38,9 @@ fn main() {
         Some("--bare-server") => return plain::plain_server(),
         Some("--viewers") => return viewers::viewers(args[2].parse().expect("an address"), &args[3], args[4].parse().expect("a number")),
         _ => {}
+    }
+    if !Side::available().contains(&Side::Distributed) {
+        println!("distributed: not run (GROUNDSWELL_TEST_DATABASE_URL and GROUNDSWELL_TEST_AMQP_URL are not set)");
     }
     let only = std::env::var("BENCH_ONLY").unwrap_or_else(|_| "crowd,votes,snapshot,files,fresh,many,polls,shared".into());
     for (name, part) in [

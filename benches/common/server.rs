@@ -31,12 +31,11 @@ pub enum Side {
 }
 
 impl Side {
-    /// The product's, as far as the services it needs are there.
+    /// The product's, as far as the services it needs are there: `GROUNDSWELL_TEST_DATABASE_URL` and `GROUNDSWELL_TEST_AMQP_URL`.
     pub fn available() -> Vec<Side> {
         if ["GROUNDSWELL_TEST_DATABASE_URL", "GROUNDSWELL_TEST_AMQP_URL"].iter().all(|name| std::env::var(name).is_ok()) {
             return vec![Side::Embedded, Side::Distributed];
         }
-        println!("\ndistributed: not run (GROUNDSWELL_TEST_DATABASE_URL and GROUNDSWELL_TEST_AMQP_URL are not set)");
         vec![Side::Embedded]
     }
 }
@@ -46,7 +45,8 @@ impl Side {
 pub struct OpenPoll {
     pub event: String,
     pub id: String,
-    pub choices: usize,
+    /// Those that are voted for, from the first on, in turn.
+    pub choices: std::ops::Range<usize>,
     pub snapshot: String,
     pub stream: String,
 }
@@ -58,7 +58,7 @@ pub struct Server {
     children: Vec<(&'static str, Child)>,
     database_url: String,
     database: Option<(String, String)>,
-    /// The one that was opened last.
+    /// What `open_poll` opened last.
     pub poll: OpenPoll,
     arguments: Vec<String>,
     _directory: tempfile::TempDir,
@@ -73,7 +73,7 @@ impl Server {
             children: Vec::new(),
             database_url: format!("sqlite://{}/groundswell.db", directory.path().display()),
             database: None,
-            poll: OpenPoll { event: NOWHERE.into(), id: NOWHERE.into(), choices: CHOICES.len(), snapshot: "/same".into(), stream: "/stream".into() },
+            poll: OpenPoll { event: NOWHERE.into(), id: NOWHERE.into(), choices: 0..CHOICES.len(), snapshot: "/same".into(), stream: "/stream".into() },
             arguments: Vec::new(),
             _directory: directory,
         };
@@ -167,7 +167,7 @@ impl Server {
             let id = poll["id"].as_str().expect("a poll").to_owned();
             self.office("PUT", &format!("/api/v1/polls/{id}/state"), r#"{"state":"open"}"#);
             let snapshot = format!("/api/v1/live/{code}");
-            OpenPoll { event: event.to_owned(), id, choices: choices.len(), stream: format!("{snapshot}/stream"), snapshot }
+            OpenPoll { event: event.to_owned(), id, choices: 0..choices.len(), stream: format!("{snapshot}/stream"), snapshot }
         };
         (0..count).map(open).collect()
     }
@@ -201,7 +201,7 @@ impl Server {
         let vote = |n: usize| {
             let OpenPoll { event, id, choices, .. } = &polls[n % polls.len()];
             let pass = key.mint_open(event.parse().expect("an id"), Uuid::new_v4(), now);
-            vote_request(self.address, id, &pass, Uuid::new_v4(), 1, &format!("{id}-{}", n / polls.len() % choices + 1))
+            vote_request(self.address, id, &pass, Uuid::new_v4(), 1, &format!("{id}-{}", n / polls.len() % choices.len() + 1))
         };
         (0..count).map(vote).collect()
     }
@@ -218,7 +218,7 @@ impl Server {
         }
         let deadline = Instant::now() + DRAIN_PATIENCE;
         loop {
-            let voters: u64 = snapshots.iter().map(|snapshot| self.voters(snapshot)).sum();
+            let voters = self.voters_of(snapshots);
             if voters >= accepted {
                 return;
             }
@@ -227,7 +227,11 @@ impl Server {
         }
     }
 
-    /// Over all polls of an event.
+    /// Over all polls of these events.
+    pub fn voters_of(&self, snapshots: &[String]) -> u64 {
+        snapshots.iter().map(|snapshot| self.voters(snapshot)).sum()
+    }
+
     fn voters(&self, snapshot: &str) -> u64 {
         let live: serde_json::Value = serde_json::from_str(&self.raw("GET", snapshot, "", None).1).unwrap_or_default();
         live["polls"].as_array().into_iter().flatten().filter_map(|poll| poll["results"]["voters"].as_u64()).sum()

@@ -3,16 +3,11 @@
 use std::time::Instant;
 
 use crate::common::server::{Server, Side, now_us};
-use crate::common::setting;
-use crate::viewers::Viewers;
-
-/// What the server keeps of its files for other things than viewers.
-const KEPT_FILES: u64 = 500;
+use crate::viewers::{Viewers, wanted};
 
 /// Memory for each viewer, time until all have the newest frame, and what those cost who stop reading.
 pub fn crowd() {
-    let (_, hard) = rlimit::Resource::NOFILE.get().expect("there is a limit");
-    let count = setting("BENCH_VIEWERS", hard.saturating_sub(KEPT_FILES).min(19_500)) as usize;
+    let count = wanted();
     println!(
         "\n{count} viewers\n{:<14} {:>11} {:>13} {:>10} {:>12} {:>12} {:>16}",
         "side", "KiB/viewer", "kernel KiB", "opened s", "all fresh s", "median s", "not reading KiB"

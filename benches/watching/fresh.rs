@@ -37,7 +37,8 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// Of votes sent at these times, all there were; the first of the viewers watches their poll.
+    /// Of votes sent at these times, all there were, taken as counted in that order: true of those for one choice, which stand in one line, and
+    /// nearly so where several lines are equally long. The first of the viewers watches their poll.
     pub fn of(sent: &[i64], viewers: &mut Viewers) -> Waits {
         viewers.counted(sent.len() as u64);
         let frames = viewers.frames();
@@ -56,20 +57,21 @@ pub fn quantile(sorted: &[f64], q: f64) -> f64 {
 
 /// Votes at their intended times; returns when each was sent, in microseconds, the first one first.
 pub fn paced(address: SocketAddr, requests: &[Request], rate: usize) -> Vec<i64> {
-    const CONNECTIONS: usize = 256;
-    let gap = Duration::from_secs_f64(CONNECTIONS as f64 / rate as f64);
+    const CONNECTIONS_MAX: usize = 256;
+    let connections = requests.len().min(CONNECTIONS_MAX);
+    let gap = Duration::from_secs_f64(connections as f64 / rate as f64);
     runtime().block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
         let begin = tokio::time::Instant::now() + Duration::from_millis(200);
-        for connection in 0..CONNECTIONS {
-            let own: Vec<Request> = requests.iter().skip(connection).step_by(CONNECTIONS).cloned().collect();
+        for connection in 0..connections {
+            let own: Vec<Request> = requests.iter().skip(connection).step_by(connections).cloned().collect();
             let mut stream = TcpStream::connect(address).await.expect("the server listens");
             stream.set_nodelay(true).expect("it can be set");
             tasks.spawn(async move {
                 let mut buffer = vec![0; 8_192];
                 let mut sent = Vec::with_capacity(own.len());
                 for (n, request) in own.iter().enumerate() {
-                    tokio::time::sleep_until(begin + gap * n as u32 + gap * connection as u32 / CONNECTIONS as u32).await;
+                    tokio::time::sleep_until(begin + gap * n as u32 + gap * connection as u32 / connections as u32).await;
                     sent.push(now_us());
                     assert_eq!(exchange(&mut stream, request, &mut buffer).await.expect("an answer").0.status, 202);
                 }

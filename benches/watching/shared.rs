@@ -1,16 +1,15 @@
 //! Viewers of several web processes.
 
 use crate::common::server::{Server, Side, now_us};
-use crate::common::setting;
 use crate::rates::median;
-use crate::viewers::Viewers;
+use crate::viewers::{Viewers, wanted};
 
 /// From a change to the last viewer's frame: all viewers on one web process, and the same number shared by several, side by side.
 pub fn shared() {
     if !Side::available().contains(&Side::Distributed) {
         return;
     }
-    let count = setting("BENCH_VIEWERS", 19_500) as usize;
+    let count = wanted();
     println!("\n{count} viewers of one event\n{:<15} {:>12} {:>12} {:>12}", "web processes", "each holds", "all fresh s", "median s");
     for processes in [1, 2, 4] {
         let mut server = Server::start(Side::Distributed);

@@ -12,6 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 
 use crate::common::server::{PATIENCE, Server, now_us};
+use crate::common::setting;
 
 /// A process full of viewers.
 pub struct Viewers {
@@ -21,7 +22,7 @@ pub struct Viewers {
 }
 
 impl Viewers {
-    /// Of the poll that was opened last.
+    /// Of the poll that `open_poll` opened last.
     pub fn start(server: &Server, count: usize) -> Viewers {
         Viewers::start_at(server.address, &server.poll.stream, count)
     }
@@ -79,6 +80,15 @@ impl Drop for Viewers {
     }
 }
 
+/// What the server keeps of its files for other things than viewers.
+const KEPT_FILES: u64 = 500;
+
+/// As many as are asked for, or as one process may hold.
+pub fn wanted() -> usize {
+    let (_, hard) = rlimit::Resource::NOFILE.get().expect("there is a limit");
+    setting("BENCH_VIEWERS", hard.saturating_sub(KEPT_FILES).min(19_500)) as usize
+}
+
 /// What one viewer has seen.
 #[derive(Clone, Default)]
 struct Seen {
@@ -101,11 +111,13 @@ pub fn viewers(address: SocketAddr, path: &str, count: usize) {
         let frames = Rc::new(RefCell::new(Vec::<(i64, u64)>::new()));
         let buffer = Rc::new(RefCell::new(vec![0u8; 256 * 1_024]));
         let paths: Vec<&str> = path.split(',').collect();
+        // Addresses of this process alone: another one's ports may not be free again for a minute.
+        let [high, low] = (std::process::id() as u16).to_be_bytes();
         let opening = Arc::new(tokio::sync::Semaphore::new(OPENING));
         for viewer in 0..count {
             let permit = opening.clone().acquire_owned().await.expect("open");
             let socket = TcpSocket::new_v4().expect("a socket");
-            let source = if address.ip().is_loopback() { [127, 0, 0, 2 + (viewer / PER_ADDRESS) as u8] } else { [0; 4] };
+            let source = if address.ip().is_loopback() { [127, high, low, 2 + (viewer / PER_ADDRESS) as u8] } else { [0; 4] };
             socket.bind(SocketAddr::from((source, 0))).expect("an address");
             let (seen, frames, buffer) = (seen.clone(), frames.clone(), buffer.clone());
             let path = paths[viewer % paths.len()];

@@ -4,10 +4,10 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use super::text::{TITLE_GRAPHEMES_MAX, bounded};
+use super::text::{QUESTION_GRAPHEMES_MAX, bounded};
 use crate::error::Error;
 
-/// What somebody looks for, bounded as a title is.
+/// What somebody looks for, bounded as a question is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Search {
     /// Folded. Each is found somewhere.
@@ -20,7 +20,7 @@ pub struct Search {
 pub enum FoundIn<'a> {
     /// What the event itself is called.
     Name,
-    /// This question of it, with its name.
+    /// Its name and this question of it together.
     Question(&'a str),
 }
 
@@ -30,8 +30,8 @@ const DIGITS_MIN: usize = 3;
 impl Search {
     /// `None` where nothing was typed that could be looked for.
     pub fn parse(raw: &str) -> Result<Option<Search>, Error> {
-        let long = Error::invalid("search_long", "What you look for is longer than any title: at most 120 characters.");
-        let text = match bounded(raw, TITLE_GRAPHEMES_MAX, None, Some(long)) {
+        let long = Error::invalid("search_long", "What you look for is longer than any question: at most 300 characters.");
+        let text = match bounded(raw, QUESTION_GRAPHEMES_MAX, None, Some(long)) {
             Ok(text) => text,
             Err(None) => return Ok(None),
             Err(Some(long)) => return Err(long),
@@ -146,8 +146,8 @@ mod tests {
         for nothing in ["", "  ", "\u{200b}", "\0", "\u{301}"] {
             assert_eq!(Search::parse(nothing).unwrap(), None, "{nothing:?}");
         }
-        assert!(Search::parse(&"x".repeat(120)).unwrap().is_some());
-        for long in ["x".repeat(121), "x ".repeat(1_000_000)] {
+        assert!(Search::parse(&"x".repeat(300)).unwrap().is_some());
+        for long in ["x".repeat(301), "x ".repeat(1_000_000)] {
             assert!(matches!(Search::parse(&long), Err(Error::Invalid(r)) if r.code == "search_long"));
         }
     }

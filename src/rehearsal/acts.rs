@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::checker::{self, Attempt, Verdict};
-use super::crowd::{Habits, Share};
+use super::crowd::{Fate, Habits, Share};
 use super::machine::{Machine, Spent};
 use super::measured::Measured;
 use super::meter::{self, Meter};
@@ -290,7 +290,7 @@ impl<'s> Show<'s> {
         };
         let attempts: Vec<Attempt> = stormed.sent.iter().flat_map(|s| s.share.attempts(&self.habits)).collect();
         let joined: Vec<VoterId> = stormed.sent.iter().flat_map(|s| s.share.voters()).collect();
-        let safe = stormed.safe();
+        let safe = stormed.safe().count() as u64;
         let look = move || {
             let mut verdict = checker::check(attempts, rows, &published);
             checker::people(&mut verdict, joined);
@@ -345,14 +345,13 @@ impl Stormed {
         self.spent.push((self.start.elapsed().as_secs_f64(), self.machine.spent()));
     }
 
-    /// Ballots that were called safe.
-    fn safe(&self) -> u64 {
-        self.sent.iter().flat_map(|s| s.share.fates.iter().flatten()).filter(|f| f.ok > 0).count() as u64
+    /// What became of each ballot that was called safe.
+    fn safe(&self) -> impl Iterator<Item = &Fate> {
+        self.sent.iter().flat_map(|s| s.share.fates.iter().flatten()).filter(|fate| fate.ok > 0)
     }
 
     fn last_accepted_at(&self) -> Option<Millis> {
-        let safe = self.sent.iter().flat_map(|s| s.share.fates.iter().flatten()).filter(|f| f.ok > 0);
-        safe.map(|f| self.epoch + Millis::from(f.accepted)).max()
+        self.safe().map(|fate| self.epoch + Millis::from(fate.accepted)).max()
     }
 }
 

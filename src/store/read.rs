@@ -69,7 +69,8 @@ pub struct Listed {
 
 /// Most events one list shows.
 pub const EVENTS_LISTED_MAX: usize = 500;
-/// Read at once while looking for something, with all their questions: no connection is held for longer.
+/// Read at once while looking for something, with all their questions: a hundred of 300 characters each would be 7 MB, and 250 events of a few
+/// questions are some 100 KB. No connection is held for longer, and no thread.
 const EVENTS_LOOKED_THROUGH: usize = 250;
 /// A control character, of which no text has any.
 const BETWEEN_QUESTIONS: char = '\u{1f}';
@@ -247,6 +248,8 @@ impl Store {
                 if is_last {
                     break;
                 }
+                // Others have their turn: what was read was folded and compared in one go.
+                tokio::task::yield_now().await;
             }
             let more = events.len() > limit;
             events.truncate(limit);

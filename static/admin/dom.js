@@ -31,7 +31,9 @@ export function setText(element, text) {
 
 /** Of one line, with a dot between each two. @param {Element} line @param {string[]} details empty ones are none */
 export function tellDetails(line, details) {
-  line.replaceChildren(...details.filter(Boolean).map((detail) => Object.assign(document.createElement("span"), { textContent: detail })));
+  const wanted = details.filter(Boolean);
+  if ([...line.children].map((one) => one.textContent).join("\n") === wanted.join("\n")) return; // somebody may be reading it
+  line.replaceChildren(...wanted.map((detail) => Object.assign(document.createElement("span"), { textContent: detail })));
 }
 
 let alertTimer = 0;
@@ -137,8 +139,9 @@ export function onSubmit(form, send) {
     told = told.filter((one) => !isOver(one));
   }
 
-  // Also of a field that is not asked for any more.
-  for (const kind of ["input", "change"]) form.addEventListener(kind, ({ target }) => forget(({ field, holds }) => !field || field.closest("[hidden]") || (field === target && !holds(field.value))));
+  // Also of a field that is not asked for any more; and of one of several when another of them changes, comes or goes.
+  const isOne = (/** @type {any} */ field, /** @type {any} */ target) => field === target || Boolean(field.closest(".edit-choice")?.parentElement?.contains(target));
+  for (const kind of ["input", "change"]) form.addEventListener(kind, ({ target }) => forget(({ field, holds }) => !field?.isConnected || field.closest("[hidden]") || (isOne(field, target) && !holds(field.value))));
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

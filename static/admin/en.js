@@ -3,7 +3,7 @@
 /** @type {import("/assets/shared/words.js").Words} */
 const en = {
   password_short: { one: "The password needs at least {least} characters. This one has {n}.", other: "The password needs at least {least} characters. This one has {n}." },
-  search_long: "What you look for is longer than any title: at most {most} characters.",
+  search_long: "What you look for is longer than any question: at most {most} characters.",
   password_long: "The password may have at most {most} characters. This one has {n}.",
   type_password: "Type your password.",
   type_email: "Type your email address.",
@@ -18,7 +18,7 @@ const en = {
   ended: "Ended",
   live: "Live",
   ended_small: "ended",
-  nothing_found: "No event has “{text}” in its title, short name, code or one of its questions.",
+  nothing_found: "No event has “{text}” in its title, short name or code, or in any of its questions.",
   write_question: "Write the question.",
   choices_two: "Write at least two choices, each on its own line.",
   choices_many: { one: "At most {most} choices. These are {n}.", other: "At most {most} choices. These are {n}." },

@@ -10,8 +10,9 @@ import { day, grouped, t } from "/assets/shared/words.js";
 /** @typedef {{events:EventLine[], next?:string, refused?:string}} Page `refused`: why it was not looked for, in words */
 
 const SEARCH_FROM = 6; // events: fewer are found by looking
-const SEARCH_LONGEST = 120; // characters, as a title
+const SEARCH_LONGEST = 300; // characters, as a question
 const PER_PAGE = 50; // events
+const PER_PAGE_MOST = 500; // as the server gives
 const TYPED_MS = 250; // a pause this long: the word is there
 const LOOK_EVERY_MS = 10_000; // whether voting is open changes without us
 
@@ -91,25 +92,32 @@ export async function eventsPage({ go, trouble }) {
       trouble(error);
     }
   });
-  const again = window.setInterval(() => { if (!document.hidden) refresh(); }, LOOK_EVERY_MS);
-  return { element, leave: () => { clearTimeout(timer); clearInterval(again); } };
+  let again = window.setTimeout(refresh, LOOK_EVERY_MS);
+  return { element, leave() {
+    turn += 1;
+    clearTimeout(timer);
+    clearTimeout(again);
+  } };
 
-  /** What is shown stays where it is, and says what holds now. */
+  /** What is shown stays where it is, and says what holds now. What was found stays as it is: looking for it again is work. */
   async function refresh() {
     const mine = turn;
     try {
-      const { events } = await page(wanted, "");
+      if (document.hidden || wanted) return;
+      const { events } = await page("", "", Math.min(PER_PAGE_MOST, Math.max(PER_PAGE, list.children.length)));
       if (mine === turn) for (const event of events) for (const shown of list.querySelectorAll(`a[href="${address(event)}"]`)) fill(shown, event);
     } catch (error) {
-      if (/** @type {import("/assets/shared/api.js").ApiError} */ (error).status === 401) trouble(error); // else the next time
+      if (mine === turn && /** @type {import("/assets/shared/api.js").ApiError} */ (error).status === 401) trouble(error); // else the next time
+    } finally {
+      if (element.isConnected) again = window.setTimeout(refresh, LOOK_EVERY_MS);
     }
   }
 }
 
-/** What is found; nothing, and why, where the server does not look. @param {string} search @param {string} after @returns {Promise<Page>} */
-async function page(search, after) {
+/** What is found; nothing, and why, where the server does not look. @param {string} search @param {string} after @param {number} [limit] @returns {Promise<Page>} */
+async function page(search, after, limit = PER_PAGE) {
   if (isTooLong(search)) return { events: [], refused: t("search_long", { most: SEARCH_LONGEST }) };
-  const query = new URLSearchParams({ limit: String(PER_PAGE), ...(search && { search }), ...(after && { after }) });
+  const query = new URLSearchParams({ limit: String(limit), ...(search && { search }), ...(after && { after }) });
   try {
     return await api("GET", `events?${query}`);
   } catch (error) {

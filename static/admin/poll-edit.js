@@ -52,6 +52,12 @@ export function editForm(id, details, form, act) {
     });
   }
 
+  /** A choice came or went: what was said of them may be true no more. */
+  function changed() {
+    lock();
+    list.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
   /** @param {string} choice its id, or "" for a new one @param {string} text */
   function choiceRow(choice, text) {
     const row = clone("edit-choice");
@@ -68,12 +74,12 @@ export function editForm(id, details, form, act) {
     control(row, "remove-choice").addEventListener("click", () => {
       const [at, filling] = [[...list.children].indexOf(row), filled];
       row.remove();
-      lock();
+      changed();
       control(form, "add-choice").focus();
       if (field.value.trim()) done(t("choice_removed", { text: field.value.trim() }), () => {
         if (filling !== filled || poll.locked) return; // what stands there now is without it, or has it already
         list.insertBefore(row, list.children[at] ?? null);
-        lock();
+        changed();
         field.focus();
       });
     });
@@ -84,7 +90,7 @@ export function editForm(id, details, form, act) {
   control(form, "add-choice").addEventListener("click", () => {
     const row = choiceRow("", "");
     list.append(row);
-    lock();
+    changed();
     row.querySelector("input").focus();
   });
 

@@ -101,7 +101,7 @@ function draw(live) {
   $("frame").toggleAttribute("data-crowded", poll.choices.length > CROWDED);
   $("frame").toggleAttribute("data-long", poll.choices.some((choice) => choice.text.length > LONG_NAME));
   $("rows").style.setProperty("--choices", String(poll.choices.length));
-  $("rows").style.setProperty("--names", String(longest(poll.choices)));
+  if ($("frame").dataset.layout === "lower") $("rows").style.setProperty("--names", String(longest(poll.choices)));
   $("rows").style.setProperty("--digits", String(digits(Math.max(0, ...[...counts.values()].map((one) => one.votes))).length));
   poll.choices.forEach((choice, at) => {
     const row = $("rows").children[at];
@@ -119,10 +119,11 @@ function draw(live) {
   fit();
 }
 
+const pen = document.createElement("canvas").getContext("2d");
+
 /** How wide the longest name is on one line, in em of its size. @param {{text:string}[]} choices */
 function longest(choices) {
   const size = 100; // px
-  const pen = document.createElement("canvas").getContext("2d");
   if (!pen) return 99;
   pen.font = `600 ${size}px ${getComputedStyle(root).getPropertyValue("--font")}`;
   return Math.max(0, ...choices.map(({ text }) => pen.measureText(text).width)) / size + NAME_ROOM_EM;

@@ -48,6 +48,6 @@ export default {
   accent_invalid: "Das ist keine Farbe.",
   logo_invalid: "Ein Logo ist ein PNG- oder WebP-Bild, das sich nicht bewegt.",
   logo_large: "Ein Logo hat höchstens 64 KiB und 1024 Pixel je Seite.",
-  search_long: "Das Gesuchte ist länger als jeder Titel: höchstens 120 Zeichen.",
+  search_long: "Das Gesuchte ist länger als jede Frage: höchstens 300 Zeichen.",
   report_unknown: "Dieser Bericht wird nicht mehr aufgehoben: die neuesten 50 werden es.",
 };

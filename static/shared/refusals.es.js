@@ -48,6 +48,6 @@ export default {
   accent_invalid: "Esto no es un color.",
   logo_invalid: "Un logotipo es una imagen PNG o WebP que no se mueve.",
   logo_large: "Un logotipo tiene como máximo 64 KiB y 1024 píxeles por lado.",
-  search_long: "Lo que buscas es más largo que cualquier título: 120 caracteres como máximo.",
+  search_long: "Lo que buscas es más largo que cualquier pregunta: 300 caracteres como máximo.",
   report_unknown: "Este informe ya no se guarda: solo los 50 más recientes.",
 };

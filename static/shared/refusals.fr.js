@@ -48,6 +48,6 @@ export default {
   accent_invalid: "Ce n’est pas une couleur.",
   logo_invalid: "Un logo est une image PNG ou WebP qui ne bouge pas.",
   logo_large: "Un logo a au plus 64 Kio et 1024 pixels de côté.",
-  search_long: "Ce que vous cherchez est plus long que tout titre : 120 caractères au plus.",
+  search_long: "Ce que vous cherchez est plus long que toute question : 300 caractères au plus.",
   report_unknown: "Ce rapport n’est plus gardé : seuls les 50 derniers le sont.",
 };

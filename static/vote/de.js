@@ -14,7 +14,7 @@ export default {
   no_answer: "Keine Antwort vom Server.", trying: "Wir versuchen es weiter.",
   soon: "Noch nicht offen", open: "Offen", closed: "Geschlossen", your_vote: "Deine Stimme: {step}",
   sending: "Gespeichert. Wird gesendet … Neu laden ist nicht nötig.", cleared: "Deine Stimme ist gelöscht.", not_voted: "Du hast hier nicht abgestimmt.", unsent: "Noch nicht gesendet.",
-  no_votes: "Noch keine Stimmen", nobody: "Keine Stimmen", voters: { one: "{n} Person", other: "{n} Personen" },
+  no_votes: "Noch keine Stimmen", nobody: "Keine Stimmen", votes: { one: "{n} Stimme", other: "{n} Stimmen" }, voters: { one: "{n} Person", other: "{n} Personen" },
   final: "endgültig", provisional: "vorläufig", several: "mehrere Antworten pro Person, darum kann die Summe {all} übersteigen",
   after_vote: "Du siehst das Ergebnis, sobald du abgestimmt hast.", not_shown: "Das Ergebnis wurde noch nicht gezeigt.",
   after_close: "Das Ergebnis wird nach dem Schließen gezeigt.", will_show: "Das Ergebnis wird auf der Leinwand gezeigt.",

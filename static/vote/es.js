@@ -14,7 +14,7 @@ export default {
   no_answer: "El servidor no responde.", trying: "Se sigue intentando solo.",
   soon: "Aún no está abierta", open: "Abierta", closed: "Cerrada", your_vote: "Tu voto: {step}",
   sending: "Guardado. Enviando … no hace falta recargar.", cleared: "Tu voto está borrado.", not_voted: "No votaste en esta pregunta.", unsent: "Aún no se ha enviado.",
-  no_votes: "Aún no hay votos", nobody: "Ningún voto", voters: { one: "{n} votante", other: "{n} votantes" },
+  no_votes: "Aún no hay votos", nobody: "Ningún voto", votes: { one: "{n} voto", other: "{n} votos" }, voters: { one: "{n} votante", other: "{n} votantes" },
   final: "definitivo", provisional: "provisional", several: "varias respuestas por persona: la suma puede pasar del {all}",
   after_vote: "Verás el resultado cuando hayas votado.", not_shown: "El resultado aún no se ha mostrado.",
   after_close: "El resultado se muestra al cerrar la votación.", will_show: "El resultado se mostrará en la pantalla.",

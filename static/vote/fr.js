@@ -14,7 +14,7 @@ export default {
   no_answer: "Le serveur ne répond pas.", trying: "Nouvel essai automatique.",
   soon: "Pas encore ouvert", open: "Ouvert", closed: "Fermé", your_vote: "Votre vote : {step}",
   sending: "Gardé. Envoi en cours … inutile d’actualiser.", cleared: "Votre vote est effacé.", not_voted: "Vous n’avez pas voté ici.", unsent: "Pas encore envoyé.",
-  no_votes: "Pas encore de vote", nobody: "Aucun vote", voters: { one: "{n} votant", other: "{n} votants" },
+  no_votes: "Pas encore de vote", nobody: "Aucun vote", votes: { one: "{n} vote", other: "{n} votes" }, voters: { one: "{n} votant", other: "{n} votants" },
   final: "définitif", provisional: "provisoire", several: "plusieurs choix par personne : la somme peut dépasser {all}",
   after_vote: "Vous verrez le résultat après avoir voté.", not_shown: "Le résultat n’a pas encore été montré.",
   after_close: "Le résultat est montré après la fermeture du vote.", will_show: "Le résultat sera montré à l’écran.",

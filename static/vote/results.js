@@ -22,7 +22,7 @@ export function drawResults(poll, rows, voted) {
     label.style.setProperty("--share", String(results ? Math.min(percent, 100) / 100 : 0));
   }
   setText("voters", now === "soon" ? "" : results
-    ? (results.voters ? [t("voters", { n: results.voters }), t(results.status), ...(poll.kind === "multiple" ? [t("several", { all: shares.format(1) })] : [])].join(" · ") : t(results.status === "final" ? "nobody" : "no_votes"))
+    ? (results.voters ? [t(poll.kind === "multiple" ? "voters" : "votes", { n: results.voters }), t(results.status), ...(poll.kind === "multiple" ? [t("several", { all: shares.format(1) })] : [])].join(" · ") : t(results.status === "final" ? "nobody" : "no_votes"))
     : t(poll.visibility === "after_vote" ? "after_vote" : isClosed ? "not_shown" : poll.visibility === "after_close" ? "after_close" : "will_show"));
 }
 

@@ -29,6 +29,7 @@ const en = {
   unsent: "Not sent yet.",
   no_votes: "No votes yet",
   nobody: "No votes",
+  votes: { one: "{n} vote", other: "{n} votes" },
   voters: { one: "{n} voter", other: "{n} voters" },
   final: "final",
   provisional: "provisional",

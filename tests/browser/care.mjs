@@ -15,7 +15,7 @@ export async function care() {
   try {
     await check("a word of any length can be looked for, and the page stays as wide as its window", async () => {
       const page = await show("admin-events", "phone");
-      await page.getByTestId("search").fill("W".repeat(120));
+      await page.getByTestId("search").fill("W".repeat(300));
       await page.getByTestId("nothing-found").waitFor();
       await fitsInWidth(page);
       await page.context().close();
@@ -49,17 +49,17 @@ export async function care() {
       await fitsInWidth(page);
       await page.context().close();
     });
-    await check("what is longer than any title is not looked for and not remembered: it is said in words, also after a reload, and where an address asks for it", async () => {
-      const page = await show("admin-events", "laptop", { api: (call) => (call.path === "events" && [...(call.query?.get("search") ?? "")].length > 120 ? { status: 422, json: { code: "search_long", detail: "Said by the server." } } : call.path === "events" && call.query?.get("search") === "refused" ? { status: 422, json: { code: "search_odd", detail: "Said by the server." } } : kit.office([], EVENTS)(call)) });
-      await page.getByTestId("search").fill("W".repeat(121));
+    await check("what is longer than any question is not looked for and not remembered: it is said in words, also after a reload, and where an address asks for it", async () => {
+      const page = await show("admin-events", "laptop", { api: (call) => (call.path === "events" && [...(call.query?.get("search") ?? "")].length > 300 ? { status: 422, json: { code: "search_long", detail: "Said by the server." } } : call.path === "events" && call.query?.get("search") === "refused" ? { status: 422, json: { code: "search_odd", detail: "Said by the server." } } : kit.office([], EVENTS)(call)) });
+      await page.getByTestId("search").fill("W".repeat(301));
       await page.getByTestId("nothing-found").waitFor();
-      await page.getByTestId("found").filter({ hasText: "longer than any title: at most 120 characters" }).waitFor();
+      await page.getByTestId("found").filter({ hasText: "longer than any question: at most 300 characters" }).waitFor();
       equal(new URL(page.url()).search, "", "remembered");
       assert(await page.locator("#alert").isHidden(), "it is told as trouble, too");
       await page.reload();
       await page.getByTestId("event-link").first().waitFor();
-      await page.goto(`${theatre.home}/admin?search=${"W".repeat(121)}`);
-      await page.getByTestId("found").filter({ hasText: "at most 120 characters" }).waitFor();
+      await page.goto(`${theatre.home}/admin?search=${"W".repeat(301)}`);
+      await page.getByTestId("found").filter({ hasText: "at most 300 characters" }).waitFor();
       await page.goto(`${theatre.home}/admin?search=refused`);
       await page.getByTestId("found").filter({ hasText: "Said by the server." }).waitFor();
       await page.getByTestId("all-events").click();

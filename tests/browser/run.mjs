@@ -218,7 +218,7 @@ async function evening(app, people) {
   });
 
   await check("the phone shows the result it may see", async () => {
-    await alice.getByTestId("voters").filter({ hasText: "1 voter" }).waitFor();
+    await alice.getByTestId("voters").filter({ hasText: "1 vote" }).waitFor();
     equal(await phone.percents(alice), ["100%", "0%", "0%"], "percents on the phone");
   });
 
@@ -360,7 +360,7 @@ async function evening(app, people) {
 
   await check("the result becomes final, on the screen, on the phone and in the books", async () => {
     await screen.getByTestId("note").filter({ hasText: "final" }).waitFor();
-    await alice.getByTestId("voters").filter({ hasText: "7 voters · final" }).waitFor();
+    await alice.getByTestId("voters").filter({ hasText: "7 votes · final" }).waitFor();
     const card = admin.poll(ada, "Which ending?");
     await card.locator('[data-step="final"][aria-current="step"]').waitFor();
     await card.getByTestId("results").locator("summary").click();

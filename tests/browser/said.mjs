@@ -218,7 +218,7 @@ export async function said() {
       }
     });
 
-    await check("where people pick several, every screen counts people, in five languages as the phone does", async () => {
+    await check("where people pick several every screen counts people, else votes, in five languages as the phone does", async () => {
       const poll = kit.poll(kit.SHORT.slice(0, 4), [8, 7, 6, 5], { kind: "multiple", voters: 9 });
       for (const lang of LANGUAGES) {
         const told = async (/** @type {string} */ name, /** @type {Api} */ api, /** @type {string} */ place, size = /** @type {import("./scenes.mjs").Size} */ ("laptop")) => {
@@ -236,6 +236,10 @@ export async function said() {
         equal(await told("embed", open([poll]), "#voters"), people, `${lang}: in another page`);
         equal(await told("admin-event", kit.office([poll]), "[data-testid=poll-voters]"), people, `${lang}: at the desk`);
         if (lang === "en") equal(people, "9 voters", "in English");
+        const single = kit.poll(kit.SHORT.slice(0, 4), [4, 3, 2, 0]);
+        const votes = (await told("vote-question", counting(single), "#voters", "phone")).split(" · ")[0];
+        equal(await told("present-two", kit.stage(() => kit.live([single])), "#voters"), votes, `${lang}: on stage, one pick each`);
+        if (lang === "en") equal(votes, "9 votes", "in English, one pick each");
       }
     });
 

@@ -148,7 +148,12 @@ fn a_list_goes_on_where_it_ended(backend: Backend) {
 fn a_search_goes_through_all_events_there_are(backend: Backend) {
     with_store(backend, async |place, store| {
         event(&store, 1, "The first of all").await;
-        // More than two steps of looking.
+        for n in 0..3 {
+            let poll = PollDraft { question: Question::parse("Where is the needle?").unwrap(), ..poll_draft(&["A", "B"]) };
+            let hay = EventDraft { title: Title::parse(&format!("Hay {n}")).unwrap(), polls: vec![poll], ..event_draft(vec![code(10 + n)]) };
+            store.create_event(hay, stamp_at(NOON + 10_000 + i64::from(n))).await.unwrap();
+        }
+        // Many more than one step of looking.
         let numbers = match place.backend {
             Backend::Embedded => "(with recursive n(i) as (select 1 union all select i + 1 from n where i < 2500) select i from n) n",
             Backend::Distributed => "generate_series(1, 2500) n(i)",
@@ -163,6 +168,11 @@ fn a_search_goes_through_all_events_there_are(backend: Backend) {
         let found = store.events(looking_for("class")).await.unwrap();
         assert!(found.events.len() == 500 && found.more);
         assert_eq!(titles(&store, looking_for("class 2499")).await, ["Class 2499"]);
+        // By its question, behind all of them, in pages.
+        let first = store.events(Listing { limit: 2, ..looking_for("needle") }).await.unwrap();
+        assert!(first.more && first.events.iter().all(|e| e.question.as_deref() == Some("Where is the needle?")));
+        let next = Listing { limit: 2, after: first.events.last().map(|e| e.id), ..looking_for("needle") };
+        assert_eq!(titles(&store, next).await, ["Hay 0"]);
     });
 }
 

@@ -7,7 +7,7 @@ use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOption
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
-use crate::cluster::{Cluster, SPILLED, until_within};
+use crate::cluster::{Cluster, PATIENCE, SPILLED, until_within};
 use crate::door::Door;
 use crate::proxy::{Proxy, Weather};
 use crate::support::runtime;
@@ -162,22 +162,13 @@ pub fn delete_queues(cluster: &mut Cluster) {
     hold(cluster, true);
     loop {
         with_broker(cluster, async |channel, prefix| {
-            while in_lanes(channel, prefix).await.messages > 0 {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
+            until_lanes(channel, prefix, "all lanes are empty", |left| left.messages == 0).await;
         });
         // Whoever counts gives back what it had in hand, which is there again when the broker knows that it is gone, and not before.
         (0..cluster.tallies.len()).filter(|at| cluster.tallies[*at].is_some()).collect::<Vec<_>>().into_iter().for_each(|at| cluster.stop_tally(at));
         let mut empty = false;
         with_broker(cluster, async |channel, prefix| {
-            let left = loop {
-                let left = in_lanes(channel, prefix).await;
-                if left.consumers == 0 {
-                    break left;
-                }
-                tokio::time::sleep(LOOK_EVERY).await;
-            };
-            empty = left.messages == 0;
+            empty = until_lanes(channel, prefix, "nobody takes any more", |left| left.consumers == 0).await.messages == 0;
         });
         if empty {
             break;
@@ -212,23 +203,32 @@ struct InLanes {
     consumers: u32,
 }
 
-async fn in_lanes(channel: &Channel, prefix: &str) -> InLanes {
-    /// RabbitMQ waits 250 ms for a quorum queue to say what it holds, and then says that it holds nothing.
+async fn until_lanes(channel: &Channel, prefix: &str, what: &str, wanted: impl Fn(&InLanes) -> bool) -> InLanes {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(left) = in_lanes(channel, prefix).await.filter(&wanted) {
+            return left;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// `None` where a lane takes long to answer: as `queue/rabbit/consume.rs` knows, it then says that it holds nothing.
+async fn in_lanes(channel: &Channel, prefix: &str) -> Option<InLanes> {
     const KNOWN_WITHIN: Duration = Duration::from_millis(200);
     let mut all = InLanes::default();
     for lane in 0..groundswell::domain::DEFAULT_LANES {
-        loop {
-            let asked = Instant::now();
-            let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            let said = channel.queue_declare(queue(prefix, lane).into(), options, FieldTable::default()).await.expect("a queue that is there");
-            if asked.elapsed() < KNOWN_WITHIN {
-                all.messages += said.message_count();
-                all.consumers += said.consumer_count();
-                break;
-            }
+        let asked = Instant::now();
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let said = channel.queue_declare(queue(prefix, lane).into(), options, FieldTable::default()).await.expect("a queue that is there");
+        if asked.elapsed() > KNOWN_WITHIN {
+            return None;
         }
+        all.messages += said.message_count();
+        all.consumers += said.consumer_count();
     }
-    all
+    Some(all)
 }
 
 fn with_broker(cluster: &Cluster, work: impl AsyncFnOnce(&Channel, &str)) {

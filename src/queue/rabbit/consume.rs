@@ -21,8 +21,8 @@ use crate::queue::{Content, Delivery};
 const PREFETCH_MESSAGES: u16 = 64;
 /// How often the broker is asked how much waits.
 const DEPTH_EVERY: Duration = Duration::from_secs(1);
-/// RabbitMQ waits 250 ms for a quorum queue to say what it holds, and then says that it holds nothing.
-const DEPTH_KNOWN_WITHIN: Duration = Duration::from_millis(250);
+/// RabbitMQ waits so long for a quorum queue to say what it holds, and then says that it holds nothing: a 0 that took longer is none.
+const NOTHING_KNOWN_AFTER: Duration = Duration::from_millis(250);
 
 /// The consuming side of some lanes, on a connection of their own.
 pub struct Consumer {
@@ -245,7 +245,7 @@ async fn watch_depth(broker: &Broker, connection: &Connection, lanes: &[u16], qu
                 let asked = Instant::now();
                 let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
                 let queue = channel.queue_declare(broker.names[usize::from(*lane)].clone(), options, FieldTable::default()).await?;
-                if asked.elapsed() < DEPTH_KNOWN_WITHIN {
+                if queue.message_count() > 0 || asked.elapsed() < NOTHING_KNOWN_AFTER {
                     queued.set(*lane, u64::from(queue.message_count()));
                 }
             }
