@@ -135,7 +135,7 @@ export async function said() {
       const waits = [
         ["the first answer", "vote-no-answer", { api: () => ({ silent: true }) }, { "#screen-loading h1": "One moment …", "#loading-note": "Fetching the question." }],
         ["the first answer, and there is none", "vote-no-answer", {}, { "#loading-note": "Fetching the question.", "#connection": "No answer from the server. Trying again by itself." }],
-        ["the first question", "vote-waiting", {}, { "#screen-waiting h1": "You are in.", "#screen-waiting p": "The first question appears here by itself. Nothing to do until then." }],
+        ["the first question", "vote-waiting", {}, { "#screen-waiting h1": "You are in.", "#screen-waiting p": "The first question appears here by itself." }],
         ["the opening", "vote-soon", {}, { "#poll-state": "Not open yet", "#clock": "opens in" }],
         ["an answer to the vote", "vote-question", { api: voting({ silent: true }), hands: tap }, { "#steps [aria-current]": "Saved on this phone" }],
         ["another try with the vote", "vote-question", { api: voting({ status: 503, json: { code: "busy" } }), hands: tap }, { "#steps [aria-current]": "Saved on this phone", "#receipt-note": "Saved. Sending … no need to refresh." }],
