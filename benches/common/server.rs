@@ -45,8 +45,8 @@ impl Side {
 pub struct OpenPoll {
     pub event: String,
     pub id: String,
-    /// Those that are voted for, from the first on, in turn.
-    pub choices: std::ops::Range<usize>,
+    /// How many are voted for, from the first on, in turn.
+    pub choices: usize,
     pub snapshot: String,
     pub stream: String,
 }
@@ -73,7 +73,7 @@ impl Server {
             children: Vec::new(),
             database_url: format!("sqlite://{}/groundswell.db", directory.path().display()),
             database: None,
-            poll: OpenPoll { event: NOWHERE.into(), id: NOWHERE.into(), choices: 0..CHOICES.len(), snapshot: "/same".into(), stream: "/stream".into() },
+            poll: OpenPoll { event: NOWHERE.into(), id: NOWHERE.into(), choices: CHOICES.len(), snapshot: "/same".into(), stream: "/stream".into() },
             arguments: Vec::new(),
             _directory: directory,
         };
@@ -167,7 +167,7 @@ impl Server {
             let id = poll["id"].as_str().expect("a poll").to_owned();
             self.office("PUT", &format!("/api/v1/polls/{id}/state"), r#"{"state":"open"}"#);
             let snapshot = format!("/api/v1/live/{code}");
-            OpenPoll { event: event.to_owned(), id, choices: 0..choices.len(), stream: format!("{snapshot}/stream"), snapshot }
+            OpenPoll { event: event.to_owned(), id, choices: choices.len(), stream: format!("{snapshot}/stream"), snapshot }
         };
         (0..count).map(open).collect()
     }
@@ -201,7 +201,7 @@ impl Server {
         let vote = |n: usize| {
             let OpenPoll { event, id, choices, .. } = &polls[n % polls.len()];
             let pass = key.mint_open(event.parse().expect("an id"), Uuid::new_v4(), now);
-            vote_request(self.address, id, &pass, Uuid::new_v4(), 1, &format!("{id}-{}", n / polls.len() % choices.len() + 1))
+            vote_request(self.address, id, &pass, Uuid::new_v4(), 1, &format!("{id}-{}", n / polls.len() % choices + 1))
         };
         (0..count).map(vote).collect()
     }

@@ -112,7 +112,7 @@ impl Crowd {
     /// line; and there are several polls, so that it does not hang on one whether it shares a lane with the big one.
     fn quiet(&self, meanwhile: impl FnOnce()) -> Vec<f64> {
         const RATE: usize = 10;
-        let quiet: Vec<OpenPoll> = (0..QUIET).map(|_| OpenPoll { choices: 0..1, ..self.server.open_polls(1, &CHOICES.map(String::from)).remove(0) }).collect();
+        let quiet: Vec<OpenPoll> = (0..QUIET).map(|_| OpenPoll { choices: 1, ..self.server.open_polls(1, &CHOICES.map(String::from)).remove(0) }).collect();
         let sent: Vec<_> = quiet
             .into_iter()
             .map(|poll| {

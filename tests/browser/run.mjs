@@ -218,7 +218,7 @@ async function evening(app, people) {
   });
 
   await check("the phone shows the result it may see", async () => {
-    await alice.getByTestId("voters").filter({ hasText: "1 vote" }).waitFor();
+    await alice.getByTestId("voters").filter({ hasText: "1 vote ·" }).waitFor();
     equal(await phone.percents(alice), ["100%", "0%", "0%"], "percents on the phone");
   });
 
