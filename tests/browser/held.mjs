@@ -83,7 +83,7 @@ export async function held(hall, check) {
     const other = await hall.join(await hall.person(), code);
     await phone.tick(other, "Pirates");
     await other.getByTestId("send").tap();
-    await says(page, "voters", "1 vote ·");
+    await says(page, "voters", "1 voter ·");
     equal(await ticks(), ["Cowboys", "Robots"], "once the numbers have changed");
     await other.close();
     await page.reload();
