@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Ends with the test's process: its thread waits for connections until then.
 pub struct Relay {
@@ -38,7 +38,12 @@ pub enum Manners {
     Hangs,
     /// Is ready for votes, and has too much to do for anything else.
     Refuses,
+    /// Answers after [`LATE`].
+    Late,
 }
+
+/// Longer than a crowd takes to ask, and shorter than an edge waits before it asks again (3 s).
+pub const LATE: Duration = Duration::from_millis(1_500);
 
 impl Relay {
     pub fn before(origin: SocketAddr) -> Relay {
@@ -100,6 +105,10 @@ impl Shared {
                     b"HTTP/1.1 503 Service Unavailable\r\ncache-control: no-store\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
                 let _ = client.write_all(NO);
                 break;
+            }
+            if manners == Manners::Late as u8 && is_question {
+                // Nobody unparks it; if it comes back early all the same, the answer is a little less late.
+                std::thread::park_timeout(LATE);
             }
             if manners != Manners::Hangs as u8 && origin.write_all(&piece[..read]).is_err() {
                 break;

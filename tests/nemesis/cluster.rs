@@ -224,6 +224,13 @@ impl Cluster {
         self.webs.iter().map(|web| figure(web.process.as_ref()?, name)).sum()
     }
 
+    /// How many ballots the living web processes refused, by the reasons they give.
+    pub fn refused_by_reason(&self) -> Vec<(&'static str, f64)> {
+        const REASONS: [&str; 5] = ["not_ready", "line_full", "room_full", "waited", "queue"];
+        let sum = |why: &str| self.of_webs(&format!("groundswell_ballots_refused_total{{why=\"{why}\"}}")).unwrap_or_default();
+        REASONS.map(|why| (why, sum(why))).into()
+    }
+
     /// One of `SUMS`, over the living and the dead.
     pub fn sum(&self, name: &str) -> u64 {
         let at = SUMS.iter().position(|known| *known == name).expect("a known sum");

@@ -52,6 +52,7 @@ fn act(cluster: &mut Cluster, disk: &Disk, habits: Habits, poisons: &mut u64, mu
         while let Some((fault, seconds, pause)) = next(&mut rng) {
             disk.slowest_sync();
             let (before, given_up, began) = (crowd.answers(), crowd.given_up(), Instant::now());
+            let refused_before = cluster.refused_by_reason();
             let door = door.at(cluster.address());
             let mut ground = Ground { cluster, crowd: &crowd, door: &door, rng: &mut rng, seconds, poisons, not_done: None };
             (fault.inflict)(&mut ground);
@@ -71,7 +72,10 @@ fn act(cluster: &mut Cluster, disk: &Disk, habits: Habits, poisons: &mut u64, mu
             let in_vain = crowd.given_up() - given_up;
             assert!(pause > 0.0 || in_vain == 0, "{}: {in_vain} votes did not get through by being sent again", fault.name);
             if refused > 0 {
-                say(format_args!("{:<40} the disk made a page wait for {:.2} s at most meanwhile", fault.name, disk.slowest_sync().as_secs_f64()));
+                let more = cluster.refused_by_reason().into_iter().zip(refused_before).map(|((why, now), (_, before))| (why, now - before));
+                let why: Vec<String> = more.filter(|(_, more)| *more > 0.0).map(|(why, more)| format!("{why} {more}")).collect();
+                let waited = disk.slowest_sync().as_secs_f64();
+                say(format_args!("{:<40} refused: {}; the disk made a page wait for {waited:.2} s at most meanwhile", fault.name, why.join(", ")));
             }
             if fault.costs == Costs::Nothing {
                 accepted_meanwhile += accepted;
