@@ -5,6 +5,10 @@
 //! `BENCH_ROUNDS` (3), `BENCH_EVENTS` (1000, of many), `BENCH_POLLS` (10000, of polls). `fresh` and `polls` also run distributed, and `shared` only,
 //! where `GROUNDSWELL_TEST_DATABASE_URL` and `GROUNDSWELL_TEST_AMQP_URL` are set.
 
+/// As the server has it: what is plain beside it is to be nothing but plain.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod common;
 #[path = "watching/crowd.rs"]
 mod crowd;

@@ -28,7 +28,7 @@ use crate::queue::{Memory, Queue, Rabbit, RabbitSettings, Spill, SpillSettings};
 use crate::store::Store;
 use crate::tally::{self, Worker};
 use crate::traces::Traces;
-use chores::{beat_until, close_by_clock, end_old_sessions_until, every};
+use chores::{beat_until, end_old_sessions_until, every, obey_the_clock};
 use listen::{listen, local, reachable};
 use places::Place;
 
@@ -36,8 +36,12 @@ use places::Place;
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// For the last beats.
 const LAST_BEAT_TIMEOUT: Duration = Duration::from_secs(2);
-/// What is in the lanes of this process gets this long to be counted.
+/// What is in the lanes of this process gets this long to be counted; then its workers this long to let go.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+const LET_GO_TIMEOUT: Duration = Duration::from_secs(1);
+/// Database and spill, one after the other, get this long to close their files. All of a stop, ten seconds for the last requests and one for the
+/// queue's farewell among it, stays below the 25 s that a supervisor gives it.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Votes are not accepted into the last of a disk: counting them takes some room, too.
 const JOURNAL_FREE_BYTES_MIN: u64 = 1 << 20;
 /// For sending the last traces, whatever the collector does.
@@ -208,7 +212,7 @@ impl Application {
         self.web = Some(Web { server, address });
 
         tasks.spawn(live.clone().run(stop.clone()));
-        tasks.spawn(close_by_clock(self.store.clone(), live.clone(), stop.clone()));
+        tasks.spawn(obey_the_clock(self.store.clone(), live.clone(), stop.clone()));
         let (probing, replaying) = (intake.clone(), intake.clone());
         let (no_more_probes, no_more_replay) = (stop.clone(), stop.clone());
         tasks.spawn(async move { probing.probe_until(no_more_probes).await });
@@ -271,13 +275,14 @@ impl Application {
         let end = tokio::select! {
             () = delay => End::Wanted,
             () = disk_failed => End::SpillFailed,
+            () = self.store.until_disk_fails() => End::DatabaseFailed,
             // Workers end when told to; one that ends by itself has met a bug or a disk that fails, and its lanes would stand still unseen.
             ended = self.workers.join_next(), if counts => match ended {
                 Some(Ok(Err(why))) => End::CountingFailed(why),
                 _ => End::WorkerLost,
             },
         };
-        if matches!(end, End::CountingFailed(_)) {
+        if matches!(end, End::CountingFailed(_) | End::DatabaseFailed) {
             // Nobody else may go on writing to a file of which it is not known what is on the disk.
             self.tally_stop.cancel();
         }
@@ -307,17 +312,19 @@ impl Application {
             // The database is away. Nobody was told that these votes are safe, or they are in the journal and counted at the next start.
             tracing::warn!("what is still in the lanes could not be counted in time");
             self.tally_stop.cancel();
-            let _ = tokio::time::timeout(DRAIN_TIMEOUT, self.workers.shutdown()).await;
+            let _ = tokio::time::timeout(LET_GO_TIMEOUT, self.workers.shutdown()).await;
         }
         self.tasks.shutdown().await;
         // It blocks; what holds votes is closed meanwhile.
         let last_traces = self.traces.take().map(|traces| tokio::task::spawn_blocking(move || traces.end(LAST_TRACES_TIMEOUT)));
         metrics.stop().await;
-        if tokio::time::timeout(DRAIN_TIMEOUT, self.store.close()).await.is_err() {
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.store.close()).await.is_err() {
             tracing::warn!("the database did not say goodbye in time");
         }
-        if let Some(spill) = &self.spill {
-            spill.close().await;
+        if let Some(spill) = &self.spill
+            && tokio::time::timeout(CLOSE_TIMEOUT, spill.close()).await.is_err()
+        {
+            tracing::warn!("the disk that keeps votes did not say goodbye in time; all that was called safe is on it");
         }
         if let Some(last_traces) = last_traces {
             let _ = last_traces.await;
@@ -327,6 +334,9 @@ impl Application {
             End::WorkerLost => bail!("a counting worker ended by itself; what it had not acknowledged is delivered again at the next start"),
             End::CountingFailed(why) => {
                 bail!("the disk of the database failed ({why}); nothing that was not on it was called safe. Look at the disk, then start again.")
+            }
+            End::DatabaseFailed => {
+                bail!("the disk of the database failed; nothing that was not on it was called safe or saved. Look at the disk, then start again.")
             }
             End::SpillFailed => bail!(
                 "DATA_DIR: the disk that keeps votes until they are counted, or the broker takes them, failed; nothing that was not on it was called safe. Look at the disk, then start again."
@@ -340,6 +350,8 @@ enum End {
     Wanted,
     WorkerLost,
     CountingFailed(Error),
+    /// Met by an edit, not by counting.
+    DatabaseFailed,
     SpillFailed,
 }
 

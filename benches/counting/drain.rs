@@ -121,6 +121,7 @@ async fn open_event(store: &Store, n: usize) -> Event {
         title: Title::parse("Benchmark").expect("a title"),
         accent: None,
         logo: None,
+        copy_of: None,
         polls: vec![poll],
     };
     let event = store.create_event(draft, stamp(next())).await.expect("an event");

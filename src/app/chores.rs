@@ -59,8 +59,9 @@ pub async fn end_old_sessions_until(shared: Arc<Shared>, stop: CancellationToken
     }
 }
 
-/// Polls with a closing time. Nobody votes after it, whatever this does; it makes the close known, and the result final.
-pub async fn close_by_clock(store: Store, live: Live, stop: CancellationToken) {
+/// Polls with a time to open or to close. People vote between the two, whatever this does; it puts on stage what opens, makes a close known, and
+/// the result final.
+pub async fn obey_the_clock(store: Store, live: Live, stop: CancellationToken) {
     let stamp = || {
         let at = now_ms();
         Stamp { actor: "clock".into(), at, audit_id: EventId::compose(at, http::chance()).0 }
@@ -74,6 +75,11 @@ pub async fn close_by_clock(store: Store, live: Live, stop: CancellationToken) {
             Ok(0) => {}
             Ok(_) => live.nudge(),
             Err(error) => tracing::warn!(%error, "polls whose time is over could not be closed; voting in them has ended all the same"),
+        }
+        match store.open_by_clock(stamp).await {
+            Ok(0) => {}
+            Ok(_) => live.nudge(),
+            Err(error) => tracing::warn!(%error, "polls whose time has come could not be put on stage; votes for them are taken all the same"),
         }
     }
 }

@@ -19,8 +19,9 @@ pub struct Mark {
     heard: Millis,
 }
 
-/// Gaps only come from lost or much delayed batches; a record with more of them is a bug, and must not grow without end.
-const RANGES_MAX: usize = 10_000;
+/// More gaps than this are worth a word: each is a batch that went to a disk while those around it did not, so there are at most as many as
+/// batches lie in spills, and those are capped. They are closed as spills are replayed.
+pub const GAPS_MANY: usize = 10_000;
 
 impl Mark {
     /// The first sign of an instance, written by itself before it accepts anything: nothing was heard through the lane yet.
@@ -51,6 +52,11 @@ impl Mark {
             text.push_str(&if from == to { from.to_string() } else { format!("{from}-{to}") });
         }
         text
+    }
+
+    /// How many stretches of numbers are missing before the last one that was applied.
+    pub fn gaps(&self) -> usize {
+        self.ahead.len()
     }
 
     pub fn last(&self) -> u64 {
@@ -95,7 +101,6 @@ impl Mark {
             (false, true) => self.ahead[at].0 = number,
             (false, false) => self.ahead.insert(at, (number, number)),
         }
-        assert!(self.ahead.len() <= RANGES_MAX, "more than {RANGES_MAX} gaps in the batch numbers of one lane");
         if self.ahead[0].0 == self.through + 1 {
             self.through = self.ahead.remove(0).1;
         }
@@ -202,6 +207,16 @@ mod tests {
         mark.beat(&beat(10, 6));
         assert_eq!(mark.missing(), [(2, 2), (5, 6)]);
         assert_eq!(mark.ahead(), "3-4");
+    }
+
+    #[test]
+    fn however_many_are_missing_counting_goes_on_and_they_are_taken_when_they_come() {
+        let mut mark = Mark::born(0);
+        let numbers = 2 * GAPS_MANY as u64 + 2;
+        assert!((2..=numbers).step_by(2).all(|number| mark.note(number)));
+        assert_eq!((mark.through(), mark.gaps()), (0, GAPS_MANY + 1));
+        assert!((1..=numbers).step_by(2).all(|number| mark.note(number)));
+        assert_eq!((mark.through(), mark.gaps()), (numbers, 0));
     }
 
     proptest! {

@@ -16,7 +16,7 @@ pub use ballot::{Ballot, Batch, Beat, Pick, Picks, Rank, SignedBallot, collapse}
 pub use event::{Event, EventState, JoinCode, RESERVED_PATHS, Slug};
 pub use id::{AccountId, BallotId, ChoiceId, EventId, InstanceId, PollId, ReportId, VoterId};
 pub use look::{Accent, LOGO_BYTES_MAX, LogoKind, LogoName, Shades};
-pub use mark::Mark;
+pub use mark::{GAPS_MANY, Mark};
 pub use percent::{largest_remainder, of_voters};
 pub use poll::{Choice, Kind, Limits, Poll, PollState, Visibility};
 pub use search::{FoundIn, Search};

@@ -144,7 +144,9 @@ pub(super) async fn find_poll(site: &Site, pass: &Pass, poll: &str, now: Millis)
     }
     let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Busy("many polls are being looked up"))?;
     match Box::pin(site.store.event_of_poll(poll)).await? {
-        Some(other) if other != pass.event => Err(Error::Forbidden(reason("pass_other_event", "This pass is for another event. Join this one with its code."))),
-        _ => Err(unknown()),
+        // The phone heard of it from a faster process.
+        Some(same) if same == pass.event => Err(Error::Busy("a question is just being added")),
+        Some(_) => Err(Error::Forbidden(reason("pass_other_event", "This pass is for another event. Join this one with its code."))),
+        None => Err(unknown()),
     }
 }

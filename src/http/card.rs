@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
 use super::audience::NO_STORE;
-use super::pages::{asset, card_of, host_of, shown, spaced};
+use super::pages::{asset, card_of, host_of, oembed_of, shown, spaced};
 use super::phrases::{Phrases, phrases};
 use super::site::Site;
 use crate::error::{Error, Result};
@@ -21,6 +21,7 @@ struct Card<'a> {
     line: String,
     url: String,
     image: String,
+    oembed: String,
     style: &'static str,
     icon: &'static str,
 }
@@ -62,6 +63,7 @@ pub async fn card(request: &HttpRequest, site: &Site, code: &str) -> Result<Http
         line: format!("{} · {}", host_of(home), spaced(&shown.event.code)),
         url: format!("{home}/{code}"),
         image: card_of(site),
+        oembed: oembed_of(site, &shown.event.code),
         style: asset("shared/paper."),
         icon: asset("shared/favicon."),
         shown: &shown,

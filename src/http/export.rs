@@ -8,6 +8,7 @@ use futures_util::stream::unfold;
 use serde::Deserialize;
 
 use super::office::{event_of, find, private};
+use super::pass::Level;
 use super::sessions::Owner;
 use super::site::Site;
 use crate::domain::{ChoiceId, Poll, PollId, VoterId};
@@ -46,6 +47,7 @@ pub async fn results(_owner: Owner, site: Data<Site>, poll: Path<String>, query:
         question: &poll.question,
         choices: ChoicePart::all(&poll),
         results: ResultsPart::of(&poll, &counted),
+        level: Level::Open.as_str(),
         books: BooksAnswer::of(BooksPart::of(&counted.books, counted.status), &standing),
     };
     Ok(private(HttpResponse::Ok()).json(answer))

@@ -129,6 +129,7 @@ async fn create_event(owner: Owner, site: Data<Site>, body: Json<EventBody>) -> 
         title: Title::parse(&body.0.title)?,
         rehearsal: body.0.rehearsal,
         accent: copied.as_ref().and_then(|event| event.accent),
+        copy_of: copied.as_ref().map(|event| event.id),
         logo: copied.and_then(|event| event.logo),
         polls,
     };

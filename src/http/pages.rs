@@ -29,6 +29,7 @@ struct ResultsPage<'a> {
     shown: &'a Shown,
     now: Millis,
     card: String,
+    oembed: String,
     dress: Option<String>,
     style: &'static str,
     icon: &'static str,
@@ -47,6 +48,7 @@ pub async fn results_page(request: HttpRequest, code: Path<String>, wishes: Quer
         shown: &shown,
         now: now_ms(),
         card: card_of(&site),
+        oembed: oembed_of(&site, &shown.event.code),
         dress: dress.clone(),
         style,
         icon: asset("shared/favicon."),
@@ -141,6 +143,12 @@ pub async fn shown(site: &Site, request: &HttpRequest, code: &str) -> Result<Sho
     let event = find_event(site, request, code)?;
     let frame = site.live.newest(event).await?;
     Ok(Shown::read(&frame.json))
+}
+
+/// Where sites find how to frame an event whose page they were given.
+pub fn oembed_of(site: &Site, code: &str) -> String {
+    let home = &site.settings.public_url;
+    format!("{home}/oembed?url={home}/{code}")
 }
 
 /// The picture of a shared link, as other sites want it: with its host.

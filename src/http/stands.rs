@@ -21,7 +21,8 @@ use crate::live::Frame;
 
 /// Proxies close what is silent; browsers notice a dead line by it.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
-static HEARTBEAT: &[u8] = b": still here\n\n";
+/// An event, as scripts hear nothing of comments: who watches knows a dead line by its silence.
+static HEARTBEAT: &[u8] = b"event: beat\ndata: 0\n\n";
 /// How often it is looked who has hung up.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often those who are in the middle of a frame are offered the rest.

@@ -174,7 +174,7 @@ async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ba
     // When this round ended at the latest.
     let by_clock = poll.closes_at.filter(|at| now_ms() >= *at);
     let ended_by = if ballot.round < poll.round { Some(event.updated_at) } else { poll.closed_at.or(by_clock) };
-    let Some(ended_by) = ended_by else { return Err(closed) };
+    let Some(ended_by) = ended_by else { return Err(not_open_yet(site, event, poll, closed).await) };
     // It may have been accepted by another process, or by this one a moment ago, and still be on its way. Once all that was accepted
     // in time is counted, there is no doubt left. With lanes in this process there is none either once the lanes are empty. Asked before
     // the ballot is looked up: what is counted in between would be in neither answer.
@@ -188,6 +188,17 @@ async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ba
         }
     }
     Err(if in_doubt { Error::Unknown("the last votes are being counted") } else { closed })
+}
+
+/// Never opened, as far as this process knows. A faster one may have opened it, and the phone heard of it there: only the database can tell
+/// that from a tap that comes too early.
+async fn not_open_yet(site: &Site, event: &Event, poll: &Poll, unopened: Error) -> Error {
+    let Ok(_permit) = site.guard.ballot_reads.try_acquire() else { return Error::Busy("many polls are being looked up") };
+    match site.store.event(event.id).await {
+        Ok(newest) if newest.poll(poll.id).is_some_and(|newest| newest.check_open(now_ms()).is_ok()) => Error::Busy("a question is just being opened"),
+        Ok(_) | Err(Error::NotFound(_)) => unopened,
+        Err(away) => away,
+    }
 }
 
 fn receipt_answer(ballot: uuid::Uuid, accepted_at: Millis, counted: bool) -> HttpResponse {

@@ -25,15 +25,18 @@ const BATCHES_PER_S_MAX: u32 = 4_000;
 /// A look into an empty spill, or at circuits that are open.
 const IDLE: Duration = Duration::from_millis(250);
 
-/// How much of the broker replay may have: at most half of its time, and less the slower it gets.
+/// How much of the broker replay may have: at most half of its time, and less where more makes it slower. A broker that is far away answers
+/// late whatever it is sent; to send it little would only take for ever.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pace {
     chunk: usize,
+    /// The last slow chunk, and how long it took.
+    slow: Option<(usize, Duration)>,
 }
 
 impl Pace {
     pub fn new() -> Pace {
-        Pace { chunk: CHUNK_FIRST }
+        Pace { chunk: CHUNK_FIRST, slow: None }
     }
 
     /// How many batches to publish now.
@@ -43,12 +46,26 @@ impl Pace {
 
     /// What came of a chunk; how long to leave the broker to the living now.
     pub fn after(&mut self, batches: usize, took: Duration, all_confirmed: bool) -> Duration {
-        if !all_confirmed || took > SLOW {
+        if !all_confirmed || (took > SLOW && self.is_size_to_blame(batches, took)) {
             self.chunk = (self.chunk / 2).max(1);
-        } else if took < AT_ONCE && batches == self.chunk {
+        } else if batches == self.chunk && (took < AT_ONCE || took > SLOW) {
             self.chunk = (self.chunk * 2).min(CHUNK_MAX);
         }
+        self.slow = (all_confirmed && took > SLOW).then_some((batches, took));
         took.max(Duration::from_secs(1) * batches as u32 / BATCHES_PER_S_MAX)
+    }
+}
+
+impl Pace {
+    /// Told by the last slow chunk, where that had another size: did the larger of the two take longer? The first one tells nothing and is
+    /// blamed; and one batch alone can only be compared with more.
+    fn is_size_to_blame(&self, batches: usize, took: Duration) -> bool {
+        let longer = |large: Duration, small: Duration| large > small * 3 / 2;
+        match self.slow {
+            Some((before, then)) if before < batches => longer(took, then),
+            Some((before, then)) if before > batches => longer(then, took),
+            _ => batches > 1,
+        }
     }
 }
 
@@ -182,9 +199,30 @@ mod tests {
         assert_eq!(pace.chunk(), CHUNK_MAX);
         pace.after(CHUNK_MAX, Duration::from_millis(5), false);
         assert_eq!(pace.chunk(), CHUNK_MAX / 2);
-        for _ in 0..20 {
-            pace.after(pace.chunk(), Duration::from_secs(1), true);
+        pace.after(pace.chunk(), Duration::from_secs(1), true);
+        assert_eq!(pace.chunk(), CHUNK_MAX / 4, "the first slow one is blamed");
+    }
+
+    /// Batches a second that replay comes to, once it has found its pace, with a broker that takes this long for so many.
+    fn rate_with(took: impl Fn(usize) -> Duration) -> f64 {
+        let (mut pace, mut batches, mut time) = (Pace::new(), 0, Duration::ZERO);
+        for round in 0..60 {
+            let (chunk, took) = (pace.chunk(), took(pace.chunk()));
+            let pause = pace.after(chunk, took, true);
+            if round >= 20 {
+                (batches, time) = (batches + chunk, time + took + pause);
+            }
         }
-        assert_eq!(pace.chunk(), 1, "never nothing");
+        batches as f64 / time.as_secs_f64()
+    }
+
+    #[test]
+    fn a_broker_that_is_far_away_is_sent_more_and_one_that_chokes_less() {
+        let far = rate_with(|_| Duration::from_millis(400));
+        assert!(far > 150.0, "{far} batches a second, a spill of an hour would take days");
+        // Half a second for each batch: more at a time only makes the votes behind them wait.
+        let mut pace = Pace::new();
+        let largest = (0..60).map(|_| (pace.after(pace.chunk(), Duration::from_millis(500) * pace.chunk() as u32, true), pace.chunk()).1).skip(10).max();
+        assert!(largest <= Some(2), "{largest:?} at a time");
     }
 }

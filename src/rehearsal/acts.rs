@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::checker::{self, Attempt, Verdict};
 use super::crowd::{Fate, Habits, Share};
-use super::machine::{Machine, Spent};
+use super::machine::{Look, Machine};
 use super::measured::Measured;
 use super::meter::{self, Meter};
 use super::stage::Stage;
@@ -64,7 +64,7 @@ pub(super) async fn play(
         presenter: &presenter_frames,
         audience: &frames,
         seen: &seen,
-        spent: &stormed.spent,
+        looks: &stormed.looks,
         start_ms: stormed.start_ms,
         offset: clock_offset(&stormed.sent, &show.target),
         finished: counted.finished,
@@ -105,7 +105,7 @@ struct Stormed {
     start: Instant,
     start_ms: Millis,
     machine: Machine,
-    spent: Vec<(f64, Spent)>,
+    looks: Vec<Look>,
 }
 
 /// How the counting ended.
@@ -216,19 +216,20 @@ impl<'s> Show<'s> {
         storm.start_ms.store(start_ms as u64, Ordering::Relaxed);
         let start = Instant::now() + LEAD;
         storm.start.set(start).expect("only set here");
-        let mut spent: Vec<(f64, Spent)> = vec![(0.0, machine.spent())];
+        let look = |at_s: f64| Look { at_s, spent: machine.spent(), watching_s: viewers.cpu_s() };
+        let mut looks = vec![look(0.0)];
         let counted_now = || viewers.presenter.borrow().as_ref().and_then(|f| f.books).map_or(0, |b| b.counted.max(0) as u64);
         while running.iter().any(|t| !t.is_finished()) {
             tokio::time::sleep(LOOK_EVERY).await;
             let elapsed = start.elapsed();
             // Looking at all processes costs some milliseconds; once a second is often enough.
-            if elapsed.as_secs_f64() >= spent.last().expect("there is one").0 + 1.0 {
-                spent.push((elapsed.as_secs_f64(), machine.spent()));
+            if elapsed.as_secs_f64() >= looks.last().expect("there is one").at_s + 1.0 {
+                looks.push(look(elapsed.as_secs_f64()));
             }
             self.tell(Moment::Storm { elapsed, reading: meter::read(&self.meters), counted: counted_now() });
         }
-        let mut stormed = Stormed { sent: Vec::with_capacity(self.threads), accepted: Vec::new(), epoch: storm.epoch, start, start_ms, machine, spent };
-        stormed.note_spent();
+        let mut stormed = Stormed { sent: Vec::with_capacity(self.threads), accepted: Vec::new(), epoch: storm.epoch, start, start_ms, machine, looks };
+        stormed.look(viewers);
         for thread in running {
             stormed.sent.push(thread.join().expect("the generator does not panic")?);
         }
@@ -248,7 +249,7 @@ impl<'s> Show<'s> {
         };
         let presenter = &viewers.presenter;
         let counted = self.wait_for(presenter, &mut asked, |f| last_accepted_at.is_none_or(|at| f.counted_through >= at), look).await;
-        stormed.note_spent();
+        stormed.look(viewers);
         let closed = self.office.call("PUT", &format!("/api/v1/polls/{}/state", self.stage.poll), Some(json!({"state": "closed"}))).await;
         let is_final = match closed {
             Ok(_) => self.wait_for(presenter, &mut asked, |f| f.is_final, look).await,
@@ -341,8 +342,8 @@ impl<'s> Show<'s> {
 }
 
 impl Stormed {
-    fn note_spent(&mut self) {
-        self.spent.push((self.start.elapsed().as_secs_f64(), self.machine.spent()));
+    fn look(&mut self, viewers: &Viewers) {
+        self.looks.push(Look { at_s: self.start.elapsed().as_secs_f64(), spent: self.machine.spent(), watching_s: viewers.cpu_s() });
     }
 
     /// What became of each ballot that was called safe.

@@ -59,6 +59,11 @@ impl Habits {
         SECOND_THOUGHT_LEAST_US + self.chance(n, 3) % self.over_us.clamp(*SECOND_THOUGHT_US.start(), *SECOND_THOUGHT_US.end())
     }
 
+    /// Microseconds from the start to the last tap of all, second thoughts included.
+    pub fn last_tap_at(&self) -> u64 {
+        (0..self.people).map(|n| self.taps_at(n) + if self.changes(n) { self.thinks_us(n) } else { 0 }).max().unwrap_or(0)
+    }
+
     pub fn choice(&self, n: u32, revision: u32) -> u16 {
         let choices = u64::from(self.choices);
         let first = self.chance(n, 4) % choices;
@@ -250,6 +255,14 @@ mod tests {
             let longest = (0..habits.people).map(|n| habits.thinks_us(n)).max().unwrap();
             assert!((SECOND_THOUGHT_LEAST_US..=60_200_000).contains(&longest), "{over_us}: {longest}");
         }
+    }
+
+    #[test]
+    fn the_last_tap_may_be_a_second_thought() {
+        let habits = Habits { over_us: 60_000_000, ..habits(Shape::Step) };
+        assert!((110_000_000..120_300_000).contains(&habits.last_tap_at()), "{}", habits.last_tap_at());
+        let resolved = Habits { change: 0, ..habits };
+        assert_eq!(resolved.last_tap_at(), resolved.taps_at(resolved.people - 1));
     }
 
     #[test]

@@ -11,11 +11,21 @@ const COMPANIONS: [(&str, &str); 2] = [("beam.smp", "broker"), ("postgres", "pos
 /// Another process of the same installation.
 const OF_OURS: &str = "groundswell";
 
-/// What a report calls this very process.
+/// What a report calls this very process, and all that is neither this nor the server's: a proxy before it, a neighbour.
 pub const OURSELVES: &str = "rehearsal";
+pub const OTHERS: &str = "others";
 
 /// Seconds of processor time so far, by what a report calls the process.
 pub type Spent = BTreeMap<String, f64>;
+
+/// One look at who spent how much so far.
+pub struct Look {
+    /// Since the moment zero.
+    pub at_s: f64,
+    pub spent: Spent,
+    /// Of ourselves, the thread that watches.
+    pub watching_s: f64,
+}
 
 /// Where the server runs, as seen from here.
 pub struct Machine {
@@ -46,6 +56,10 @@ impl Machine {
             if let Some((_, called)) = self.companions.iter().find(|(companion, _)| is_of(*companion)) {
                 *spent.entry((*called).to_owned()).or_default() += of_process(pid).unwrap_or(0.0);
             }
+        }
+        if let Some(all) = of_machine().filter(|_| self.listener.is_some()) {
+            let known: f64 = spent.values().sum();
+            spent.insert(OTHERS.into(), (all - known).max(0.0));
         }
         spent
     }
@@ -87,6 +101,15 @@ pub fn own_thread_cpu_s() -> f64 {
     std::fs::read_to_string("/proc/thread-self/stat").ok().and_then(|stat| ticks(&stat)).unwrap_or(0.0)
 }
 
+/// By which another thread of this process finds the calling one.
+pub fn own_thread() -> Option<u32> {
+    std::fs::read_link("/proc/thread-self").ok()?.file_name()?.to_str()?.parse().ok()
+}
+
+pub fn thread_cpu_s(thread: u32) -> Option<f64> {
+    ticks(&std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).ok()?)
+}
+
 /// Most memory this process ever held, in bytes.
 pub fn own_peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -96,6 +119,18 @@ pub fn own_peak_memory() -> Option<u64> {
 
 fn of_process(pid: u32) -> Option<f64> {
     ticks(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Of all processes and the kernel, since the machine began: user, nice, system, then idle and waiting for a disk, which are none, then
+/// interrupts.
+fn of_machine() -> Option<f64> {
+    busy_of_all(&std::fs::read_to_string("/proc/stat").ok()?)
+}
+
+fn busy_of_all(stat: &str) -> Option<f64> {
+    let fields: Vec<f64> = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().map_while(|f| f.parse().ok()).collect();
+    let [user, nice, system, _idle, _disk, hard, soft, ..] = fields[..] else { return None };
+    Some((user + nice + system + hard + soft) / TICKS_PER_SECOND)
 }
 
 /// The name in parentheses may hold spaces: fields count from behind it. User and system time, with those of ended children.
@@ -186,7 +221,33 @@ mod tests {
         let spent = Machine { listener: Some(ours), companions: found }.spent();
         stranger.kill().and_then(|()| stranger.wait()).unwrap();
         assert_eq!(called.as_deref(), Some("postgres"));
-        assert_eq!(spent.into_keys().collect::<Vec<_>>(), ["rehearsal", "server"]);
+        assert_eq!(spent.into_keys().collect::<Vec<_>>(), ["others", "rehearsal", "server"]);
+    }
+
+    #[test]
+    fn what_nobody_of_ours_spent_is_told_as_well() {
+        assert_eq!(busy_of_all("cpu  100 20 30 9000 800 4 6 50 0 0\ncpu0 1 1 1 1 1 1 1 0 0 0\n"), Some(1.6));
+        assert_eq!(busy_of_all("cpu  100 20\n"), None);
+        let before = of_machine().unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while of_machine().unwrap() <= before && std::time::Instant::now() < deadline {
+            std::hint::spin_loop();
+        }
+        assert!(of_machine().unwrap() > before);
+    }
+
+    #[test]
+    fn a_thread_is_found_by_another_one() {
+        let (told, who) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            told.send(own_thread()).unwrap();
+            let _ = ended.recv();
+        });
+        let other = who.recv().unwrap().unwrap();
+        assert!(other != own_thread().unwrap() && thread_cpu_s(other).is_some());
+        drop(end);
+        thread.join().unwrap();
     }
 
     #[test]

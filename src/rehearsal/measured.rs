@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::Plan;
 use super::checker::Verdict;
 use super::crowd::{Habits, Share};
-use super::machine::{self, Spent};
+use super::machine::{self, Look, Spent};
 use super::report::{self, Bottleneck, Circumstances, Outcome, Percentiles, Report};
 use super::storm::Sent;
 use super::viewers::{self, Frame};
@@ -19,7 +19,7 @@ pub(super) struct Measured<'a> {
     pub presenter: &'a [Frame],
     pub audience: &'a [Vec<Frame>],
     pub seen: &'a viewers::Seen,
-    pub spent: &'a [(f64, Spent)],
+    pub looks: &'a [Look],
     pub start_ms: Millis,
     pub offset: Millis,
     pub finished: bool,
@@ -35,7 +35,7 @@ impl Measured<'_> {
         check: Verdict,
         books: report::BooksPart,
         metrics: std::collections::BTreeMap<String, (f64, f64)>,
-        warnings: Vec<String>,
+        mut warnings: Vec<String>,
     ) -> Report {
         let answers = self.answers();
         let last_received = self.presenter.last().and_then(|f| f.books).map_or(0, |b| b.received);
@@ -43,10 +43,18 @@ impl Measured<'_> {
         let last_counted_s = last_counted.map_or(0.0, |f| (f.at - self.start_ms) as f64 / 1_000.0);
         let shares: Vec<&Share> = self.sent.iter().map(|s| &s.share).collect();
         let (from_accepted, staleness) = report::freshness(self.accepted, self.audience, self.start_ms, self.offset);
-        let cpu = self.cpu(answers.last_accepted_s, last_counted_s, answers.accepted);
+        let answered_s = shares.iter().flat_map(|s| s.answers(self.habits)).map(|(_, answered)| answered).max().unwrap_or(0) as f64 / 1e6;
+        let cpu = self.cpu(answered_s, last_counted_s.max(answers.last_accepted_s), answers.accepted);
+        if cpu.watcher_busy >= report::FULL {
+            warnings.push(format!(
+                "The thread that watches for all viewers had its core to {:.0} %: how fresh screens were may be its own slowness. Watch with fewer, or from several machines.",
+                cpu.watcher_busy.min(1.0) * 100.0
+            ));
+        }
         let limit = report::limit(&Circumstances {
-            over_s: plan.over.as_secs_f64(),
+            last_tap_s: self.habits.last_tap_at() as f64 / 1e6,
             last_accepted_s: answers.last_accepted_s,
+            answered_s,
             from_tap: answers.from_tap,
             on_the_wire: answers.on_the_wire,
             attempts: answers.attempts,
@@ -156,22 +164,25 @@ impl Measured<'_> {
         }
     }
 
-    fn cpu(&self, last_accepted_s: f64, last_counted_s: f64, accepted: u64) -> report::Cpu {
-        let (_, before) = &self.spent[0];
+    /// `answered_s`: everybody had an answer. `whole_s`: everything was accepted and counted.
+    fn cpu(&self, answered_s: f64, whole_s: f64, accepted: u64) -> report::Cpu {
+        let before = &self.looks[0];
         // The first look after the moment: at most a second late, and it says its own time.
-        let until = |s: f64| self.spent.iter().find(|(at, _)| *at >= s).or(self.spent.last()).expect("there is one");
-        let storm_until = until(last_accepted_s);
-        let scale = if storm_until.0 > 0.0 { (last_accepted_s / storm_until.0).min(1.0) } else { 1.0 };
-        let storm: Spent = machine::between(before, &storm_until.1).into_iter().map(|(name, s)| (name, s * scale)).collect();
-        let whole = machine::between(before, &until(last_counted_s.max(last_accepted_s)).1);
+        let until = |s: f64| self.looks.iter().find(|look| look.at_s >= s).or(self.looks.last()).expect("there is one");
+        let storm_until = until(answered_s);
+        let scale = if storm_until.at_s > 0.0 { (answered_s / storm_until.at_s).min(1.0) } else { 1.0 };
+        let storm: Spent = machine::between(&before.spent, &storm_until.spent).into_iter().map(|(name, s)| (name, s * scale)).collect();
+        let whole = machine::between(&before.spent, &until(whole_s).spent);
         let busy = |s: &Sent| s.cpu_s / s.wall_s.max(1e-9);
         report::Cpu {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             server_seen: self.server_seen,
             us_per_vote: whole.iter().map(|(name, s)| (name.clone(), s * 1e6 / accepted.max(1) as f64)).collect(),
             storm,
+            storm_s: answered_s,
             whole,
             generator_busy: self.sent.iter().map(busy).fold(0.0, f64::max),
+            watcher_busy: (storm_until.watching_s - before.watching_s).max(0.0) / storm_until.at_s.max(1e-9),
             peak_memory_bytes: machine::own_peak_memory().unwrap_or(0),
         }
     }

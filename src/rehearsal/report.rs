@@ -120,8 +120,11 @@ fn thinned(ages: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
 /// What the decision about the limit rests on.
 #[derive(Clone, Debug)]
 pub struct Circumstances {
-    pub over_s: f64,
+    /// When the last vote was meant, second thoughts included; and when it was accepted.
+    pub last_tap_s: f64,
     pub last_accepted_s: f64,
+    /// Everybody had an answer: what `storm` and `generator_busy` reach to.
+    pub answered_s: f64,
     pub from_tap: Percentiles,
     pub on_the_wire: Percentiles,
     pub attempts: u64,
@@ -136,7 +139,7 @@ pub struct Circumstances {
 }
 
 /// More than this of what there is, is all of it: the rest goes to the kernel's own work and to gaps between two looks.
-const FULL: f64 = 0.85;
+pub const FULL: f64 = 0.85;
 const MANY_SHEDS: f64 = 0.05;
 const MANY_TROUBLES: f64 = 0.01;
 
@@ -144,8 +147,8 @@ const MANY_TROUBLES: f64 = 0.01;
 pub fn limit(c: &Circumstances) -> Limit {
     let attempts = c.attempts.max(1) as f64;
     let (sheds, troubles) = (c.sheds as f64 / attempts, c.troubles as f64 / attempts);
-    let busy: f64 = c.storm.values().sum::<f64>() / (c.cores as f64 * c.last_accepted_s.max(0.001));
-    let rest_ms = (c.last_accepted_s - c.over_s) * 1_000.0;
+    let busy: f64 = c.storm.values().sum::<f64>() / (c.cores as f64 * c.answered_s.max(0.001));
+    let rest_ms = (c.last_accepted_s - c.last_tap_s) * 1_000.0;
     if c.from_tap.count == 0 {
         return Limit { what: Bottleneck::Nothing, why: "No vote was accepted, so nothing was measured.".into() };
     }
@@ -172,7 +175,7 @@ pub fn limit(c: &Circumstances) -> Limit {
         let own = c.storm.get(OURSELVES).copied().unwrap_or(0.0) / total;
         let more = if own >= 0.2 { " On a machine of its own, the rehearsal would leave its part to the server." } else { "" };
         let why = format!(
-            "The processors of this machine: its {} cores were {:.0} % busy until the last answer. Of that: {}.{more}",
+            "The processors of this machine: its {} cores were {:.0} % busy until everybody had an answer. Of that: {}.{more}",
             c.cores,
             busy.min(1.0) * 100.0,
             list.join(", ")
@@ -311,8 +314,9 @@ mod tests {
     fn circumstances() -> Circumstances {
         let slow = Percentiles { count: 1_000_000, p50: 8_000.0, p90: 15_000.0, p99: 16_500.0, p999: 16_900.0, max: 17_000.0 };
         Circumstances {
-            over_s: 1.0,
+            last_tap_s: 2.2,
             last_accepted_s: 17.0,
+            answered_s: 17.0,
             from_tap: slow,
             on_the_wire: Percentiles { count: 1_000_000, p50: 17.0, ..Percentiles::default() },
             attempts: 1_150_000,
@@ -338,6 +342,9 @@ mod tests {
             (Circumstances { sheds: 200_000, ..base.clone() }, Bottleneck::Shedding, "17 %"),
             (Circumstances { troubles: 20_000, ..base.clone() }, Bottleneck::Errors, "1.7 %"),
             (Circumstances { from_tap: quick, last_accepted_s: 1.1, ..base.clone() }, Bottleneck::Taps, "20 ms"),
+            // A show of a minute: whoever changes their mind does so up to a minute later, and that is no slowness of the server's.
+            (Circumstances { from_tap: quick, last_tap_s: 119.8, last_accepted_s: 119.9, answered_s: 60.0, ..base.clone() }, Bottleneck::Taps, "20 ms"),
+            (Circumstances { last_tap_s: 119.8, last_accepted_s: 124.0, answered_s: 17.0, ..base.clone() }, Bottleneck::Processor, "97 % busy"),
             (Circumstances { from_tap: Percentiles::default(), ..base }, Bottleneck::Nothing, "No vote"),
         ] {
             let found = limit(&c);

@@ -72,7 +72,7 @@ pub struct Sent {
     /// The same ballot was answered 2xx and later 4xx: a broken promise.
     pub contradicted: u64,
     pub repeats_ok: u64,
-    /// Processor time of this thread, and how long it ran.
+    /// Processor time of this thread and how long it ran, until everybody in its share had an answer: then it mostly waits for second thoughts.
     pub cpu_s: f64,
     pub wall_s: f64,
     /// (server's clock - ours) lies between these, in milliseconds.
@@ -113,7 +113,6 @@ impl Storm {
                 None => tokio::time::sleep(TICK).await,
             }
         };
-        let cpu_before = machine::own_thread_cpu_s();
         let work = Rc::new(RefCell::new(Work::new(self.clone(), share, meter, started)));
         let bell = Rc::new(Notify::new());
         let tasks: Vec<_> = (0..connections).map(|_| tokio::task::spawn_local(one_connection(work.clone(), bell.clone()))).collect();
@@ -130,10 +129,11 @@ impl Storm {
         for task in tasks {
             task.await?;
         }
-        let mut sent = Rc::into_inner(work).expect("all tasks ended").into_inner().sent;
-        sent.cpu_s = machine::own_thread_cpu_s() - cpu_before;
-        sent.wall_s = started.elapsed().as_secs_f64();
-        Ok(sent)
+        let mut work = Rc::into_inner(work).expect("all tasks ended").into_inner();
+        if work.unanswered > 0 {
+            work.note_effort();
+        }
+        Ok(work.sent)
     }
 }
 
@@ -143,6 +143,9 @@ struct Work {
     sent: Sent,
     meter: Arc<Meter>,
     started: Instant,
+    cpu_before: f64,
+    /// People whose first ballot was not called safe yet.
+    unanswered: usize,
     /// The next person who has not tapped yet.
     next: usize,
     later: BinaryHeap<Reverse<Task>>,
@@ -174,7 +177,8 @@ impl Work {
             clock: (Millis::MIN, Millis::MAX),
         };
         let (later, ready) = (BinaryHeap::new(), VecDeque::new());
-        Work { storm, sent, meter, started, next: 0, later, ready, in_flight: 0, idle: 0, over: false, head }
+        let (cpu_before, unanswered) = (machine::own_thread_cpu_s(), sent.share.joined());
+        Work { storm, sent, meter, started, cpu_before, unanswered, next: 0, later, ready, in_flight: 0, idle: 0, over: false, head }
     }
 
     fn now_us(&self) -> u64 {
@@ -295,6 +299,11 @@ impl Work {
         }
     }
 
+    fn note_effort(&mut self) {
+        self.sent.cpu_s = machine::own_thread_cpu_s() - self.cpu_before;
+        self.sent.wall_s = self.started.elapsed().as_secs_f64();
+    }
+
     fn accept(&mut self, task: Task, sent_us: u64, now: u64, accepted_at: Option<Millis>) {
         let place = revision_of(task.kind) as usize - 1;
         let fate = &mut self.sent.share.fates[task.person as usize][place];
@@ -313,6 +322,12 @@ impl Work {
         if task.kind == Kind::First && self.storm.habits.repeats(n) {
             let due_us = now + self.storm.habits.thinks_us(n);
             self.later.push(Reverse(Task { due_us, intended_us: due_us, person: task.person, kind: Kind::Repeat, tries: 0 }));
+        }
+        if task.kind == Kind::First {
+            self.unanswered -= 1;
+            if self.unanswered == 0 {
+                self.note_effort();
+            }
         }
     }
 }

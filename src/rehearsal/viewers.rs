@@ -6,8 +6,8 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use super::checker::Counts;
 use super::client::Target;
 use super::http1::{Chunks, Head};
 use super::line::Line;
+use super::machine;
 use crate::clock::now_ms;
 use crate::domain::{Books, ChoiceId, Millis};
 
@@ -119,6 +120,8 @@ pub struct Viewers {
     stop: Arc<AtomicBool>,
     bell: Arc<tokio::sync::Notify>,
     thread: Option<std::thread::JoinHandle<Vec<Vec<Frame>>>>,
+    /// Set when the thread runs.
+    id: Arc<OnceLock<u32>>,
 }
 
 /// Also of a rehearsal that failed: nobody stays in an empty hall.
@@ -143,16 +146,25 @@ impl Viewers {
     /// Opens the presenter's stream and so many of the audience's.
     pub fn open(watched: Watched, audience: usize) -> Viewers {
         let (seen, stop, bell) = (Arc::new(Seen::default()), Arc::new(AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
+        let id = Arc::new(OnceLock::new());
         let (presenters, presenter) = watch::channel(None);
         let (firsts, first) = watch::channel(None);
         let thread = std::thread::spawn({
-            let (seen, stop, bell) = (seen.clone(), stop.clone(), bell.clone());
+            let (seen, stop, bell, id) = (seen.clone(), stop.clone(), bell.clone(), id.clone());
             move || {
+                if let Some(own) = machine::own_thread() {
+                    let _ = id.set(own);
+                }
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
                 LocalSet::new().block_on(&runtime, watch_all(watched, audience, seen, [presenters, firsts], stop, bell))
             }
         });
-        Viewers { seen, presenter, audience: first, stop, bell, thread: Some(thread) }
+        Viewers { seen, presenter, audience: first, stop, bell, thread: Some(thread), id }
+    }
+
+    /// Processor time of the thread so far, in seconds: one core watches for all.
+    pub fn cpu_s(&self) -> f64 {
+        self.id.get().and_then(|id| machine::thread_cpu_s(*id)).unwrap_or(0.0)
     }
 
     /// Waits until everybody has come, or could not.
@@ -352,7 +364,7 @@ mod tests {
 
     #[test]
     fn events_are_read_however_they_arrive_and_counted_the_same_by_both_kinds_of_viewers() {
-        let text: String = [event(1), ": still here\n\n".to_owned(), event(2)].iter().map(|e| format!("{:x}\r\n{e}\r\n", e.len())).collect();
+        let text: String = [event(1), "event: beat\ndata: 0\n\n".to_owned(), event(2)].iter().map(|e| format!("{:x}\r\n{e}\r\n", e.len())).collect();
         for cut in [1, 2, 3, 7, 50, 10_000] {
             for sampled in [true, false] {
                 let seen = Seen::default();

@@ -31,6 +31,7 @@ use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteError;
 use sqlx::{PgPool, SqlitePool};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 
@@ -46,6 +47,8 @@ pub struct Store {
     /// Live documents and phones that rejoin.
     live: Pool,
     runtime: Handle,
+    /// Set by an edit that met it; what counting meets, its worker says.
+    disk_failed: CancellationToken,
 }
 
 #[derive(Clone)]
@@ -81,7 +84,16 @@ pub(crate) use {reading, writing};
 
 impl Store {
     async fn owned<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-        self.runtime.spawn(work).await.map_err(Error::internal)?
+        let done = self.runtime.spawn(work).await.map_err(Error::internal)?;
+        if matches!(done, Err(Error::Disk(_))) {
+            self.disk_failed.cancel();
+        }
+        done
+    }
+
+    /// Returns when an embedded database could not be read, written or synced: what memory says of it may not be on the disk.
+    pub async fn until_disk_fails(&self) {
+        self.disk_failed.cancelled().await;
     }
 }
 

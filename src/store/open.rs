@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, PgPool, SqlitePool};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use super::count::{Counter, Desk, Ledger, PATIENCE, settle_session, stop_counting_bytes};
 use super::{Pool, Store, migrate};
@@ -43,7 +44,7 @@ impl Store {
                 let pool = Pool::Sqlite { write: write.clone(), read };
                 migrate::migrate(&pool).await?;
                 let counter = Counter::Sqlite(Ledger::open(&path, write, SQLITE_BUSY_TIMEOUT).map_err(Error::Internal)?);
-                Ok(Store { office: pool.clone(), count: pool.clone(), live: pool, counter, runtime })
+                Ok(Store { office: pool.clone(), count: pool.clone(), live: pool, counter, runtime, disk_failed: CancellationToken::new() })
             }
             Some("postgres" | "postgresql") => {
                 let office = Pool::Postgres(open_postgres(url, "office", OFFICE_CONNECTIONS, None).await.map_err(Error::Internal)?);
@@ -51,7 +52,7 @@ impl Store {
                 let live = Pool::Postgres(open_postgres(url, "live", LIVE_CONNECTIONS, None).await.map_err(Error::Internal)?);
                 migrate::migrate(&office).await?;
                 let counter = Counter::Postgres(Desk::new(count.clone(), tally_connections.saturating_sub(1), patience));
-                Ok(Store { office, count: Pool::Postgres(count), live, counter, runtime })
+                Ok(Store { office, count: Pool::Postgres(count), live, counter, runtime, disk_failed: CancellationToken::new() })
             }
             _ => Err(Error::Internal(anyhow!("DATABASE_URL must begin with sqlite:// or postgres://"))),
         }

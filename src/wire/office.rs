@@ -344,6 +344,8 @@ pub struct ResultsAnswer<'a> {
     /// Of that round: with choices that were removed since, if anybody picked them.
     pub choices: Vec<ChoicePart<'a>>,
     pub results: ResultsPart,
+    /// What the result proves: `open`, anyone with the link could vote.
+    pub level: &'static str,
     pub books: BooksAnswer,
 }
 

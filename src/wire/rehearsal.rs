@@ -221,13 +221,20 @@ pub struct Cpu {
     pub cores: usize,
     /// Whether the server's processes could be seen.
     pub server_seen: bool,
-    /// Seconds of processor time from the first tap to the last answer, and to the last counted ballot.
+    /// Seconds of processor time from the first tap until everybody had an answer, and to the last counted ballot. By process; what else ran on
+    /// the machine is `others`.
     pub storm: BTreeMap<String, f64>,
     pub whole: BTreeMap<String, f64>,
+    /// How long `storm` lasted. Reports before it was there have 0: theirs reached to the last answer of all.
+    #[serde(default)]
+    pub storm_s: f64,
     /// Of `whole`, per accepted ballot.
     pub us_per_vote: BTreeMap<String, f64>,
     /// The busiest generator thread: 1 is a whole core.
     pub generator_busy: f64,
+    /// The thread that watches for all viewers, likewise.
+    #[serde(default)]
+    pub watcher_busy: f64,
     pub peak_memory_bytes: u64,
 }
 
@@ -330,7 +337,7 @@ impl Report {
         let of = |p: &Percentiles| [p.p50, p.p90, p.p99, p.p999, p.max];
         let mut figures = vec![self.plan.over_s, self.plan.change, self.plan.repeat, self.joining.seconds, self.joining.per_second];
         figures.extend([self.answers.last_accepted_s, self.answers.per_second, self.counting.last_counted_s, self.counting.per_second]);
-        figures.extend([self.cpu.generator_busy, self.fit.took_per_second, self.fit.needed_per_second]);
+        figures.extend([self.cpu.generator_busy, self.cpu.watcher_busy, self.cpu.storm_s, self.fit.took_per_second, self.fit.needed_per_second]);
         figures.extend([&self.answers.from_tap, &self.answers.on_the_wire, &self.freshness.from_accepted].into_iter().flat_map(of));
         let BooksPart { received, counted, superseded, duplicate, late } = self.books;
         figures.iter().all(|figure| (0.0..=FIGURE_MAX).contains(figure)) && [received, counted, superseded, duplicate, late].iter().all(|count| *count >= 0)

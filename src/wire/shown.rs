@@ -70,6 +70,11 @@ impl Shown {
         serde_json::from_slice(document).expect("we wrote the document")
     }
 
+    /// Something that was counted stands there.
+    pub fn has_results(&self) -> bool {
+        self.polls.iter().any(|poll| poll.results().is_some())
+    }
+
     /// Now, or when the clock says so.
     pub fn takes_votes(&self, now: &Millis) -> bool {
         self.polls.iter().any(|poll| poll.phase(now) != Phase::Closed)

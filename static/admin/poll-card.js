@@ -85,18 +85,20 @@ export function pollCard(id, { id: event, code }, act) {
     slot(element, "stage").hidden = !place.current;
     element.classList.toggle("is-current", place.current);
     control(element, "stage").hidden = place.current;
+    control(element, "toggle").hidden = place.ended && !open; // nothing opens before the event is live again
     setText(control(element, "toggle"), t(open ? "close_voting" : poll.closed_at ? "open_again" : "open_voting"));
     setText(control(element, "reveal"), t(poll.revealed ? "hide" : "reveal"));
     slot(element, "phones-go-on").hidden = poll.revealed || !phonesGoOn(poll);
     const waits = isWaiting(poll);
     lightOne(element, place.ended ? "" : open || (waits && place.next) ? "toggle" : waits || poll.revealed ? "" : "reveal");
-    control(element, "round").hidden = poll.state === "draft";
+    control(element, "round").hidden = poll.state === "draft" || place.ended; // to be opened, as all else
     line.draw(!open && !place.current && !(waits && place.next), place.arrives);
     setText(slot(element, "about"), about(poll));
     const select = control(element, "visibility");
     if (document.activeElement !== select) fillVisibility(select, poll.visibility);
     edit.draw(poll);
     schedule.draw(poll);
+    slot(element, "schedule").hidden = place.ended;
     count_(poll);
   }
 

@@ -12,7 +12,7 @@ import { digits, lasted, locale, percent, t } from "/assets/shared/words.js";
  *   answers:{accepted:number, people:number, attempts:number, sheds:number, unknown:number, connect_failures:number, contradicted:number, from_tap:Percentiles, on_the_wire:Percentiles, last_accepted_s:number, per_second:number},
  *   counting:{last_counted_s:number, finished:boolean},
  *   freshness:{viewers:number, from_accepted:Percentiles},
- *   cpu:{cores:number, storm:Record<string, number>, generator_busy:number},
+ *   cpu:{cores:number, storm:Record<string, number>, storm_s?:number, generator_busy:number},
  *   limit:{what:string}, fit:{word:Fits, took_per_second:number, needed_per_second:number, people_within_patience:number|null},
  *   check:Record<"answered"|"lost"|"wrong"|"unexpected"|"phantom"|"doubled"|"books"|"recovered", number> & {examples:string[]},
  *   books:{received:number, counted:number, superseded:number, duplicate:number, late:number},
@@ -77,7 +77,7 @@ export function limited({ verdict, limit, answers, cpu, plan }) {
   const shares = Object.entries(cpu.storm).sort(([, one], [, other]) => other - one).map(([name, spent]) => `${name} ${share(spent / all)}`);
   const values = {
     errors: share((answers.unknown + answers.connect_failures) / attempts), sheds: share(answers.sheds / attempts), p99: lasted(answers.from_tap.p99), half: lasted(answers.on_the_wire.p50),
-    cores: cpu.cores, busy: share(Math.min(1, all / (cpu.cores * Math.max(0.001, answers.last_accepted_s)))), thread: share(Math.min(1, cpu.generator_busy)),
+    cores: cpu.cores, busy: share(Math.min(1, all / (cpu.cores * Math.max(0.001, cpu.storm_s || answers.last_accepted_s)))), thread: share(Math.min(1, cpu.generator_busy)),
     connections: plan.connections, rate: Math.floor(answers.per_second), who: new Intl.ListFormat(locale).format(shares),
   };
   const more = limit.what === "processor" && (cpu.storm.rehearsal ?? 0) / all >= OWN_PART_FROM ? t("limit_own") : "";

@@ -65,7 +65,7 @@ export function resultsBox(id, code, details, place) {
       setText(rows[at].querySelector(".text"), choice.text);
       setText(rows[at].cells[1], digits(one?.votes));
       setText(rows[at].cells[2], percent(one?.percent));
-      rows[at].style.setProperty("--share", String(Math.min(100, one?.percent || 0) / 100));
+      rows[at].style.setProperty("--share", String((one?.votes || 0) / (results?.voters || 1)));
     });
     if (!books) return;
     setText(slot(body, "equation"), t("equation", { received: books.received, counted: books.counted, superseded: books.superseded, duplicate: books.duplicate, late: books.late }));

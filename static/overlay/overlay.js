@@ -4,6 +4,7 @@
 //   ?layout=lower|full|versus  poll=<id>  colors=0b8a9a,d04a02  ink=ffffff  ground=10191fcc  scale=1.2  safe=5  numbers=percent|count  theme=dark|light  join=no  hold
 
 import { server } from "/assets/shared/api.js";
+import { keyOf } from "/assets/shared/keys.js";
 import { Latest } from "/assets/shared/live.js";
 import { dressFor } from "/assets/shared/look.js";
 import { follow } from "/assets/shared/stream.js";
@@ -19,6 +20,7 @@ const SCALE = [0.4, 4];
 const STEPS = 6; // of halving the scale: a percent or two at the end
 const BAR_LEAST = 0.12; // of its row: a bar must be long enough to be compared
 const NAME_ROOM_EM = 0.1; // what is measured and what is painted may differ by so much
+const LOOK_AGAIN_MS = 30_000; // for an event that is not there
 const SAFE_MOST = 20; // percent of the frame, on each side
 
 /** @type {(id:string) => any} */
@@ -36,16 +38,26 @@ root.classList.add(embedded ? "embedded" : "over");
 await learn(en, others);
 dress();
 
-follow({ stream: `live/${encodeURIComponent(code)}/stream`, document: `live/${encodeURIComponent(code)}` }, {
-  document(live) {
-    if (latest.take(live) && !(held && drawn)) draw(live);
-  },
-  lost() {}, // the last result stays: a picture on air must not talk about its connection
-  refused() { $("gone").hidden = !embedded; },
-});
+watch();
+
+function watch() {
+  const stop = follow({ stream: `live/${encodeURIComponent(code)}/stream`, document: `live/${encodeURIComponent(code)}` }, {
+    document(live) {
+      $("gone").hidden = true;
+      if (latest.take(live) && !(held && drawn)) draw(live);
+    },
+    lost() {}, // the last result stays: a picture on air must not talk about its connection
+    refused() {
+      $("gone").hidden = !embedded;
+      // A scene may be set up before its event has this name.
+      stop();
+      setTimeout(watch, LOOK_AGAIN_MS * (0.8 + 0.4 * Math.random()));
+    },
+  });
+}
 
 addEventListener("keydown", (pressed) => {
-  if (pressed.key.toLowerCase() !== "h" || pressed.ctrlKey || pressed.metaKey || pressed.altKey) return;
+  if (keyOf(pressed) !== "h" || pressed.ctrlKey || pressed.metaKey || pressed.altKey) return;
   held = !held;
   root.toggleAttribute("data-held", held);
   if (!held && latest.live) draw(latest.live);
@@ -109,8 +121,9 @@ function draw(live) {
     setText(row.querySelector(".text"), choice.text);
     setText(row.querySelector(".percent"), results ? percent(share) : "");
     setText(row.querySelector(".votes"), results ? digits(votes) : "");
-    row.style.setProperty("--share", String(share ? Math.min(100, share) / 100 : -0.01));
-    row.style.setProperty("--weight", String(results?.voters ? Math.max(1, share) : 1));
+    const part = votes / (results?.voters || 1); // finer than whole percents, which make equals differ
+    row.style.setProperty("--share", String(votes ? part : -0.01));
+    row.style.setProperty("--weight", String(results?.voters ? Math.max(1, part * 100) : 1));
   });
   setText($("voters"), results ? howMany(poll) + (results.voters && poll.state === "closed" ? ` · ${t(results.status)}` : "") : t("not_shown"));
   isOver = poll.state === "closed";

@@ -40,7 +40,8 @@ export function drawBars(poll, view) {
       fall(part(row, ".votes"), digits(poll.results?.voters));
     }
     row.classList.toggle("is-leading", Boolean(most) && votes === most);
-    row.style.setProperty("--share", String(share ? Math.min(100, share) / 100 : -0.01)); // nothing is not even a line
+    // Of the votes, not of whole percents: of three that are equal, one has 34. Nothing is not even a line.
+    row.style.setProperty("--share", String(votes ? votes / (poll.results?.voters || votes) : -0.01));
   });
   // Counts of one width, so that percents stand below each other.
   list.style.setProperty("--digits", String(digits(shown ? most : poll.results?.voters).length));

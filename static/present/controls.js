@@ -1,6 +1,7 @@
 // What the presenter can do, by button and by key. No single key destroys anything.
 
 import { api } from "/assets/shared/api.js";
+import { keyOf } from "/assets/shared/keys.js";
 import { phonesGoOn } from "/assets/shared/live.js";
 import { t } from "/assets/shared/words.js";
 import { refit } from "/assets/present/bars.js";
@@ -19,6 +20,7 @@ const $ = (id) => document.getElementById(id);
 const KEYS = {
   ArrowRight: "next", PageDown: "next", ArrowLeft: "previous", PageUp: "previous", " ": "toggle", Enter: "reveal", r: "reveal",
   j: "join", t: "timer", s: "sort", "+": "larger", "=": "larger", "-": "smaller", "−": "smaller", "%": "numbers", f: "fullscreen", b: "blank", w: "window", "?": "help",
+  "٪": "numbers", "؟": "help", ".": "blank", // Arabic; and clickers
 };
 
 /**
@@ -119,7 +121,7 @@ export function controls({ event, latest, view, redraw }) {
     if (pressed.key === "Escape" && !$("blank").hidden) actions.blank();
     const onButton = /** @type {Element} */ (pressed.target).closest("button, a");
     if (onButton && (pressed.key === " " || pressed.key === "Enter")) return; // the button's own press
-    const action = KEYS[pressed.key.length === 1 ? pressed.key.toLowerCase() : pressed.key];
+    const action = KEYS[keyOf(pressed)];
     if (!action) return;
     pressed.preventDefault();
     actions[action]();
@@ -195,12 +197,12 @@ function setText(element, text) {
 let errorTimer = 0;
 
 /** @param {string} text */
-function complain(text) {
+export function complain(text, stays = false) {
   clearTimeout(errorTimer);
   $("error").hidden = !text;
   $("error").textContent = text;
   $("error").style.setProperty("--controls", `${$("controls").offsetHeight}px`);
-  if (text) errorTimer = window.setTimeout(() => complain(""), ERROR_MS);
+  if (text && !stays) errorTimer = window.setTimeout(() => complain(""), ERROR_MS);
 }
 
 /** A clean screen for the room: controls and pointer go while nobody moves. */

@@ -17,6 +17,7 @@ const en = {
   not_open: "Not open yet",
   ended: "Ended",
   over: "This event has ended",
+  over_thanks: "Thank you for voting.",
   over_text: "Phones say so, too. You can make it live again on the event's page.",
   waiting: "Waiting",
   on_stage: "{title}: big screen",

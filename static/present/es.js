@@ -2,7 +2,7 @@
 export default {
   votes: { one: "{n} voto", other: "{n} votos" }, no_votes: "Aún no hay votos", nobody: "Ningún voto", voters: { one: "{n} votante", other: "{n} votantes" }, round: "ronda {n}", final: "definitivo", provisional: "provisional, aún se cuenta",
   tie: "empate", several: "varias respuestas por persona: el total puede pasar del {all}", opens_soon: "Abre pronto", open: "Abierta", closed: "Cerrada",
-  not_open: "Aún no está abierta", ended: "Terminado", waiting: "En espera", over: "Este evento ha terminado", over_text: "Los móviles también lo dicen. Puedes ponerlo en marcha otra vez en la página del evento.", on_stage: "{title}: en pantalla", join_screen: "Pantalla de acceso.", bars_hidden: "barras ocultas",
+  not_open: "Aún no está abierta", ended: "Terminado", waiting: "En espera", over: "Este evento ha terminado", over_thanks: "Gracias por votar.", over_text: "Los móviles también lo dicen. Puedes ponerlo en marcha otra vez en la página del evento.", on_stage: "{title}: en pantalla", join_screen: "Pantalla de acceso.", bars_hidden: "barras ocultas",
   later: "el resultado se mostrará más tarde", at_close: "los móviles mostrarán el resultado una vez cerrada la votación", on_phones: "los móviles ya muestran el resultado", on_phones_voted: "los móviles muestran el resultado a quien ya votó", hidden: "oculto", lost: "Sin conexión. Resultado de hace {age}.", no_connection: "Aún sin conexión", trying: "Se vuelve a intentar solo.",
   sign_in: "Entrar", please_sign_in: "Entra, por favor", sign_in_why: "Esta pantalla es para quien ha entrado. Entra y se abrirá.",
   not_here: "Este evento no está aquí", all_events: "Todos los eventos", open_voting: "Abrir votación", open_again: "Abrir de nuevo", close_voting: "Cerrar votación",

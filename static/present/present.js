@@ -5,14 +5,16 @@ import { Latest } from "/assets/shared/live.js";
 import { follow, presenters } from "/assets/shared/stream.js";
 import { learn, t } from "/assets/shared/words.js";
 import { refit } from "/assets/present/bars.js";
-import { controls } from "/assets/present/controls.js";
+import { complain, controls } from "/assets/present/controls.js";
 import { en, others } from "/assets/present/en.js";
 import { drawAge, drawClock, drawStage, eventOf, message } from "/assets/present/stage.js";
 
 const event = eventOf(location.pathname);
 const latest = new Latest();
+const SIGNED_OUT_MS = 10_000; // between two looks whether that is over
 const view = { lobby: false, timer: true, sorted: false };
 let lostAt = 0;
+let isTold = false; // that somebody has to sign in
 
 document.documentElement.classList.toggle("screen", location.hash === "#screen");
 await learn(en, others);
@@ -20,24 +22,40 @@ await learn(en, others);
 const redraw = () => { if (latest.live) drawStage(latest.live, view, latest.now()); };
 const { refreshControls } = controls({ event, latest, view, redraw });
 
-follow(presenters(event), {
-  document(live) {
-    lostAt = 0;
-    drawAge(0);
-    if (!latest.take(live)) return;
-    redraw();
-    refreshControls();
-  },
-  lost() {
-    lostAt ||= Date.now();
-    if (latest.live) drawAge(lostAt);
-    else message(t("no_connection"), t("trying"));
-  },
-  refused(error) {
-    const signedOut = error.status === 401;
-    message(t(signedOut ? "please_sign_in" : "not_here"), signedOut ? t("sign_in_why") : error.detail, t(signedOut ? "sign_in" : "all_events"), signedOut ? `/admin?then=${location.pathname}` : undefined);
-  },
-});
+watch();
+
+function watch() {
+  const stop = follow(presenters(event), {
+    document(live) {
+      lostAt = 0;
+      drawAge(0);
+      if (isTold) complain("");
+      isTold = false;
+      if (!latest.take(live)) return;
+      redraw();
+      refreshControls();
+    },
+    lost() {
+      lostAt ||= Date.now();
+      if (latest.live) drawAge(lostAt);
+      else message(t("no_connection"), t("trying"));
+    },
+    refused(error) {
+      const signedOut = error.status === 401;
+      if (signedOut && latest.live) {
+        // In the midst of a show the room keeps what it sees. Who signs in again in another tab of this browser goes on here.
+        lostAt ||= Date.now();
+        drawAge(lostAt);
+        if (!isTold && !document.documentElement.classList.contains("screen")) complain(t("please_sign_in"), true);
+        isTold = true;
+        stop();
+        setTimeout(watch, SIGNED_OUT_MS);
+        return;
+      }
+      message(t(signedOut ? "please_sign_in" : "not_here"), signedOut ? t("sign_in_why") : error.detail, t(signedOut ? "sign_in" : "all_events"), signedOut ? `/admin?then=${location.pathname}` : undefined);
+    },
+  });
+}
 
 new ResizeObserver(refit).observe(/** @type {Element} */ (document.getElementById("poll"))); // what is fitted inside does not change its size
 document.fonts?.ready.then(refit);

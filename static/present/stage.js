@@ -2,7 +2,7 @@
 
 import { dressFor } from "/assets/shared/look.js";
 import { drawBars } from "/assets/present/bars.js";
-import { rise } from "/assets/present/rising.js";
+import { fall, rise } from "/assets/present/rising.js";
 import { phonesGoOn } from "/assets/shared/live.js";
 import { age, clock, grouped, howMany, percent, spoken, t } from "/assets/shared/words.js";
 
@@ -32,9 +32,16 @@ export function drawStage(live, view, now) {
   drawJoin(live);
   const over = live.event.state === "ended";
   document.body.toggleAttribute("data-over", over); // nobody is invited to it
-  if (!poll && over) return message(t("over"), t("over_text"), t("to_event"), `/admin/events/${encodeURIComponent(eventOf(location.pathname))}`);
+  if (!poll && over) {
+    // The clean screen is for the room alone: where to make it live again is for whoever presents.
+    if (document.documentElement.classList.contains("screen")) return message(t("over"), t("over_thanks"));
+    return message(t("over"), t("over_text"), t("to_event"), `/admin/events/${encodeURIComponent(eventOf(location.pathname))}`);
+  }
   show(!poll || (view.lobby && !over) ? "lobby" : "poll");
   drawState(live, poll, now);
+  const asked = poll ? `${poll.id} ${poll.round}` : "";
+  if ($("voters").dataset.of !== asked) fall($("voters"), ""); // the votes of another question do not fall to those of this one
+  $("voters").dataset.of = asked;
   rise($("voters"), poll?.results?.voters ?? 0, (n) => (poll ? howMany(poll, n) : ""));
   drawClock(live, view, now);
   if (!poll) return speak(t("join_screen"));

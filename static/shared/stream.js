@@ -4,6 +4,7 @@ import { api, server } from "/assets/shared/api.js";
 
 const AGAIN_FIRST_MS = 500;
 const AGAIN_LAST_MS = 10_000;
+const SILENT_MS = 40_000; // the server says something every 15 s: who hears nothing for longer than two such times hears a dead line
 
 /** Where the presenter's document of an event is. @param {string} event its id */
 export const presenters = (event) => ({ stream: `events/${encodeURIComponent(event)}/stream`, document: `events/${encodeURIComponent(event)}/live` });
@@ -18,6 +19,8 @@ export function follow(paths, tell) {
   /** @type {EventSource|undefined} */
   let source;
   let timer = 0;
+  let silence = 0;
+  let heardAt = 0;
   let failures = 0;
   let stopped = false;
 
@@ -25,17 +28,32 @@ export function follow(paths, tell) {
     source?.close();
     source = new EventSource(`${server}/api/v1/${paths.stream}`);
     for (const name of ["live", "message"]) source.addEventListener(name, heard);
+    source.addEventListener("beat", alive);
     source.addEventListener("error", failed);
+    alive();
+  }
+
+  function alive() {
+    heardAt = Date.now();
+    clearTimeout(silence);
+    silence = window.setTimeout(failed, SILENT_MS);
+  }
+
+  // A machine that slept finds the line as it left it, and its timers, too.
+  function awake() {
+    if (!document.hidden && source?.readyState === EventSource.OPEN && Date.now() - heardAt > SILENT_MS) failed();
   }
 
   /** @param {MessageEvent} message */
   function heard(message) {
     failures = 0;
+    alive();
     tell.document(JSON.parse(message.data));
   }
 
-  async function failed() {
+  function failed() {
     source?.close();
+    clearTimeout(silence);
     if (stopped) return;
     tell.lost();
     clearTimeout(timer);
@@ -50,7 +68,8 @@ export function follow(paths, tell) {
       if (!stopped) open();
     } catch (error) {
       if (stopped) return;
-      if ([401, 403, 404].includes(error.status)) return tell.refused(error);
+      // "Too many" is only ever said of codes that are wrong.
+      if ([401, 403, 404].includes(error.status) || error.code === "too_many_requests") return tell.refused(error);
       failed();
     }
   }
@@ -60,14 +79,17 @@ export function follow(paths, tell) {
     again();
   }
 
-  const offline = () => { source?.close(); tell.lost(); };
+  const offline = () => { source?.close(); clearTimeout(silence); tell.lost(); };
   addEventListener("online", online);
+  document.addEventListener("visibilitychange", awake);
   addEventListener("offline", offline);
   again();
 
   return () => {
     stopped = true;
     clearTimeout(timer);
+    clearTimeout(silence);
+    document.removeEventListener("visibilitychange", awake);
     source?.close();
     removeEventListener("online", online);
     removeEventListener("offline", offline);

@@ -87,8 +87,12 @@ export function age(ms) {
   return new Intl.NumberFormat(locale, { style: "unit", unit: String(unit), unitDisplay: "short" }).format(Number(n));
 }
 
-/** 75 s as 1:15. @param {number} seconds */
-export const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+/** 75 s as 1:15, two days as 48:00:00. @param {number} seconds */
+export function clock(seconds) {
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
+  return `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(seconds % 60)}`;
+}
 
 /**
  * Votes where each person has one, else people. "Yet" only where more may come.

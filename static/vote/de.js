@@ -1,7 +1,7 @@
 export default {
   one_moment: "Einen Moment …", fetching: "Die Frage wird geholt.",
   join_the_poll: "An der Umfrage teilnehmen", type_the_code: "Gib den Code von der Leinwand ein", join: "Teilnehmen",
-  you_are_in: "Du bist dabei.", waiting: "Die erste Frage erscheint hier von selbst.",
+  you_are_in: "Du bist dabei.", waiting: "Die nächste Frage erscheint hier von selbst.",
   ended: "Diese Veranstaltung ist beendet.", thanks: "Danke fürs Abstimmen. Du kannst diese Seite schließen.", another: "Anderer Code",
   results: "Ergebnisse", ok: "OK", where: "Wo deine Stimme ist", saved: "Hier gespeichert", held: "In dieser Seite behalten", received: "Angekommen", counted: "Gezählt",
   forgetful: "Dieser Browser merkt sich nichts. Bleib auf dieser Seite, bis deine Stimme angekommen ist: Neuladen vergisst sie.",

@@ -1,7 +1,7 @@
 export default {
   one_moment: "Un momento …", fetching: "Llega la pregunta.",
   join_the_poll: "Participar en la votación", type_the_code: "Escribe el código que ves en la pantalla", join: "Participar",
-  you_are_in: "Ya estás dentro.", waiting: "La primera pregunta aparecerá aquí sola.",
+  you_are_in: "Ya estás dentro.", waiting: "La próxima pregunta aparecerá aquí sola.",
   ended: "Este evento ha terminado.", thanks: "Gracias por votar. Puedes cerrar esta página.", another: "Otro código",
   results: "Resultados", ok: "OK", where: "Dónde está tu voto", saved: "Guardado en este teléfono", held: "Guardado en esta página", received: "Recibido", counted: "Contado",
   forgetful: "Este navegador no guarda nada. Puedes votar; quédate en esta página hasta que se reciba tu voto. Al recargar, aquí se olvida.",

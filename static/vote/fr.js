@@ -1,7 +1,7 @@
 export default {
   one_moment: "Un instant …", fetching: "La question arrive.",
   join_the_poll: "Participer au vote", type_the_code: "Saisissez le code affiché à l’écran", join: "Participer",
-  you_are_in: "Vous y êtes.", waiting: "La première question apparaîtra ici d’elle-même.",
+  you_are_in: "Vous y êtes.", waiting: "La prochaine question apparaîtra ici d’elle-même.",
   ended: "Cet événement est terminé.", thanks: "Merci d’avoir voté. Vous pouvez fermer cette page.", another: "Autre code",
   results: "Résultats", ok: "OK", where: "Où en est votre vote", saved: "Enregistré sur ce téléphone", held: "Gardé dans cette page", received: "Reçu", counted: "Compté",
   forgetful: "Ce navigateur ne garde rien. Restez sur cette page jusqu’à ce que votre vote soit reçu.",

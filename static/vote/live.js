@@ -2,7 +2,7 @@
 // same for everybody; votes are in outbox.js.
 
 import { keep } from "/assets/vote/keep.js";
-import { ask, isRefusal, Later } from "/assets/vote/server.js";
+import { ask, Later } from "/assets/vote/server.js";
 import { changed } from "/assets/vote/small.js";
 
 /**
@@ -92,7 +92,8 @@ export async function refresh(once) {
     const answer = await ask(`/api/v1/live/${encodeURIComponent(asked)}`);
     const isHere = asked === address; // or joined elsewhere meanwhile
     if (answer.status === 200 && answer.body?.event) isHere && take(answer.body);
-    else if (answer.status !== 404 || !isRefusal(answer)) throw new Later(answer.retryAfterMs);
+    // "Too many" is only ever said of codes that are wrong: who mistyped one wants to type it again.
+    else if (!/^(event_un|too_)/.test(answer.body?.code)) throw new Later(answer.retryAfterMs);
     else if (isHere) return unknown(asked);
     connected(true);
   } catch (error) {

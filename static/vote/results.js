@@ -16,10 +16,9 @@ export function drawResults(poll, rows, voted) {
   const counts = new Map(results?.choices.map((one) => [one.id, one]));
   for (const [id, { label }] of rows) {
     const votes = counts.get(id)?.votes || 0;
-    const percent = counts.get(id)?.percent || 0;
-    part(label, ".percent").textContent = results ? shares.format(percent / 100) : "";
+    part(label, ".percent").textContent = results ? shares.format((counts.get(id)?.percent || 0) / 100) : "";
     part(label, ".votes").textContent = results ? number.format(votes) : "";
-    label.style.setProperty("--share", String(results ? Math.min(percent, 100) / 100 : 0));
+    label.style.setProperty("--share", String(results?.voters ? votes / results.voters : 0)); // finer than whole percents, which make equals differ
   }
   setText("voters", now === "soon" ? "" : results
     ? (results.voters ? [t(poll.kind === "multiple" ? "voters" : "votes", { n: results.voters }), t(results.status), ...(poll.kind === "multiple" ? [t("several", { all: shares.format(1) })] : [])].join(" · ") : t(results.status === "final" ? "nobody" : "no_votes"))

@@ -310,11 +310,15 @@ export async function forms() {
       const page = await show("admin-event", { api: office(event) });
       equal(await page.locator("#page .main:visible").allInnerTexts(), [], "what is bright");
       equal(await page.locator(".join .buttons > :visible").allInnerTexts(), ["Make it live again", "Results page", "Open the big screen"], "what is offered");
+      for (const refused of ['[data-do="toggle"]', '[data-do="round"]', '[data-fill="schedule"]']) {
+        equal(await page.locator(`[data-testid=poll] ${refused}`).evaluateAll((all) => [all.length > 0, all.some((one) => !(/** @type {HTMLElement} */ (one).hidden))]), [true, false], `what cannot be before it is live again, ${refused}`);
+      }
       await page.getByTestId("revive").click();
       await page.getByTestId("toast").filter({ hasText: "The event is live." }).waitFor();
       equal(event.state, "live", "made live again");
       assert(await page.getByTestId("revive").isHidden(), "it is still offered");
       equal(await page.locator(".join .main:visible").allInnerTexts(), ["Open the big screen"], "what is bright of a live one");
+      assert(await page.locator('[data-do="toggle"]:visible').count() > 0, "a live one's questions cannot be opened");
       await page.context().close();
     });
 

@@ -364,7 +364,7 @@ async function evening(app, people) {
     const card = admin.poll(ada, "Which ending?");
     await card.locator('[data-step="final"][aria-current="step"]').waitFor();
     await card.getByTestId("results").locator("summary").click();
-    await card.getByTestId("books").filter({ hasText: "The books balance" }).waitFor();
+    await card.getByTestId("books").filter({ hasText: "Every vote is accounted for" }).waitFor();
     await people.photograph(screen, "final", "projector");
     await people.photograph(ada, "books", "laptop");
   });
@@ -471,7 +471,7 @@ async function evening(app, people) {
     await ada.reload();
     const card = admin.poll(ada, "Which ending?");
     await card.getByTestId("results").locator("summary").click();
-    await card.getByTestId("books").filter({ hasText: "The books balance" }).waitFor();
+    await card.getByTestId("books").filter({ hasText: "Every vote is accounted for" }).waitFor();
     const { books, results } = await (await ada.request.get(new URL(`/api/v1/polls/${await admin.pollId(ada, event.id, "Which ending?")}/results`, home).href)).json();
     equal(books.received, books.counted + books.superseded + books.duplicate + books.late, "the two sides of the books");
     equal(results.voters, 7, "voters");

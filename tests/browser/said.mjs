@@ -124,6 +124,12 @@ export async function said() {
       await page.context().close();
     });
 
+    await check("who mistyped a code can type it again, however many others behind the same address mistyped theirs", async () => {
+      const page = await show("vote-no-answer", { api: () => ({ status: 429, json: { code: "too_many_requests", detail: "That was too often." } }), ready: "#screen-join:not([hidden])" });
+      await page.getByTestId("screen-join").locator("input").fill("482 914");
+      await page.context().close();
+    });
+
     await check("whatever a phone waits for, words in sight say what is going on, and nothing moves without them", async () => {
       const poll = kit.poll(kit.SHORT.slice(0, 4), [4, 3, 2, 1]);
       const kept = { "gs:live:482913": { at: kit.NOW() - 60_000, offset: 0, live: kit.live([poll]) } };
@@ -135,7 +141,7 @@ export async function said() {
       const waits = [
         ["the first answer", "vote-no-answer", { api: () => ({ silent: true }) }, { "#screen-loading h1": "One moment …", "#loading-note": "Fetching the question." }],
         ["the first answer, and there is none", "vote-no-answer", {}, { "#loading-note": "Fetching the question.", "#connection": "No answer from the server. Trying again by itself." }],
-        ["the first question", "vote-waiting", {}, { "#screen-waiting h1": "You are in.", "#screen-waiting p": "The first question appears here by itself." }],
+        ["the next question", "vote-waiting", {}, { "#screen-waiting h1": "You are in.", "#screen-waiting p": "The next question appears here by itself." }],
         ["the opening", "vote-soon", {}, { "#poll-state": "Not open yet", "#clock": "opens in" }],
         ["an answer to the vote", "vote-question", { api: voting({ silent: true }), hands: tap }, { "#steps [aria-current]": "Saved on this phone" }],
         ["another try with the vote", "vote-question", { api: voting({ status: 503, json: { code: "busy" } }), hands: tap }, { "#steps [aria-current]": "Saved on this phone", "#receipt-note": "Saved. Sending … no need to refresh." }],

@@ -206,6 +206,7 @@ big("clean", [poll(SHORT.slice(0, 4), [412_000, 345_678, 200_321, 42_001])], { p
 big("large-text", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { hands: async (page) => { for (let more = 0; more < 4; more += 1) await page.keyboard.press("+"); } });
 big("one-vote", [poll(["Yes", "No"], [1, 0])]);
 big("ended", [], { more: { event: { code: CODE, slug: null, title: "Friday all-hands", state: "ended" } }, ready: "#message:not([hidden])" });
+big("ended-clean", [], { path: `/present/${EVENT}#screen`, more: { event: { code: CODE, slug: null, title: "Friday all-hands", state: "ended" } }, ready: "#message:not([hidden])", sizes: ["projector"] });
 big("own-look", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { more: { event: wine }, sizes: ["projector", "phone"] });
 big("own-look-lobby", [], { more: { event: wine } });
 big("rehearsal", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { more: { event: dryRun }, sizes: ["projector", "phone"] });

@@ -20,6 +20,8 @@ export async function told() {
     await page.context().close();
     return said;
   };
+  /** @param {() => any} document @returns {import("./theatre.mjs").Api} for overlays and embeds */
+  const onAir = (document) => ({ path }) => (path === `live/${kit.CODE}/stream` ? { stream: document() } : path === `live/${kit.CODE}` ? { json: document() } : path.endsWith("qr.svg") ? { svg: kit.QR } : undefined);
   try {
     await check("a phone that is the remote offers no keys; a laptop does, and its keys list them", async () => {
       const remote = await show("present-two", "phone");
@@ -150,11 +152,11 @@ export async function told() {
       const gap = (/** @type {number} */ first, /** @type {number} */ last) => ({ instance: "0190f3c4", lane: 0, first, last });
       /** @type {[object, "good"|"bad", string][]} how they differ from 999 received and counted, and what is said of them */
       const states = [
-        [{}, "good", "The books balance: nothing is on the way and nothing was lost."],
+        [{}, "good", "Every vote is accounted for: nothing is on the way and nothing was lost."],
         [{ received: 0, counted: 0 }, "good", "Nothing received yet."],
-        [{ counted: 980, superseded: 10, duplicate: 5, late: 4 }, "good", "The books balance: nothing is on the way and nothing was lost."],
-        [{ counted: 900, in_flight: 1, missing: [gap(1, 1)] }, "good", "1 batch of votes is still on the way. Nothing is lost: the books balance when it arrives."],
-        [{ counted: 900, in_flight: 3, missing: [gap(2, 4)], unreported: [{ instance: "0190f3c4", last_sign: 12 }] }, "good", "3 batches of votes are still on the way. Nothing is lost: the books balance when they arrive."],
+        [{ counted: 980, superseded: 10, duplicate: 5, late: 4 }, "good", "Every vote is accounted for: nothing is on the way and nothing was lost."],
+        [{ counted: 900, in_flight: 1, missing: [gap(1, 1)] }, "good", "1 batch of votes is still on the way. Nothing is lost: it is counted when it arrives."],
+        [{ counted: 900, in_flight: 3, missing: [gap(2, 4)], unreported: [{ instance: "0190f3c4", last_sign: 12 }] }, "good", "3 batches of votes are still on the way. Nothing is lost: they are counted when they arrive."],
         [{ counted: 900, unreported: [{ instance: "0190f3c4", last_sign: 12 }] }, "good", "Waiting to hear from 1 server. What it holds is counted when it comes back."],
         [{ unreported: [{ instance: "0190f3c4", last_sign: 12 }, { instance: "0190f3c5", last_sign: 90 }] }, "good", "Waiting to hear from 2 servers. What they hold is counted when they come back."],
         [{ counted: 990, late: 4 }, "bad", "The two sides differ by 5. Run “groundswell recount” and look at the server's log."],
@@ -299,6 +301,113 @@ export async function told() {
       assert(await none.getByTestId("join-strip").isHidden(), "the invitation is there");
       equal(await none.locator("#message-link").getAttribute("href"), "/admin/events/8f3k2m9qx1c70", "it leads to");
       await none.context().close();
+      const clean = await show("present-ended-clean");
+      equal(await clean.locator("#message").innerText(), "This event has ended\n\nThank you for voting.", "what the room reads");
+      await clean.context().close();
+    });
+
+    await check("keys are letters where letters are Latin, and places where they are Arabic, Greek or Russian", async () => {
+      const page = await show("present-two");
+      const press = (/** @type {string} */ key, /** @type {string} */ code) => page.evaluate(([key, code]) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, code, bubbles: true, cancelable: true })), [key, code]);
+      const lobby = page.getByTestId("lobby");
+      let isThere = false;
+      for (const [key, code, means] of /** @type {[string, string, boolean][]} */ ([["j", "KeyJ", true], ["J", "KeyJ", true], ["ت", "KeyJ", true], ["о", "KeyJ", true], ["ξ", "KeyJ", true], ["h", "KeyJ", false], ["j", "KeyC", true], ["ö", "KeyJ", false], [",", "KeyJ", false], ["لا", "KeyJ", true]])) {
+        await press(key, code);
+        if (means) isThere = !isThere;
+        equal(await lobby.isVisible(), isThere, `the join screen after ${key} at ${code}`);
+      }
+      await press(".", "Period");
+      assert(await page.getByTestId("blank").isVisible(), "a clicker's dot blanks nothing");
+      await page.context().close();
+    });
+
+    await check("equal votes have equal bars, though of three equals one has 34 %", async () => {
+      const three = kit.poll(["One", "Two", "Three"], [5, 5, 5]);
+      equal(three.results.choices.map((/** @type {any} */ one) => one.percent), [34, 33, 33], "percents");
+      for (const [name, api, bars] of /** @type {[string, any, string][]} */ ([["present-two", kit.stage(() => kit.live([three])), "#bars .row"], ["overlay-lower", onAir(() => kit.live([three])), "#rows > *"], ["vote-question", kit.audience(() => kit.live([three])), "#choices label"]])) {
+        const page = await show(name, name.startsWith("vote") ? "phone" : "projector", { api });
+        await page.locator(bars).nth(2).waitFor();
+        const shares = await page.locator(bars).evaluateAll((rows) => rows.map((row) => /** @type {HTMLElement} */ (row).style.getPropertyValue("--share")));
+        equal([shares.length, new Set(shares).size], [3, 1], `${name}: ${shares}`);
+        await page.context().close();
+      }
+    });
+
+    await check("a wait of two days is counted in hours on the stage", async () => {
+      const waits = kit.poll(["Yes", "No"], [0, 0], { opens_at: kit.NOW() + 48 * 3_600_000 });
+      const stage = await show("present-two", "laptop", { api: kit.stage(() => kit.live([waits])) });
+      await stage.getByTestId("clock").filter({ hasText: /^4[78]:\d\d:\d\d$/ }).waitFor();
+      await stage.context().close();
+    });
+
+    await check("the votes of one question do not fall to those of the next", async () => {
+      let polls = [kit.poll(["Yes", "No"], [1_000, 204])];
+      const page = await show("present-two", "laptop", { api: kit.stage(() => kit.live(polls, { version: 2_000 + polls[0].choices.length })) });
+      await page.getByTestId("voters").filter({ hasText: "1,204" }).waitFor();
+      await page.evaluate(() => {
+        const seen = /** @type {any} */ (window).seen = [];
+        new MutationObserver(() => seen.push(/** @type {any} */ (document.getElementById("voters")).textContent)).observe(/** @type {any} */ (document.getElementById("voters")), { childList: true, characterData: true, subtree: true });
+      });
+      polls = [kit.poll(["Left", "Right", "Neither"], [30, 12, 0], { id: "8f3k2m9qx1c8a" })];
+      theatre.hangUp();
+      await page.getByTestId("voters").filter({ hasText: "42" }).waitFor();
+      const between = (await page.evaluate(() => /** @type {any} */ (window).seen)).map((/** @type {string} */ text) => parseInt(text.replace(/\D/g, "") || "0", 10)).filter((/** @type {number} */ n) => n > 42);
+      equal(between, [], "counts on the way");
+      await page.context().close();
+    });
+
+    await check("whoever is signed out in the midst of a show leaves the result standing, is told, and goes on when signed in again", async () => {
+      let isOut = false;
+      const two = kit.poll(["Yes", "No"], [3, 4]);
+      const signedIn = kit.stage(() => kit.live([two]));
+      const page = await show("present-two", "laptop", { api: (call) => (isOut ? { status: 401, json: { code: "not_signed_in", detail: "Sign in first." } } : signedIn(call)) });
+      isOut = true;
+      theatre.hangUp();
+      await page.getByTestId("error").filter({ hasText: "Please sign in" }).waitFor();
+      assert(await page.getByTestId("bars").isVisible(), "the result is gone");
+      assert(await page.getByTestId("lost").isVisible(), "it looks as new as ever");
+      isOut = false;
+      await page.getByTestId("lost").waitFor({ state: "hidden", timeout: 20_000 });
+      await page.getByTestId("error").waitFor({ state: "hidden" });
+      await page.context().close();
+      const clean = await show("present-clean", "projector", { api: (call) => (isOut ? { status: 401, json: { code: "not_signed_in", detail: "Sign in first." } } : signedIn(call)) });
+      isOut = true;
+      theatre.hangUp();
+      await clean.getByTestId("lost").waitFor();
+      assert(await clean.getByTestId("error").isHidden(), "the room is told to sign in");
+      await clean.context().close();
+    });
+
+    await check("a line that says nothing any more is known to be dead, and another one is opened", async () => {
+      let isDead = false;
+      const answers = kit.stage(() => kit.live([kit.poll(["Yes", "No"], [3, 4])]));
+      const page = await show("present-two", "laptop", { api: (call) => (isDead ? { hang: true } : answers(call)) });
+      await page.clock.install();
+      await page.reload();
+      await page.getByTestId("bars").waitFor();
+      isDead = true; // for whoever asks; the stream is there and says nothing
+      await page.clock.fastForward(30_000);
+      assert(await page.getByTestId("lost").isHidden(), "it may only be quiet");
+      await page.clock.fastForward(11_000);
+      await page.getByTestId("lost").waitFor();
+      isDead = false;
+      await page.clock.fastForward(10_000);
+      await page.getByTestId("lost").waitFor({ state: "hidden" });
+      await page.context().close();
+    });
+
+    await check("an embed that was set up before its event finds it later", async () => {
+      let isThere = false;
+      const answers = onAir(() => kit.live([kit.poll(["Yes", "No"], [3, 4])]));
+      const page = await show("embed", "laptop", { api: (call) => (isThere ? answers(call) : undefined), ready: "#gone:not([hidden])" });
+      await page.clock.install();
+      await page.reload();
+      await page.locator("#gone").waitFor(); // by now it waits for the next look
+      isThere = true;
+      await page.clock.fastForward(37_000);
+      await page.locator("#rows > *").nth(1).waitFor();
+      assert(await page.locator("#gone").isHidden(), "it still says that there is nothing");
+      await page.context().close();
     });
 
     await check("an error on stage lies over nothing that tells where things are, nor over a choice", async () => {

@@ -127,6 +127,7 @@ pub fn event_draft(codes: Vec<JoinCode>) -> EventDraft {
         rehearsal: false,
         accent: None,
         logo: None,
+        copy_of: None,
         polls: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::door::{Door, Voter, figure};
@@ -312,6 +313,34 @@ fn a_disk_that_fails_under_the_database_ends_the_process_and_the_next_one_starts
     until("each is counted, once", || door.counted() == all);
     assert_eq!(again.stop(), Some(0));
     assert!(run(&mut command(directory.path(), &["recount"])).status.success());
+}
+
+#[test]
+fn a_disk_that_fails_under_an_edit_ends_the_process_and_what_was_saved_before_stays() {
+    if !strace_is_there() {
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    let log = directory.path().join("log");
+    let process = Process::logging(&mut command(directory.path(), &[]), File::create(&log).unwrap().into());
+    let door = Door::open(process.address).settled();
+    let Some(strace) = Syncs::Fail.of(process.id()) else {
+        process.tell_to_stop();
+        return not_run(NO_STRACE);
+    };
+    let renamed = door.owner("PATCH", &format!("/api/v1/events/{}", door.event), json!({"title": "Saturday"}));
+    assert!(matches!(renamed.status, 0 | 504), "nobody may say whether it is on the disk: {}", renamed.status);
+    assert!(process.wait().is_some_and(|code| code != 0), "it ends, and not as if all were well");
+    strace.wait();
+    let said = log_of(&log);
+    assert!(said.lines().any(|l| l.starts_with("groundswell: ") && l.contains("disk")), "{said}");
+
+    let again = Process::start(directory.path());
+    let door = door.at(again.address);
+    let title = door.owner("GET", &format!("/api/v1/events/{}", door.event), Value::Null).expect(200).json()["title"].clone();
+    assert!(title == "Friday" || title == "Saturday", "{title}");
+    door.vote(&door.voter()).expect(202);
+    assert_eq!(again.stop(), Some(0));
 }
 
 #[test]

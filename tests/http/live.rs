@@ -147,11 +147,12 @@ fn a_silent_stream_has_a_heartbeat() {
     let mut stream = Events::open(&hall, &format!("/api/v1/live/{}/stream", event.code), &[]);
     // The client gives up after 20 s without a byte; events may come before, until the document has settled.
     let mut heard = stream.next();
-    while heard.as_ref().is_some_and(|event| event.comment.is_empty()) {
+    while heard.as_ref().is_some_and(|event| event.name == "live") {
         heard = stream.next();
     }
-    let heartbeat = heard.expect("a comment within 20 s of silence");
-    assert!(heartbeat.data.is_empty() && heartbeat.id.is_empty(), "{heartbeat:?}");
+    let heartbeat = heard.expect("a beat within 20 s of silence");
+    // Without an id: who comes back still says what it had last.
+    assert!(heartbeat.name == "beat" && heartbeat.id.is_empty(), "{heartbeat:?}");
 }
 
 fn public_results(event: &Event, server: &Server) -> Value {
@@ -331,6 +332,7 @@ fn old_rounds_stay_readable(backend: Backend) {
     for (query, round, votes) in [("", 2, [0, 1, 0]), ("?round=2", 2, [0, 1, 0]), ("?round=1", 1, [1, 0, 0])] {
         let results = results(query);
         assert_eq!((&results["round"], &results["rounds"], votes_in(&results["results"])), (&json!(round), &json!([1, 2]), votes.to_vec()));
+        assert_eq!(results["level"], "open", "it says what it proves");
         assert_eq!(results["books"]["counted"], 1);
         let table = hall.office("GET", &format!("/api/v1/polls/{poll}/results.csv{query}"), json!(null)).expect(200).body;
         assert!(table.contains(&format!("Which?,{round},")), "{table}");

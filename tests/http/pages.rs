@@ -35,6 +35,7 @@ fn results_are_readable_without_javascript(backend: Backend) {
             assert!(!body.contains(dangerous), "{what} has {dangerous}");
         }
     }
+    assert!(page.body.contains("Anyone with the link could vote"), "it says what it proves");
     assert_eq!(picture.header("content-type"), Some("image/svg+xml"));
     assert!(picture.body.trim_end().ends_with("</svg>"));
     let poster = hall.get(&format!("/poster/{}", event.code)).expect(200).body;
@@ -84,6 +85,11 @@ fn a_pasted_link_becomes_a_frame(backend: Backend) {
     let answer = hall.get(&format!("/oembed?url={}&maxwidth=600", join.replace(':', "%3A").replace('/', "%2F"))).expect(200).json();
     assert_eq!((&answer["type"], &answer["version"], &answer["width"]), (&json!("rich"), &json!("1.0"), &json!(600)));
     assert!(answer["html"].as_str().is_some_and(|html| html.contains(&format!("/embed/{}\"", event.code))), "{answer}");
+    // Sites that do not know ours find the address in the page they were given.
+    let page = hall.get(&format!("/results/{}", event.code)).expect(200).body;
+    let link = page.split("application/json+oembed\" href=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a link");
+    let path = link.strip_prefix(join.strip_suffix(&format!("/{}", event.code)).expect("the link is the address and the code")).expect("it is ours");
+    assert_eq!(hall.get(path).expect(200).json()["html"].as_str().map(|html| html.contains("/embed/")), Some(true), "{path}");
     for foreign in ["https%3A%2F%2Fexample.org%2F482913", "x", ""] {
         assert_eq!(hall.get(&format!("/oembed?url={foreign}")).expect(404).code(), "event_unknown", "{foreign}");
     }

@@ -24,12 +24,14 @@ on_both![
     where_votes_are_final_a_change_is_refused,
     only_an_open_poll_takes_votes,
     a_poll_takes_votes_from_its_time_on_and_until_its_time,
+    a_question_that_the_clock_opens_takes_the_stage_then_and_not_before,
     a_pass_is_good_for_its_event_only,
     a_phone_that_lost_its_memory_is_told_its_vote,
     a_restart_forgets_nothing,
     a_ballot_that_gave_way_gets_its_success_again_after_the_close,
     a_tap_for_a_round_that_is_over_does_not_count_in_the_next,
     a_tap_for_a_round_that_is_only_beginning_is_taken_when_it_has_begun,
+    a_tap_on_a_question_that_another_process_has_just_opened_or_added_is_taken_later,
     a_pick_is_a_text_or_an_object_and_never_a_list,
 ];
 
@@ -105,6 +107,32 @@ fn a_tap_for_a_round_that_is_only_beginning_is_taken_when_it_has_begun(backend: 
     until("it has begun", || tap(2).status == 202);
     drained(&hall, &poll, 1);
     assert_eq!(votes(&hall, &poll), [1, 0, 0]);
+}
+
+/// What the database knows and this process does not yet: its phone must not hear that the vote cannot count.
+fn a_tap_on_a_question_that_another_process_has_just_opened_or_added_is_taken_later(backend: Backend) {
+    let hall = Hall::open(backend);
+    let (event, other) = (hall.event(), hall.event());
+    let (draft, elsewhere) = (event.draft(&hall, json!({})), other.poll(&hall, json!({})));
+    let voter = event.voter(&hall);
+    assert_eq!(voter.vote(&hall, &draft, 1, 1, &[1]).expect(409).code(), "poll_draft", "nobody opened it");
+    assert_eq!(voter.vote(&hall, &elsewhere, 2, 1, &[1]).expect(403).code(), "pass_other_event");
+    let id = |text: &str| text.parse::<groundswell::domain::PollId>().unwrap().0;
+    let its_event = event.id.parse::<groundswell::domain::EventId>().unwrap().0;
+    // Written past the server: no edition tells it.
+    hall.place.execute(&format!("update poll set state = 'open' where id = {}", id(&draft)));
+    hall.place.execute(&format!("update poll set event = {its_event}, position = 9 where id = {}", id(&elsewhere)));
+    for (poll, ballot) in [(&draft, 1), (&elsewhere, 2)] {
+        let early = voter.vote(&hall, poll, ballot, 1, &[1]).expect(503);
+        assert_eq!((early.code().as_str(), early.header("retry-after").is_some()), ("busy", true));
+    }
+    // Now it hears of both.
+    hall.office("PATCH", &format!("/api/v1/events/{}", event.id), json!({"title": "Saturday"})).expect(200);
+    for (poll, ballot) in [(&draft, 1), (&elsewhere, 2)] {
+        until("it is taken", || voter.vote(&hall, poll, ballot, 1, &[1]).status == 202);
+        drained(&hall, poll, 1);
+        assert_eq!(votes(&hall, poll), [1, 0, 0]);
+    }
 }
 
 fn a_pick_is_a_text_or_an_object_and_never_a_list(backend: Backend) {
@@ -370,6 +398,27 @@ fn a_poll_takes_votes_from_its_time_on_and_until_its_time(backend: Backend) {
     until("one vote counts", || votes(&hall, &poll) == [1, 0, 0]);
 }
 
+fn a_question_that_the_clock_opens_takes_the_stage_then_and_not_before(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let voter = event.voter(&hall);
+    let (first, later) = (event.poll(&hall, json!({})), event.draft(&hall, json!({})));
+    let opens_at = groundswell::clock::now_ms() + 1_500;
+    hall.office("PATCH", &format!("/api/v1/polls/{later}"), json!({"opens_at": opens_at})).expect(200);
+    set_state(&hall, &later, "open");
+    let on_stage = || {
+        let live = event.live(&hall);
+        (live["current"].as_str().map(str::to_owned), live["now"].as_i64().expect("a time"))
+    };
+    until("the hall sees something else", || {
+        let (current, now) = on_stage();
+        assert!(now >= opens_at || current.as_ref() == Some(&first), "{current:?}");
+        current.as_ref() == Some(&later)
+    });
+    voter.vote(&hall, &later, 1, 1, &[1]).expect(202);
+    voter.vote(&hall, &first, 2, 1, &[1]).expect(202);
+}
+
 fn a_pass_is_good_for_its_event_only(backend: Backend) {
     let hall = Hall::open(backend);
     let (here, there) = (hall.event(), hall.event());
@@ -508,7 +557,8 @@ fn while_the_back_office_holds_all_its_connections_votes_go_on_as_before() {
         assert_eq!((held, hall.place.number(waiting)), (4, 4), "all of them, before and after");
         drop(locking);
         let said: Vec<u16> = asking.into_iter().map(|asked| asked.join().expect("an answer")).collect();
-        assert!(said.iter().filter(|said| **said == 200).count() >= 4 && said.contains(&503), "{said:?}");
+        // The process's own clock asks over the same connections, and may have had one of them.
+        assert!(said.iter().filter(|said| **said == 200).count() >= 3 && said.contains(&503), "{said:?}");
         median(during)
     });
     assert!(during <= 2 * before + BESIDE, "a vote took {during:?} meanwhile, {before:?} before");

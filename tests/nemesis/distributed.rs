@@ -176,6 +176,31 @@ fn lanes_that_were_asked_for_in_vain_are_counted_when_the_broker_is_quick_again(
     assert!(report.is_clean(), "{:?}", report.verdict);
 }
 
+/// A database so far away that a close takes seconds until all know of it, while people go on voting and are told 202: those votes are not late.
+#[test]
+fn a_close_through_a_slow_database_makes_no_vote_late() {
+    let _turn = one_at_a_time();
+    let Some(services) = Services::shared() else { return };
+    let mut cluster = Cluster::start(services, plan());
+    let (door, crowd, viewer) = open_with(&cluster, Habits { seed: seed(), ..SHORT });
+    crowd.begin();
+    crowd.go_on_for(1.0);
+    cluster.database_proxies().into_iter().for_each(|proxy| proxy.set(Weather::Late(Duration::from_millis(150))));
+    let (before, asked) = (crowd.answers(), Instant::now());
+    door.set_state("closed");
+    let took = asked.elapsed();
+    crowd.go_on_for(1.0);
+    let accepted = crowd.answers().accepted - before.accepted;
+    cluster.heal();
+    crowd.stop();
+    cluster.until_flowing();
+    let report = judge(&door, &crowd, &viewer);
+    say(&report);
+    assert!(report.is_clean(), "{:?}", report.verdict);
+    assert_eq!(door.books()["late"], 0, "of {accepted} that were accepted after the close was asked for");
+    assert!(took > Duration::from_secs(2) && accepted > 0, "nothing is proven: it took {took:?}, {accepted} accepted");
+}
+
 #[test]
 fn random_faults_for_as_long_as_asked_cost_no_vote() {
     let Some(minutes) = number("GROUNDSWELL_TEST_NEMESIS_MINUTES") else { return };

@@ -16,7 +16,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use super::Store;
-use crate::domain::{Batch, Beat, Books, CLOSE_GRACE_MS, Count, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, VoterId, collapse, delta};
+use crate::domain::{Batch, Beat, Books, CLOSE_GRACE_MS, Count, GAPS_MANY, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, VoterId, collapse, delta};
 use crate::error::{Error, Result};
 
 /// What one call of `apply` did.
@@ -137,6 +137,9 @@ fn take_new<B: Borrow<Batch>>(batches: &[B], marks: &mut Marks) -> (Applied, Vec
             let is_new = mark.note(batch.number);
             #[cfg(feature = "planted")]
             let is_new = is_new || crate::planted::is(crate::planted::Planted::NoDedupe);
+            if is_new && mark.gaps() == GAPS_MANY {
+                tracing::warn!(instance = %batch.instance.0, lane = batch.lane, "{GAPS_MANY} batches of a lane are missing between others: a spill is far behind");
+            }
             if is_new {
                 applied.batches += 1;
                 ballots.extend(batch.ballots.iter().map(|b| SignedBallot { ballot: b.clone(), accepted_at: batch.accepted_at }));

@@ -1,7 +1,7 @@
 //! Events: made with their polls, changed, hidden. Not what is shown of them at the moment (`stage`).
 
 use super::poll::{PollDraft, insert_poll};
-use super::{Stamp, close_round, edit_event};
+use super::{Closing, Stamp, close_round, edit_event};
 use crate::domain::{Accent, Event, EventId, EventState, JoinCode, LogoName, PollState, Slug, Title};
 use crate::error::{Error, Result};
 use crate::store::read::{event_unknown, load_event};
@@ -19,6 +19,8 @@ pub struct EventDraft {
     pub accent: Option<Accent>,
     /// Of a picture that another event has; none if that has lost it by then.
     pub logo: Option<LogoName>,
+    /// What the above was taken from.
+    pub copy_of: Option<EventId>,
     pub polls: Vec<PollDraft>,
 }
 
@@ -57,8 +59,9 @@ impl Store {
                 for (position, poll) in (0i32..).zip(&draft.polls) {
                     insert_poll!(tx, draft.id, position, poll, stamp.at);
                 }
+                let detail = draft.copy_of.map_or_else(|| draft.title.as_str().to_owned(), |copied| format!("{} | copy of {copied}", draft.title.as_str()));
                 sqlx::query("insert into audit (id, at, actor, action, subject, detail) values ($1, $2, $3, 'event.create', $4, $5)")
-                    .bind(stamp.audit_id).bind(stamp.at).bind(&stamp.actor).bind(draft.id.to_string()).bind(draft.title.as_str()).execute(&mut *tx).await?;
+                    .bind(stamp.audit_id).bind(stamp.at).bind(&stamp.actor).bind(draft.id.to_string()).bind(detail).execute(&mut *tx).await?;
                 let event = load_event!(tx, draft.id);
                 tx.commit().await?;
                 event
@@ -71,7 +74,8 @@ impl Store {
     pub async fn edit_event(&self, id: EventId, edit: EventEdit, stamp: Stamp) -> Result<Event> {
         let pool = self.office.clone();
         self.owned(async move {
-            edit_event!(&pool, id, stamp, "event.edit", id.to_string(), |tx, before| {
+            let (closing, mut closes) = (Closing::begin(&stamp), false);
+            let event = edit_event!(&pool, id, stamp, "event.edit", id.to_string(), |tx, before| {
                 let title = edit.title.as_ref().map_or(before.title.as_str(), Title::as_str);
                 let slug = edit.slug.as_ref().map_or(before.slug.as_ref(), Option::as_ref);
                 let state = edit.state.unwrap_or(before.state);
@@ -87,12 +91,14 @@ impl Store {
                     .map_err(slug_taken)?;
                 if state == EventState::Ended {
                     for poll in before.polls.iter().filter(|p| p.state == PollState::Open) {
-                        close_round!(tx, poll, stamp.at);
+                        closes = true;
+                        close_round!(tx, poll, closing.ahead);
                     }
                 }
                 format!("{} | {} -> {}", before.title, before.state.as_str(), state.as_str())
             })
-            .ok_or_else(event_unknown)
+            .ok_or_else(event_unknown)?;
+            Ok(if closes { closing.date(&pool, event).await } else { event })
         })
         .await
     }

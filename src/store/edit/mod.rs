@@ -12,10 +12,11 @@ mod stage;
 pub use event::{EventDraft, EventEdit};
 pub use poll::{ChoiceEdit, PollDraft, PollEdit};
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::read::poll_unknown;
-use crate::domain::{Event, Millis, Poll, PollId};
+use super::read::{load_event, poll_unknown};
+use super::{Pool, writing};
+use crate::domain::{Event, EventId, Millis, Poll, PollId};
 use crate::error::Result;
 
 /// Who does it and when; `audit_id` names the line in the log.
@@ -31,11 +32,62 @@ pub struct Stamp {
 const WAIT_COVERED: Duration = Duration::from_millis(200);
 
 impl Stamp {
-    /// With the lock of all edits in hand: a close that had to wait must not bear an earlier time than the votes accepted meanwhile.
+    /// With the lock of all edits in hand: its time is not earlier than that of the edits before it.
     pub(super) fn after(self, waited: Duration) -> Stamp {
-        let late = if waited > WAIT_COVERED { waited.as_millis() as Millis } else { 0 };
-        Stamp { at: self.at + late, ..self }
+        Stamp { at: self.at + moved_on(waited), ..self }
     }
+}
+
+fn moved_on(waited: Duration) -> Millis {
+    if waited > WAIT_COVERED { waited.as_millis() as Millis } else { 0 }
+}
+
+/// A close is written down twice. Votes are accepted until all processes know of it, and how long its own commit takes nobody knows before:
+/// so first it bears a time that lies ahead, with which nothing is late and nothing final; then, when the commit is over, its own. Whoever dies
+/// in between leaves a close whose result is final so much later.
+struct Closing {
+    began: Instant,
+    asked: Millis,
+    /// What it bears at first.
+    ahead: Millis,
+}
+
+const CLOSING_AHEAD_MS: Millis = 60_000;
+/// Where a close took long, all know of it after so many times as long: of the dozen statements and the commit it was, another process asks about
+/// eight in each of its looks (the pulse, the event, its numbers), and the look that is going on is too early.
+const KNOWN_AFTER: Millis = 3;
+
+impl Closing {
+    fn begin(stamp: &Stamp) -> Closing {
+        Closing { began: Instant::now(), asked: stamp.at, ahead: stamp.at + CLOSING_AHEAD_MS }
+    }
+
+    /// It is committed, and the other processes have yet to read it.
+    async fn date(self, pool: &Pool, closed: Event) -> Event {
+        let took = self.began.elapsed();
+        match write_close(pool, closed.id, self.ahead, self.asked + moved_on(took) * KNOWN_AFTER).await {
+            Ok(Some(dated)) => dated,
+            // It was deleted meanwhile.
+            Ok(None) => closed,
+            Err(error) => {
+                tracing::warn!(%error, event = %closed.id, "a poll is closed, but when could not be written down: its result will be final a minute later");
+                closed
+            }
+        }
+    }
+}
+
+async fn write_close(pool: &Pool, event: EventId, ahead: Millis, at: Millis) -> Result<Option<Event>> {
+    Ok(writing!(pool, db => {
+        let mut tx = db.begin().await?;
+        let (edition,): (i64,) = sqlx::query_as("update edition set number = number + 1 where id = 1 returning number").fetch_one(&mut *tx).await?;
+        sqlx::query("update round set closed_at = $3 where closed_at = $2 and poll in (select id from poll where event = $1)")
+            .bind(event.0).bind(ahead).bind(at).execute(&mut *tx).await?;
+        sqlx::query("update event set edition = $2 where id = $1").bind(event.0).bind(edition).execute(&mut *tx).await?;
+        let after = load_event!(tx, event);
+        tx.commit().await?;
+        after
+    }))
 }
 
 /// One edit of one event. `$before` is the event as it was, `$work` may use `$tx`; the answer is the event as it is now.
@@ -77,4 +129,15 @@ use close_round;
 
 fn find(event: &Event, poll: PollId) -> Result<&Poll> {
     event.poll(poll).ok_or_else(poll_unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_that_waited_long_bears_a_later_time() {
+        let at = |waited| Stamp { actor: String::new(), at: 1_000, audit_id: 1 }.after(Duration::from_millis(waited)).at;
+        assert_eq!((at(0), at(200), at(201)), (1_000, 1_000, 1_201));
+    }
 }

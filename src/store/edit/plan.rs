@@ -79,7 +79,8 @@ impl<'a> PlannedEdit<'a> {
             Kind::Multiple if now.kind == Kind::Single => (edit.min, edit.max),
             Kind::Multiple => (Some(edit.min.unwrap_or(now.limits.min.min(count as u16))), Some(edit.max.unwrap_or(followed(now.limits.max)))),
         };
-        let was = format!("{} | {}", now.question, now.choices.iter().map(|c| c.text.as_str()).collect::<Vec<_>>().join(" / "));
+        let choices = now.choices.iter().map(|c| c.text.as_str()).collect::<Vec<_>>().join(" / ");
+        let was = format!("{} | {choices} | {} {} to {}", now.question, now.kind.as_str(), now.limits.min, now.limits.max);
         Ok(PlannedEdit {
             kind,
             question: edit.question.as_ref().map_or(now.question.as_str(), Question::as_str),

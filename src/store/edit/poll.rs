@@ -119,6 +119,10 @@ impl Store {
                 .bind(plan.kind.as_str())
                 .execute(&mut *tx)
                 .await?;
+                if now.state == PollState::Open && now.opens_at.is_some_and(|at| at > stamp.at) && opens_at.is_none() {
+                    // Opened by hand after all: it waits no longer.
+                    sqlx::query("update event set current = $2 where id = $1").bind(event.0).bind(poll.0).execute(&mut *tx).await?;
+                }
                 if let Some(choices) = &edit.choices {
                     let (highest,): (i32,) = sqlx::query_as("select max(number) from choice where poll = $1").bind(poll.0).fetch_one(&mut *tx).await?;
                     sqlx::query("update choice set removed = true where poll = $1").bind(poll.0).execute(&mut *tx).await?;

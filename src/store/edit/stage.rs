@@ -1,17 +1,19 @@
 //! What a presenter does while people vote: opens, closes, shows, reveals, starts again. And the clock, which closes like one.
 
-use super::{Stamp, close_round, edit_event, find};
+use super::{Closing, Stamp, close_round, edit_event, find};
 use crate::domain::{Event, EventId, EventState, PollId, PollState, Visibility};
 use crate::error::{Error, Result};
 use crate::store::read::{event_unknown, load_event};
 use crate::store::{Store, reading, writing};
 
 impl Store {
-    /// Opens or closes. The first opening also puts the poll on stage.
+    /// Opens or closes. The first opening also puts the poll on stage; one that waits for the clock comes there when its time has come, unless
+    /// nothing else is there.
     pub async fn set_poll_state(&self, event: EventId, poll: PollId, state: PollState, stamp: Stamp) -> Result<Event> {
         let pool = self.office.clone();
         self.owned(async move {
-            edit_event!(&pool, event, stamp, "poll.state", poll.to_string(), |tx, before| {
+            let (closing, mut closes) = (Closing::begin(&stamp), false);
+            let event = edit_event!(&pool, event, stamp, "poll.state", poll.to_string(), |tx, before| {
                 let now = find(&before, poll)?;
                 match (now.state, state) {
                     (_, PollState::Draft) => return Err(Error::invalid("state_invalid", "A poll can be set open or closed.")),
@@ -19,7 +21,10 @@ impl Store {
                         return Err(Error::conflict("poll_draft", "This poll was never opened, so there is nothing to close."));
                     }
                     (PollState::Open, PollState::Open) | (PollState::Closed, PollState::Closed) => {}
-                    (PollState::Open, PollState::Closed) => close_round!(tx, now, stamp.at),
+                    (PollState::Open, PollState::Closed) => {
+                        closes = true;
+                        close_round!(tx, now, closing.ahead);
+                    }
                     (PollState::Draft | PollState::Closed, PollState::Open) => {
                         if before.state == EventState::Ended {
                             return Err(Error::conflict("event_ended", "This event has ended. Make it live again to open a poll."));
@@ -39,14 +44,16 @@ impl Store {
                         .bind(stamp.at)
                         .execute(&mut *tx)
                         .await?;
-                        if now.state == PollState::Draft || before.current.is_none() {
+                        let waits = now.opens_at.is_some_and(|at| at > stamp.at);
+                        if (now.state == PollState::Draft && !waits) || before.current.is_none() {
                             sqlx::query("update event set current = $2 where id = $1").bind(event.0).bind(poll.0).execute(&mut *tx).await?;
                         }
                     }
                 }
                 format!("{} -> {}", now.state.as_str(), state.as_str())
             })
-            .ok_or_else(event_unknown)
+            .ok_or_else(event_unknown)?;
+            Ok(if closes { closing.date(&pool, event).await } else { event })
         })
         .await
     }
@@ -76,6 +83,41 @@ impl Store {
                 Ok(())
             });
             match closed.await {
+                Ok(()) => done += 1,
+                // Another process was faster, or it was deleted meanwhile.
+                Err(Error::Conflict(_) | Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Puts on stage what the clock has opened. Votes were taken from `opens_at` on, whatever this does; it has no time to wait for any more.
+    /// Every web process does this; the first one wins. Says how many this one put there.
+    pub async fn open_by_clock(&self, stamp: impl Fn() -> Stamp) -> Result<usize> {
+        let pool = self.office.clone();
+        let now = stamp().at;
+        let due: Vec<(i64, i64)> = self.owned(async move {
+            Ok(reading!(&pool, db => {
+                sqlx::query_as("select p.event, p.id from poll p join event e on e.id = p.event
+                                where p.state = 'open' and p.opens_at <= $1 and p.deleted_at is null and e.deleted_at is null order by p.opens_at limit 100")
+                    .bind(now).fetch_all(db).await?
+            }))
+        }).await?;
+        let mut done = 0;
+        for (event, poll) in due {
+            let (pool, stamp, poll) = (self.office.clone(), stamp(), PollId(poll));
+            let opened = self.owned(async move {
+                edit_event!(&pool, EventId(event), stamp, "poll.clock", poll.to_string(), |tx, before| {
+                    let now = find(&before, poll)?;
+                    now.opens_at.filter(|at| now.state == PollState::Open && *at <= stamp.at).ok_or_else(already_done)?;
+                    sqlx::query("update poll set opens_at = null where id = $1").bind(poll.0).execute(&mut *tx).await?;
+                    sqlx::query("update event set current = $2 where id = $1").bind(event).bind(poll.0).execute(&mut *tx).await?;
+                    "opens_at -> open".to_owned()
+                });
+                Ok(())
+            });
+            match opened.await {
                 Ok(()) => done += 1,
                 // Another process was faster, or it was deleted meanwhile.
                 Err(Error::Conflict(_) | Error::NotFound(_)) => {}
@@ -124,13 +166,15 @@ impl Store {
     pub async fn new_round(&self, event: EventId, poll: PollId, stamp: Stamp) -> Result<Event> {
         let pool = self.office.clone();
         self.owned(async move {
-            edit_event!(&pool, event, stamp, "poll.round", poll.to_string(), |tx, before| {
+            let (closing, mut closes) = (Closing::begin(&stamp), false);
+            let event = edit_event!(&pool, event, stamp, "poll.round", poll.to_string(), |tx, before| {
                 let now = find(&before, poll)?;
                 if now.state == PollState::Draft {
                     return Err(Error::conflict("poll_draft", "This poll was never opened, so there is nothing to reset."));
                 }
                 if now.state == PollState::Open {
-                    close_round!(tx, now, stamp.at);
+                    closes = true;
+                    close_round!(tx, now, closing.ahead);
                 }
                 sqlx::query("update poll set round = round + 1, state = 'closed', revealed = $2, opens_at = null, closes_at = null where id = $1")
                     .bind(poll.0)
@@ -139,7 +183,8 @@ impl Store {
                     .await?;
                 format!("{} -> {}", now.round, now.round + 1)
             })
-            .ok_or_else(event_unknown)
+            .ok_or_else(event_unknown)?;
+            Ok(if closes { closing.date(&pool, event).await } else { event })
         })
         .await
     }
