@@ -11,6 +11,9 @@ use super::storm::Sent;
 use super::viewers::{self, Frame};
 use crate::domain::Millis;
 
+/// Shorter than this, and two looks at a thread tell nothing of it.
+const WATCHED_S_LEAST: f64 = 1.0;
+
 /// Everything that was measured, on its way into a report.
 pub(super) struct Measured<'a> {
     pub habits: &'a Habits,
@@ -45,7 +48,8 @@ impl Measured<'_> {
         let (from_accepted, staleness) = report::freshness(self.accepted, self.audience, self.start_ms, self.offset);
         let answered_s = shares.iter().flat_map(|s| s.answers(self.habits)).map(|(_, answered)| answered).max().unwrap_or(0) as f64 / 1e6;
         let cpu = self.cpu(answered_s, last_counted_s.max(answers.last_accepted_s), answers.accepted);
-        if cpu.watcher_busy >= report::FULL {
+        // Of a moment nobody can say how busy it was.
+        if cpu.watcher_busy >= report::FULL && answered_s >= WATCHED_S_LEAST {
             warnings.push(format!(
                 "The thread that watches for all viewers had its core to {:.0} %: how fresh screens were may be its own slowness. Watch with fewer, or from several machines.",
                 cpu.watcher_busy.min(1.0) * 100.0

@@ -58,7 +58,7 @@ export class Theatre {
       response.writeHead(200, { "content-type": "text/event-stream" }).write(`event: live\ndata: ${JSON.stringify(said.stream)}\n\n`);
       return;
     }
-    if (!said) return response.writeHead(404, { "content-type": "application/problem+json" }).end(JSON.stringify({ code: "nothing_here", detail: "There is nothing here.", status: 404 }));
+    if (!said) return response.writeHead(404, { "content-type": "application/problem+json" }).end(JSON.stringify({ code: path.startsWith("live/") ? "event_unknown" : "nothing_here", detail: "There is nothing here.", status: 404 }));
     response.writeHead(said.status ?? 200, { "content-type": (said.status ?? 200) >= 400 ? "application/problem+json" : "application/json" }).end(said.status === 204 ? undefined : JSON.stringify(said.json));
   }
 

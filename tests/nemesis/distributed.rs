@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use groundswell::clock::now_ms;
 
-use crate::cluster::{Cluster, Plan, REDELIVERED, SPILLED, are_soon_ready};
+use crate::client::Line;
+use crate::cluster::{Cluster, PATIENCE, Plan, REDELIVERED, SPILLED, are_soon_ready};
 use crate::disk::Disk;
 use crate::door::Door;
 use crate::faults::{ALL, Costs, Fault, Ground};
@@ -15,6 +16,7 @@ use crate::judge::{Report, Viewer, judge, keep_history, say};
 use crate::one_at_a_time;
 use crate::proxy::Weather;
 use crate::services::Services;
+use crate::support::TOKEN;
 use crate::voters::{Crowd, Habits};
 
 /// Of a short run. A test build on two cores that also carry broker and database.
@@ -187,7 +189,11 @@ fn a_close_through_a_slow_database_makes_no_vote_late() {
     crowd.go_on_for(1.0);
     cluster.database_proxies().into_iter().for_each(|proxy| proxy.set(Weather::Late(Duration::from_millis(150))));
     let (before, asked) = (crowd.answers(), Instant::now());
-    door.set_state("closed");
+    // Longer than a test usually waits for an answer.
+    let mut line = Line::at(door.address);
+    line.patience(PATIENCE);
+    let headers = [("authorization", &*format!("Bearer {TOKEN}")), ("content-type", "application/json")];
+    line.ask("PUT", &format!("/api/v1/polls/{}/state", door.poll), &headers, Some(r#"{"state":"closed"}"#)).expect(200);
     let took = asked.elapsed();
     crowd.go_on_for(1.0);
     let accepted = crowd.answers().accepted - before.accepted;

@@ -53,6 +53,8 @@ struct Closing {
 }
 
 const CLOSING_AHEAD_MS: Millis = 60_000;
+/// Whoever closed is answered after this: it is closed, and that is what they wait to hear.
+const DATED_WITHIN: Duration = Duration::from_secs(1);
 /// Where a close took long, all know of it after so many times as long: of the dozen statements and the commit it was, another process asks about
 /// eight in each of its looks (the pulse, the event, its numbers), and the look that is going on is too early.
 const KNOWN_AFTER: Millis = 3;
@@ -64,15 +66,18 @@ impl Closing {
 
     /// It is committed, and the other processes have yet to read it.
     async fn date(self, pool: &Pool, closed: Event) -> Event {
-        let took = self.began.elapsed();
-        match write_close(pool, closed.id, self.ahead, self.asked + moved_on(took) * KNOWN_AFTER).await {
-            Ok(Some(dated)) => dated,
-            // It was deleted meanwhile.
-            Ok(None) => closed,
-            Err(error) => {
-                tracing::warn!(%error, event = %closed.id, "a poll is closed, but when could not be written down: its result will be final a minute later");
-                closed
-            }
+        let at = self.asked + moved_on(self.began.elapsed()) * KNOWN_AFTER;
+        let (pool, event, ahead) = (pool.clone(), closed.id, self.ahead);
+        let dating = tokio::spawn(async move {
+            let dated = write_close(&pool, event, ahead, at).await;
+            dated.inspect_err(|error| {
+                tracing::warn!(%error, %event, "a poll is closed, but when could not be written down: its result will be final a minute later");
+            })
+        });
+        match tokio::time::timeout(DATED_WITHIN, dating).await {
+            Ok(Ok(Ok(Some(dated)))) => dated,
+            // It goes on by itself; or the event was deleted meanwhile.
+            _ => closed,
         }
     }
 }
