@@ -215,7 +215,10 @@ fn while_the_broker_is_away_a_vote_takes_as_long_as_the_disk() {
             away.end = Instant::now();
             broker.control(&["restart", "rabbitmq"]);
         });
-        assert_eq!(*crowd.others.lock().unwrap(), [0u16; 0], "each of {} was accepted", crowd.accepted());
+        // A disk that stands still for more than a second can take nothing, and is said so; 99.9 % are promised.
+        let others = crowd.others.lock().unwrap().clone();
+        let few = others.len() * 1_000 <= crowd.accepted() && others.iter().all(|status| *status == 503);
+        assert!(few, "of {} accepted, {others:?} were not", crowd.accepted());
         let (votes, disk) = (p99(crowd.took_within(away)), p99(syncs));
         // Its own sync, and the one that was under way when it came.
         assert!(votes <= AWAY_P99 + 2 * disk, "a vote took {votes:?}, a bare sync {disk:?}");
