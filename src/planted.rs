@@ -23,9 +23,11 @@ pub enum Planted {
     TallyOfTheSent,
     /// An entry goes from the spill when it was sent, confirmed or not.
     ReleaseUnconfirmed,
+    /// A confirm that does not come is taken for a refusal: nothing is spilled, and phones are told that the vote does not count.
+    SilenceIsRefusal,
 }
 
-pub const ALL: [(&str, Planted); 7] = [
+pub const ALL: [(&str, Planted); 8] = [
     ("ack-before-commit", Planted::AckBeforeCommit),
     ("publish-without-mandatory", Planted::PublishWithoutMandatory),
     ("no-dedupe", Planted::NoDedupe),
@@ -33,6 +35,7 @@ pub const ALL: [(&str, Planted); 7] = [
     ("replay-overwrites", Planted::ReplayOverwrites),
     ("tally-of-the-sent", Planted::TallyOfTheSent),
     ("release-unconfirmed", Planted::ReleaseUnconfirmed),
+    ("silence-is-refusal", Planted::SilenceIsRefusal),
 ];
 
 pub fn is(planted: Planted) -> bool {

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
-use crate::domain::{Batch, EventId};
+use crate::domain::{EventId, InstanceId, Sign};
 use crate::http::{self, Shared};
 use crate::intake::{BEAT_EVERY, Intake};
 use crate::live::Live;
@@ -29,21 +29,20 @@ pub async fn beat_until(intake: Intake, signs: Option<Store>, stop: Cancellation
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            unheard = intake.beat() => if let (Some(store), false) = (&signs, unheard.is_empty()) {
-                sign(store, unheard, &mut out).await;
+            to_sign = intake.beat() => if let (Some(store), false) = (&signs, to_sign.is_empty()) {
+                sign(store, to_sign, &mut out).await;
             }
         }
     }
 }
 
 /// A transaction that has begun is left to end by itself, however long it takes; until then nothing else is signed.
-async fn sign(store: &Store, unheard: Vec<Batch>, out: &mut Option<JoinHandle<bool>>) {
+async fn sign(store: &Store, signs: Vec<(InstanceId, u16, Sign)>, out: &mut Option<JoinHandle<bool>>) {
     if out.as_ref().is_some_and(|before| !before.is_finished()) {
         return;
     }
     let store = store.clone();
-    let beats: Vec<_> = unheard.into_iter().filter_map(|of| of.beat.map(|beat| (of.instance, of.lane, beat))).collect();
-    let signing = out.insert(tokio::spawn(async move { store.sign(&beats).await.is_ok() }));
+    let signing = out.insert(tokio::spawn(async move { store.sign(&signs).await.is_ok() }));
     if !matches!(tokio::time::timeout(SIGN_TIMEOUT, signing).await, Ok(Ok(true))) {
         tracing::debug!("neither broker nor database hear this process");
     }

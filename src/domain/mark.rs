@@ -17,6 +17,21 @@ pub struct Mark {
     ended: bool,
     /// The newest beat that came through the lane, behind everything that was queued before it.
     heard: Millis,
+    /// Somebody else holds batches of this process, which died, and said so then.
+    vouched: Millis,
+}
+
+/// As they stand in the database: through, ahead, last, clock, counted_to, ended, heard, vouched.
+pub type MarkColumns = (i64, String, i64, Millis, Millis, bool, Millis, Millis);
+
+/// What a database is told directly, past everything that waits in a lane.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Sign {
+    /// By a process, of itself.
+    Beat(Beat),
+    /// In the name of a process that died, by the one that holds batches of it, up to this number. How far it got, and what else of it stands
+    /// in line, nobody knows: nothing is counted past it until its books are closed.
+    Vouch { at: Millis, highest: u64 },
 }
 
 /// More gaps than this are worth a word: each is a batch that went to a disk while those around it did not, so there are at most as many as
@@ -30,13 +45,13 @@ impl Mark {
     }
 
     /// Reads back what `columns` wrote.
-    pub fn from_columns(through: i64, ahead: &str, last: i64, clock: Millis, counted_to: Millis, ended: bool, heard: Millis) -> Option<Mark> {
+    pub fn from_columns((through, ahead, last, clock, counted_to, ended, heard, vouched): MarkColumns) -> Option<Mark> {
         let mut ranges = Vec::new();
         for item in ahead.split_ascii_whitespace() {
             let (from, to) = item.split_once('-').unwrap_or((item, item));
             ranges.push((from.parse().ok()?, to.parse().ok()?));
         }
-        Some(Mark { through: through.try_into().ok()?, ahead: ranges, last: last.try_into().ok()?, clock, counted_to, ended, heard })
+        Some(Mark { through: through.try_into().ok()?, ahead: ranges, last: last.try_into().ok()?, clock, counted_to, ended, heard, vouched })
     }
 
     pub fn through(&self) -> u64 {
@@ -79,6 +94,15 @@ impl Mark {
         self.heard
     }
 
+    pub fn vouched(&self) -> Millis {
+        self.vouched
+    }
+
+    /// The last sign of it, by itself or by who holds its batches.
+    pub fn last_sign(&self) -> Millis {
+        self.clock.max(self.vouched)
+    }
+
     /// Notes that batch `number` is applied now. False: it already was, skip it whole.
     #[must_use]
     pub fn note(&mut self, number: u64) -> bool {
@@ -108,11 +132,19 @@ impl Mark {
         true
     }
 
-    /// Takes in a beat that did not come through the lane: it says nothing of what waits there.
-    pub fn sign(&mut self, beat: &Beat) {
-        let heard = self.heard;
-        self.beat(beat);
-        self.heard = heard;
+    /// Takes in what did not come through the lane: it says nothing of what waits there.
+    pub fn sign(&mut self, sign: &Sign) {
+        match sign {
+            Sign::Beat(beat) => {
+                let heard = self.heard;
+                self.beat(beat);
+                self.heard = heard;
+            }
+            Sign::Vouch { at, highest } => {
+                self.vouched = self.vouched.max(*at);
+                self.last = self.last.max(*highest);
+            }
+        }
     }
 
     /// Takes in a beat. An older one than already known changes nothing.
@@ -200,6 +232,18 @@ mod tests {
         assert_eq!((mark.through(), mark.missing().len(), mark.ended(), mark.ahead().as_str()), (6, 0, true, ""));
     }
 
+    /// It died when 4 and 5 stood in line and nobody had heard of them; 3 came from its spill and goes by before them.
+    #[test]
+    fn who_vouches_for_a_dead_process_does_not_say_how_far_it_got() {
+        let mut mark = Mark::born(10);
+        assert!(mark.note(1) && mark.note(2));
+        mark.sign(&Sign::Vouch { at: 900, highest: 3 });
+        assert!(mark.note(3));
+        assert_eq!((mark.counted_to(), mark.last_sign(), mark.through()), (10, 900, 3), "4 and 5 were accepted before 900");
+        mark.beat(&Beat { abandoned: true, ended: true, ..beat(901, 0) });
+        assert!(mark.ended() && mark.missing().is_empty());
+    }
+
     #[test]
     fn a_lost_batch_stays_visible() {
         let mut mark = Mark::born(0);
@@ -226,7 +270,7 @@ mod tests {
             let mut seen = std::collections::BTreeSet::new();
             for number in numbers {
                 prop_assert_eq!(mark.note(number), seen.insert(number));
-                let read_back = Mark::from_columns(mark.through as i64, &mark.ahead(), mark.last as i64, mark.clock, mark.counted_to, mark.ended, mark.heard);
+                let read_back = Mark::from_columns((mark.through as i64, mark.ahead(), mark.last as i64, mark.clock, mark.counted_to, mark.ended, mark.heard, mark.vouched));
                 prop_assert_eq!(read_back.as_ref(), Some(&mark));
             }
             let contiguous = (1..).take_while(|n| seen.contains(n)).count() as u64;

@@ -2,6 +2,7 @@
 //! No IO, no clock, no randomness: everything here is a function of its arguments.
 
 mod ballot;
+pub mod counting;
 mod event;
 mod id;
 mod look;
@@ -12,11 +13,11 @@ mod search;
 mod tally;
 mod text;
 
-pub use ballot::{Ballot, Batch, Beat, Pick, Picks, Rank, SignedBallot, collapse};
+pub use ballot::{Ballot, Batch, Beat, Collapsed, Pick, Picks, Rank, SignedBallot, collapse};
 pub use event::{Event, EventState, JoinCode, RESERVED_PATHS, Slug};
 pub use id::{AccountId, BallotId, ChoiceId, EventId, InstanceId, PollId, ReportId, VoterId};
 pub use look::{Accent, LOGO_BYTES_MAX, LogoKind, LogoName, Shades};
-pub use mark::{GAPS_MANY, Mark};
+pub use mark::{GAPS_MANY, Mark, MarkColumns, Sign};
 pub use percent::{largest_remainder, of_voters};
 pub use poll::{Choice, Kind, Limits, Poll, PollState, Visibility};
 pub use search::{FoundIn, Search};

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use super::batcher::is_full;
 use super::figures::Refused;
-use super::line::{Outcome, Receipt, is_full};
+use super::line::{Outcome, Receipt};
 use super::{BATCH_BALLOTS_MAX, Condition, Intake, WAITING_MAX, Waiting};
 use crate::domain::Ballot;
 use crate::error::Error;

@@ -5,6 +5,7 @@
 //! has come back, so that an idle system adds almost no delay and a busy one forms large batches by itself. No rules of voting,
 //! no database, no HTTP.
 
+mod batcher;
 mod circuit;
 mod desk;
 mod figures;
@@ -12,10 +13,12 @@ mod lane;
 mod line;
 mod replay;
 
+pub use batcher::{Batcher, IN_LINE_MAX, LEARN_MS, Leaving, Part};
 pub use circuit::Circuit;
 pub use desk::{Desk, Listener};
 pub use lane::{Lane, Ticket, worse};
 pub use line::Receipt;
+pub use replay::{Replay, Sorted, Turn};
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -26,7 +29,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
-use crate::domain::{Ballot, Batch, Beat, InstanceId, Millis};
+use crate::domain::{Ballot, Batch, Beat, InstanceId, Millis, Sign};
 use crate::error::Error;
 use crate::queue::{Holding, NotSafe, Queue, Safe, Spill};
 use crate::traces;
@@ -220,17 +223,18 @@ impl Intake {
         &self.shared.lanes[usize::from(lane)].line
     }
 
-    /// Tells every lane how far this process has got, and which numbers will never come. What comes back are beats that nobody may have
-    /// heard: without a broker the database can be told directly. They name no void numbers; the next ones do. With them, whatever is
-    /// heard: beats in the name of processes that died and whose batches lie here.
-    pub async fn beat(&self) -> Vec<Batch> {
+    /// Tells every lane how far this process has got, and which numbers will never come. What comes back is for the database, directly: beats
+    /// that nobody may have heard (they name no void numbers; the next ones do); and, whatever is heard, a word for each lane of a process
+    /// that died and whose batches lie here.
+    pub async fn beat(&self) -> Vec<(InstanceId, u16, Sign)> {
         let lanes = (0..self.lanes()).map(|lane| self.beat_lane(lane, false));
-        let mut unheard: Vec<Batch> = futures_util::future::join_all(lanes).await.into_iter().filter_map(Result::err).collect();
+        let unheard = futures_util::future::join_all(lanes).await.into_iter().filter_map(Result::err);
+        let mut signs: Vec<(InstanceId, u16, Sign)> = unheard.map(|(lane, beat)| (self.shared.instance, lane, Sign::Beat(beat))).collect();
         self.show();
         for spill in self.spills() {
-            unheard.extend(self.signs_of_orphans(&spill));
+            signs.extend(Replay::signs_for_the_dead(self.shared.instance, &spill.holding(), now_ms()));
         }
-        unheard
+        signs
     }
 
     /// The last beat. Only said when nothing of this process lies in the spill; else whoever passes that on says it.
@@ -248,7 +252,7 @@ impl Intake {
         }
     }
 
-    async fn beat_lane(&self, lane: u16, ended: bool) -> Result<(), Batch> {
+    async fn beat_lane(&self, lane: u16, ended: bool) -> Result<(), (u16, Beat)> {
         let (beat, is_closed) = {
             let mut end = self.lane(lane);
             (end.beat(now_ms(), ended), end.circuit().is_closed())
@@ -261,8 +265,7 @@ impl Intake {
             self.open(lane);
         }
         self.lane(lane).beat_lost(&beat);
-        let clock = beat.clock;
-        Err(self.batch(lane, 0, clock, Vec::new(), Some(Beat { void: Vec::new(), ended: false, ..beat })))
+        Err((lane, Beat { void: Vec::new(), ended: false, ..beat }))
     }
 
     async fn publish_beat(&self, lane: u16, beat: &Beat) -> Result<(), ()> {
@@ -373,6 +376,10 @@ impl Intake {
         let Some(spill) = &self.shared.spill else { return Err(of_broker) };
         if !to_spill {
             self.open(lane);
+            #[cfg(feature = "planted")]
+            if crate::planted::is(crate::planted::Planted::SilenceIsRefusal) {
+                return Err(NotSafe::Refused("the broker is silent"));
+            }
         }
         match spill.keep(batch).await {
             Ok(_) => Ok(Safe::Queued),

@@ -1,5 +1,6 @@
 //! From the spill back to the broker: oldest first, at a pace that leaves the broker to the living, and each batch under the number
-//! and the name it was accepted with, also when it was another process that accepted it.
+//! and the name it was accepted with, also when it was another process that accepted it. What to do next is decided by `Replay`, a state
+//! machine without IO that a seeded simulator drives, too.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Intake, SAFE_WITHIN};
 use crate::clock::now_ms;
-use crate::domain::{Batch, Beat, InstanceId};
-use crate::queue::{Held, LaneHolding, Spill};
+use crate::domain::{Batch, Beat, InstanceId, Millis, Sign};
+use crate::queue::{Holding, Spill};
 use crate::traces;
 
 /// Nobody waits for what is replayed; a broker that has just come back may need a while for its first confirms.
@@ -77,19 +78,84 @@ impl Default for Pace {
     }
 }
 
+/// What to do with one spill now.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Turn {
+    /// Processes that worked in this directory before, and of which nothing is left here: their books are to be closed.
+    pub finished: Vec<InstanceId>,
+    /// So many batches are to be published, the oldest first.
+    pub batches_max: usize,
+    /// But not of these lanes: the broker does not take their batches.
+    pub without: Vec<u16>,
+}
+
+/// What came of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sorted<H> {
+    /// They may leave the spill. The others come again.
+    pub confirmed: Vec<H>,
+    /// Until the next turn.
+    pub pause: Duration,
+}
+
+/// Of one process, for its own spill and those it has adopted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replay {
+    own: InstanceId,
+    pace: Pace,
+}
+
+impl Replay {
+    pub fn new(own: InstanceId) -> Replay {
+        Replay { own, pace: Pace::new() }
+    }
+
+    /// `open` are the lanes of `lanes` whose circuit is open. `None` when the broker takes nothing, or nothing is to be done.
+    pub fn turn(&self, lanes: u16, open: Vec<u16>, holding: &Holding) -> Option<Turn> {
+        if open.len() == usize::from(lanes) {
+            return None;
+        }
+        let is_finished = |(id, held): (&InstanceId, &u64)| (*id != self.own && *held == 0).then_some(*id);
+        // Only where every lane will hear of it.
+        let mut finished: Vec<InstanceId> = if open.is_empty() { holding.by_instance.iter().filter_map(is_finished).collect() } else { Vec::new() };
+        // A seed of the simulator is to run the same way twice.
+        finished.sort_unstable();
+        let batches_max = if holding.batches > 0 { self.pace.chunk() } else { 0 };
+        (batches_max > 0 || !finished.is_empty()).then_some(Turn { finished, batches_max, without: open })
+    }
+
+    /// Of those that were published, who was confirmed.
+    pub fn after<H>(&mut self, outcomes: Vec<(H, bool)>, took: Duration) -> Sorted<H> {
+        let pause = self.pace.after(outcomes.len(), took, outcomes.iter().all(|(_, confirmed)| *confirmed));
+        Sorted { confirmed: outcomes.into_iter().filter_map(|(held, confirmed)| confirmed.then_some(held)).collect(), pause }
+    }
+
+    /// Who died gives no sign; while batches of it are here, it is not silent, and nothing is counted past them.
+    pub fn signs_for_the_dead(own: InstanceId, holding: &Holding, at: Millis) -> Vec<(InstanceId, u16, Sign)> {
+        let of_dead = holding.by_lane.iter().filter(|((id, _), _)| *id != own);
+        of_dead.map(|((instance, lane), held)| (*instance, *lane, Sign::Vouch { at, highest: held.highest })).collect()
+    }
+
+    /// What closes the books of a process that died, down one of its lanes.
+    pub fn last_word(of: InstanceId, lane: u16, clock: Millis) -> Batch {
+        let beat = Beat { clock, last: 0, void: Vec::new(), ended: true, abandoned: true };
+        Batch { instance: of, lane, number: 0, accepted_at: clock, ballots: Vec::new(), beat: Some(beat) }
+    }
+}
+
 impl Intake {
     /// Replays for as long as the process runs: its own spill and those it has adopted, a chunk of each in turn.
     pub async fn replay_until(&self, stop: CancellationToken) {
         if self.shared.spill.is_none() {
             return;
         }
-        let mut pace = Pace::new();
+        let mut replay = Replay::new(self.shared.instance);
         loop {
             let mut rest = IDLE;
             for spill in self.spills() {
                 let pause = tokio::select! {
                     () = stop.cancelled() => return,
-                    pause = self.replay(&spill, &mut pace) => pause,
+                    pause = self.replay(&spill, &mut replay) => pause,
                 };
                 let Some(pause) = pause else { continue };
                 rest = Duration::ZERO;
@@ -106,18 +172,19 @@ impl Intake {
     }
 
     /// One chunk; `None` when nothing could be replayed. Given up half-way, it is replayed again: what the broker has twice is skipped once.
-    async fn replay(&self, spill: &Spill, pace: &mut Pace) -> Option<Duration> {
-        let open: Vec<u16> = (0..self.lanes()).filter(|lane| !self.lane(*lane).circuit().is_closed()).collect();
-        if open.len() == usize::from(self.lanes()) || !self.shared.queue.is_ready() {
+    async fn replay(&self, spill: &Spill, replay: &mut Replay) -> Option<Duration> {
+        if !self.shared.queue.is_ready() {
             return None;
         }
-        if open.is_empty() {
-            self.close_books(spill).await;
+        let open = (0..self.lanes()).filter(|lane| !self.lane(*lane).circuit().is_closed()).collect();
+        let turn = replay.turn(self.lanes(), open, &spill.holding())?;
+        for finished in turn.finished {
+            self.close_books(spill, finished).await;
         }
-        if !spill.holds_anything() {
+        if turn.batches_max == 0 {
             return None;
         }
-        let chunk = spill.oldest(open, pace.chunk()).await.ok()?;
+        let chunk = spill.oldest(turn.without, turn.batches_max).await.ok()?;
         let mut work = traces::work("spill replay", || [("groundswell.batches", chunk.len() as i64)]);
         let started = Instant::now();
         let publishes = chunk.into_iter().map(async |held| {
@@ -130,8 +197,7 @@ impl Intake {
             (held, confirmed)
         });
         let outcomes = futures_util::future::join_all(publishes).await;
-        let pause = pace.after(outcomes.len(), started.elapsed(), outcomes.iter().all(|(_, confirmed)| *confirmed));
-        let confirmed: Vec<Held> = outcomes.into_iter().filter(|(_, confirmed)| *confirmed).map(|(held, _)| held).collect();
+        let Sorted { confirmed, pause } = replay.after(outcomes, started.elapsed());
         if confirmed.is_empty() {
             work.failed("nothing_confirmed");
             return None;
@@ -150,32 +216,15 @@ impl Intake {
         Some(pause)
     }
 
-    /// Who died here gives no sign; while batches of it are here, it is not silent, and nothing is counted past them.
-    pub(super) fn signs_of_orphans(&self, spill: &Spill) -> Vec<Batch> {
-        let clock = now_ms();
-        let of_orphans = spill.holding().by_lane.into_iter().filter(|((id, _), _)| *id != self.shared.instance);
-        let sign = |((instance, lane), held): ((InstanceId, u16), LaneHolding)| {
-            let beat = Beat { clock, last: held.highest, void: Vec::new(), ended: false, abandoned: false };
-            Batch { instance, lane, number: 0, accepted_at: clock, ballots: Vec::new(), beat: Some(beat) }
-        };
-        of_orphans.map(sign).collect()
-    }
-
-    /// Of each process that worked in this directory before and of which nothing is left here: says so down every lane.
-    async fn close_books(&self, spill: &Spill) {
-        let orphans: Vec<InstanceId> =
-            spill.holding().by_instance.into_iter().filter(|(id, held)| *id != self.shared.instance && *held == 0).map(|(id, _)| id).collect();
-        for orphan in orphans {
-            let lanes = (0..self.lanes()).map(async |lane| {
-                let clock = now_ms();
-                let beat = Beat { clock, last: 0, void: Vec::new(), ended: true, abandoned: true };
-                let message = Batch { instance: orphan, lane, number: 0, accepted_at: clock, ballots: Vec::new(), beat: Some(beat) };
-                let publish = tokio::time::timeout(SAFE_WITHIN, self.shared.queue.publish(Arc::new(message)));
-                matches!(publish.await, Ok(Ok(_)))
-            });
-            if futures_util::future::join_all(lanes).await.into_iter().all(|heard| heard) && spill.strike(orphan).await.is_ok() {
-                tracing::info!(instance = %orphan.0, "the books of an earlier process are closed");
-            }
+    /// Says down every lane that nothing of that process will come any more.
+    async fn close_books(&self, spill: &Spill, of: InstanceId) {
+        let lanes = (0..self.lanes()).map(async |lane| {
+            let message = Replay::last_word(of, lane, now_ms());
+            let publish = tokio::time::timeout(SAFE_WITHIN, self.shared.queue.publish(Arc::new(message)));
+            matches!(publish.await, Ok(Ok(_)))
+        });
+        if futures_util::future::join_all(lanes).await.into_iter().all(|heard| heard) && spill.strike(of).await.is_ok() {
+            tracing::info!(instance = %of.0, "the books of an earlier process are closed");
         }
     }
 }

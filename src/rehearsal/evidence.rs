@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::checker::{Counts, Published, Row};
 use super::client::Client;
 use super::viewers::{BooksPart, Frame, read_document};
-use crate::domain::{BallotId, ChoiceId, Pick, Picks, PollId, VoterId};
+use crate::domain::{BallotId, Books, ChoiceId, Pick, Picks, PollId, VoterId};
 
 #[derive(Deserialize)]
 struct Results {
@@ -35,13 +35,7 @@ const LIVE_WITHIN: Duration = Duration::from_secs(3);
 
 /// `last_event` is what the stream said last.
 pub async fn published(office: &Client, code: &str, poll: PollId, last_event: Option<Frame>) -> anyhow::Result<Published> {
-    let results = office.call("GET", &format!("/api/v1/polls/{poll}/results"), None).await?;
-    let results: Results = serde_json::from_value(results).context("results of a shape nobody knows")?;
-    let number = |c: &ChoicePart| c.id.parse::<ChoiceId>().map(|id| (id.number, c.votes)).map_err(|_| anyhow::anyhow!("a choice named {}", c.id));
-    let votes = results.results.choices.iter().map(number).collect::<Result<_, _>>()?;
-    let tally = Counts { voters: results.results.voters, votes };
-    let books = results.books.into_books(tally.voters);
-
+    let (tally, books) = results(office, poll, None).await?;
     // Another web process than the one that told us so may be a look at the database behind.
     let deadline = Instant::now() + LIVE_WITHIN;
     let live = loop {
@@ -54,9 +48,35 @@ pub async fn published(office: &Client, code: &str, poll: PollId, last_event: Op
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
 
-    let (status, table) = office.text("GET", &format!("/api/v1/polls/{poll}/results.csv"), None).await?;
+    let export = export(office, poll, None).await?;
+    Ok(Published { tally, live: live.counts, stream: last_event.map(|frame| frame.counts), export, books })
+}
+
+/// The same of a round that no screen shows any more.
+pub async fn published_of_round(office: &Client, poll: PollId, round: u32) -> anyhow::Result<Published> {
+    let (tally, books) = results(office, poll, Some(round)).await?;
+    let export = export(office, poll, Some(round)).await?;
+    Ok(Published { live: tally.clone(), tally, stream: None, export, books })
+}
+
+fn query(round: Option<u32>) -> String {
+    round.map(|round| format!("?round={round}")).unwrap_or_default()
+}
+
+async fn results(office: &Client, poll: PollId, round: Option<u32>) -> anyhow::Result<(Counts, Books)> {
+    let results = office.call("GET", &format!("/api/v1/polls/{poll}/results{}", query(round)), None).await?;
+    let results: Results = serde_json::from_value(results).context("results of a shape nobody knows")?;
+    let number = |c: &ChoicePart| c.id.parse::<ChoiceId>().map(|id| (id.number, c.votes)).map_err(|_| anyhow::anyhow!("a choice named {}", c.id));
+    let votes = results.results.choices.iter().map(number).collect::<Result<_, _>>()?;
+    let tally = Counts { voters: results.results.voters, votes };
+    let books = results.books.into_books(tally.voters);
+    Ok((tally, books))
+}
+
+async fn export(office: &Client, poll: PollId, round: Option<u32>) -> anyhow::Result<Counts> {
+    let (status, table) = office.text("GET", &format!("/api/v1/polls/{poll}/results.csv{}", query(round)), None).await?;
     ensure!(status == 200, "results.csv answers {status}");
-    Ok(Published { tally, live: live.counts, stream: last_event.map(|frame| frame.counts), export: read_results(&table)?, books })
+    read_results(&table)
 }
 
 /// How the choices of a rehearsal are called: `results.csv` names them by their text.
@@ -85,8 +105,7 @@ pub async fn rows(office: &Client, poll: PollId, expected: usize) -> anyhow::Res
 /// The same of one round, or of the newest.
 pub async fn rows_of_round(office: &Client, poll: PollId, round: Option<u32>, expected: usize) -> anyhow::Result<Vec<Row>> {
     let mut table = Table { poll, rest: Vec::new(), begun: false, rows: Vec::with_capacity(expected) };
-    let round = round.map(|round| format!("?round={round}")).unwrap_or_default();
-    let status = office.stream("GET", &format!("/api/v1/polls/{poll}/ballots.csv{round}"), None, |bytes| table.take(bytes)).await?;
+    let status = office.stream("GET", &format!("/api/v1/polls/{poll}/ballots.csv{}", query(round)), None, |bytes| table.take(bytes)).await?;
     ensure!(status == 200 && table.rest.is_empty(), "ballots.csv answers {status} and ends in the middle of a line");
     Ok(table.rows)
 }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
 
+use super::count::read_mark;
 use super::{IndexEntry, Pool, Store, read, reading, writing};
-use crate::domain::{Ballot, BallotId, Books, Choice, Count, EventId, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, VoterId, delta};
+use crate::domain::{Ballot, BallotId, Books, Choice, Count, EventId, InstanceId, Millis, Picks, PollId, SignedBallot, VoterId, delta};
 use crate::error::{Error, Result};
 
 /// What has happened since the last look. Asked a few times a second by every web process.
@@ -191,25 +192,24 @@ impl Store {
     }
 
     pub async fn standing(&self) -> Result<Standing> {
-        type Row = (Uuid, i32, i64, String, i64, i64, i64, bool, i64);
+        type Row = (Uuid, i32, i64, String, i64, i64, i64, bool, i64, i64);
         let pool = self.live.clone();
         self.owned(async move {
             let rows: Vec<Row> = reading!(&pool, db => sqlx::query_as(
-                "select instance, lane, through, ahead, last, clock, counted_to, ended, heard from lane_mark
+                "select instance, lane, through, ahead, last, clock, counted_to, ended, heard, vouched from lane_mark
                  where not ended or through < last or ahead <> ''
                  order by instance, lane").fetch_all(db).await)?;
             let (counted_through, settled_through) = through(&pool).await?;
             let mut standing = Standing { counted_through, settled_through, ..Standing::default() };
             let newest = rows.iter().map(|r| r.5).max().unwrap_or(0);
             let mut unreported: BTreeMap<InstanceId, Millis> = BTreeMap::new();
-            for (instance, lane, through, ahead, last, clock, counted_to, ended, heard) in rows {
+            for (instance, lane, through, ahead, last, clock, counted_to, ended, heard, vouched) in rows {
                 let instance = InstanceId(instance);
-                let mark = Mark::from_columns(through, &ahead, last, clock, counted_to, ended, heard)
-                    .ok_or_else(|| Error::internal(anyhow::anyhow!("a lane mark cannot be read")))?;
+                let mark = read_mark((through, ahead, last, clock, counted_to, ended, heard, vouched))?;
                 standing.missing.extend(mark.missing().into_iter().map(|(from, to)| (instance, lane as u16, from, to)));
-                if !ended && clock <= newest - SILENT_AFTER_MS {
-                    let last_sign = unreported.entry(instance).or_insert(clock);
-                    *last_sign = clock.max(*last_sign);
+                if !ended && mark.last_sign() <= newest - SILENT_AFTER_MS {
+                    let last_sign = unreported.entry(instance).or_default();
+                    *last_sign = mark.last_sign().max(*last_sign);
                 }
             }
             standing.unreported = unreported.into_iter().collect();
@@ -330,7 +330,8 @@ pub(super) async fn through_if_any(pool: &Pool) -> Result<(Option<Millis>, Optio
         // Silence is judged inside a lane: a lane is a line, so another instance's later beat in it proves that everything that was
         // queued before went by; one that was signed directly proves nothing. A lane that stands still holds all back, as it must. Only
         // what a silent one has spilled is not in the line.
-        "select min(m.counted_to) filter (where m.clock > newest.heard - $1), min(m.counted_to) filter (where m.clock > newest.heard - $2)
+        "select min(m.counted_to) filter (where m.clock > newest.heard - $1 or m.vouched > newest.heard - $1),
+                min(m.counted_to) filter (where m.clock > newest.heard - $2 or m.vouched > newest.heard - $2)
          from lane_mark m join (select lane, max(heard) as heard from lane_mark group by lane) newest on newest.lane = m.lane
          where not m.ended").bind(SILENT_AFTER_MS).bind(GONE_AFTER_MS).fetch_one(db).await)?;
     Ok(through)

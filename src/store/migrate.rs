@@ -8,12 +8,13 @@ use sqlx::{AssertSqlSafe, SqlSafeStr};
 use super::Pool;
 use crate::error::{Error, Result};
 
-const FILES: [(i64, &str, &str); 5] = [
+const FILES: [(i64, &str, &str); 6] = [
     (1, "spine", include_str!("../../migrations/0001_spine.sql")),
     (2, "rehearsal", include_str!("../../migrations/0002_rehearsal.sql")),
     (3, "heard", include_str!("../../migrations/0003_heard.sql")),
     (4, "look", include_str!("../../migrations/0004_look.sql")),
     (5, "lists", include_str!("../../migrations/0005_lists.sql")),
+    (6, "vouched", include_str!("../../migrations/0006_vouched.sql")),
 ];
 
 /// Brings the database to the newest version. Several processes may try at once: sqlx takes an advisory lock on Postgres, and

@@ -18,7 +18,6 @@ mod reports;
 
 pub use account::{Account, Role};
 pub use ballots::BallotRow;
-pub use count::Applied;
 pub use edit::{ChoiceEdit, EventDraft, EventEdit, PollDraft, PollEdit, Stamp};
 pub use live::{Discrepancy, History, PollTally, Pulse, Recount, RecountedEvent, RoundTally, Standing};
 pub use read::{EVENTS_LISTED_MAX, EventSummary, IndexEntry, Listed, Listing};

@@ -12,10 +12,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
+use crate::domain::counting::Applied;
 use crate::domain::{Batch, Books, Millis};
 use crate::error::{Error, Result};
 use crate::queue::{Consumer, Content, Delivery, KeptBy, Taken};
-use crate::store::{Applied, Store};
+use crate::store::Store;
 use crate::traces;
 
 /// Ballots in one transaction: a backlog is written in large statements, a trickle at once.

@@ -1,7 +1,7 @@
 //! The back office: preparing events and polls, running them, and taking the results home.
 
 use groundswell::clock::now_ms;
-use groundswell::domain::{Beat, InstanceId, Millis};
+use groundswell::domain::{Beat, InstanceId, Millis, Sign};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -399,7 +399,7 @@ fn the_books_list_what_was_numbered_and_not_counted_and_who_fell_silent(backend:
     let (other, then) = (Uuid::new_v4(), now_ms() - A_MINUTE_MS);
     let says = |last, void: &[(u64, u64)]| {
         let beat = Beat { clock: then, last, void: void.to_vec(), ended: false, abandoned: false };
-        runtime().block_on(hall.store.sign(&[(InstanceId(other), 3, beat)])).expect("it is written down");
+        runtime().block_on(hall.store.sign(&[(InstanceId(other), 3, Sign::Beat(beat))])).expect("it is written down");
     };
     says(9, &[(4, 5)]);
     let said = books();

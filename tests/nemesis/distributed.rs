@@ -6,21 +6,22 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use groundswell::clock::now_ms;
+use serde_json::Value;
 
 use crate::client::Line;
 use crate::cluster::{Cluster, PATIENCE, Plan, REDELIVERED, SPILLED, are_soon_ready};
 use crate::disk::Disk;
 use crate::door::Door;
 use crate::faults::{ALL, Costs, Fault, Ground};
-use crate::judge::{Report, Viewer, judge, keep_history, say};
+use crate::judge::{Report, Viewer, judge, judge_round, keep_history, say};
 use crate::one_at_a_time;
 use crate::proxy::Weather;
 use crate::services::Services;
-use crate::support::TOKEN;
+use crate::support::{TOKEN, not_run};
 use crate::voters::{Crowd, Habits};
 
 /// Of a short run. A test build on two cores that also carry broker and database.
-const SHORT: Habits = Habits { people: 12_000, per_second: 400, connections: 64, seed: 0 };
+const SHORT: Habits = Habits { people: 12_000, per_second: 400, connections: 64, seed: 0, round: None };
 const SHORT_FAULT_S: f64 = 1.6;
 /// One poll of a long run: short enough to be held in memory and looked through.
 const ACT: Duration = Duration::from_secs(180);
@@ -59,6 +60,7 @@ fn act(cluster: &mut Cluster, disk: &Disk, habits: Habits, poisons: &mut u64, mu
             let mut ground = Ground { cluster, crowd: &crowd, door: &door, rng: &mut rng, seconds, poisons, not_done: None };
             (fault.inflict)(&mut ground);
             if let Some(why) = ground.not_done {
+                not_run(&format!("{}: {why}", fault.name));
                 say(format_args!("{:<40} NOT DONE: {why}", fault.name));
                 continue;
             }
@@ -138,7 +140,7 @@ fn every_fault_once_under_load_costs_no_vote_and_nothing_is_counted_twice() {
 /// Slow, not silent, and more votes than it confirms in time: the lines before the lanes would fill, though there is a disk.
 #[test]
 fn a_broker_too_slow_for_the_load_costs_no_refusal() {
-    const SLOW: Habits = Habits { people: 20_000, per_second: 1_500, connections: 256, seed: 0 };
+    const SLOW: Habits = Habits { people: 20_000, per_second: 1_500, connections: 256, seed: 0, round: None };
     const SECONDS: f64 = 8.0;
     let _turn = one_at_a_time();
     let Some(services) = Services::shared() else { return };
@@ -207,6 +209,44 @@ fn a_close_through_a_slow_database_makes_no_vote_late() {
     assert!(took > Duration::from_secs(2) && accepted > 0, "nothing is proven: it took {took:?}, {accepted} accepted");
 }
 
+/// The last votes of the first round lie on the disks of servers that the broker has left, and one of those dies, while people vote in the second.
+#[test]
+fn each_round_keeps_its_own_votes_whatever_fails_between_them() {
+    let _turn = one_at_a_time();
+    let Some(services) = Services::shared() else { return };
+    let mut cluster = Cluster::start(services, plan());
+    let habits = |round| Habits { seed: seed() + u64::from(round), people: 4_000, round: Some(round), ..SHORT };
+    let (door, first, viewer) = open_with(&cluster, habits(1));
+    let second = Crowd::join(&door, cluster.addresses.clone(), habits(2));
+    first.begin();
+    first.go_on_for(1.0);
+    cluster.webs.iter().for_each(|web| web.broker.set(Weather::Torn));
+    first.go_on_for(1.0);
+    first.while_closed(|| {
+        door.set_state("closed");
+        door.owner("POST", &format!("/api/v1/polls/{}/rounds", door.poll), Value::Null).expect(201);
+        door.set_state("open");
+        second.begin();
+        second.go_on_for(1.0);
+        cluster.kill_web(0);
+        second.go_on_for(1.0);
+        cluster.heal();
+        first.stop();
+    });
+    second.stop();
+    let door = door.at(cluster.address());
+    cluster.until_flowing();
+    let reports = [judge(&door, &second, &viewer), judge_round(&door, 1, &first)];
+    cluster.recount();
+    for (report, crowd) in reports.iter().zip([&second, &first]) {
+        say(report);
+        assert!(report.is_clean(), "{:?}", report.verdict);
+        assert_eq!(crowd.strange(), [0u16; 0], "answers that nobody should get");
+        assert!(report.acked > 300, "nothing is proven: {report}");
+    }
+    assert!(first.told_closed() > 0 && cluster.sum(SPILLED) > 0, "nothing is proven: nobody came too late, or nothing was on a disk");
+}
+
 #[test]
 fn random_faults_for_as_long_as_asked_cost_no_vote() {
     let Some(minutes) = number("GROUNDSWELL_TEST_NEMESIS_MINUTES") else { return };
@@ -224,7 +264,7 @@ fn random_faults_for_as_long_as_asked_cost_no_vote() {
             break;
         }
         let act_end = end.min(Instant::now() + ACT);
-        let habits = Habits { people: (per_second * ACT.as_secs() / 6) as usize, per_second, connections: 256, seed: seed + number };
+        let habits = Habits { people: (per_second * ACT.as_secs() / 6) as usize, per_second, connections: 256, seed: seed + number, round: None };
         let report = act(&mut cluster, &disk, habits, &mut poisons, |rng| {
             let fault = &ALL[rng.usize(..ALL.len())];
             // Every 10 to 30 s, and most last a good part of that; now and then one lasts as long as it takes to restart a machine.

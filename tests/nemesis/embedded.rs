@@ -135,7 +135,7 @@ pub fn kill_in_a_loop(binary: &Path, planted: Option<&'static str>, kills: usize
     let mut rng = Rng::with_seed(seed);
     let mut lone = Lone::start(binary, planted);
     let door = lone.open_poll();
-    let crowd = Crowd::join(&door, lone.addresses.clone(), Habits { people: 8_000, per_second: 800, connections: 32, seed });
+    let crowd = Crowd::join(&door, lone.addresses.clone(), Habits { people: 8_000, per_second: 800, connections: 32, seed, round: None });
     let viewer = Viewer::watch(&door, lone.addresses.clone());
     crowd.begin();
     for kill in 1..=kills {
@@ -301,7 +301,7 @@ fn an_embedded_server_that_dies_at_random_for_as_long_as_asked_has_every_vote_it
         let (act_end, act_seed) = (end.min(Instant::now() + ACT), seed + act);
         let mut rng = Rng::with_seed(act_seed);
         let door = lone.open_poll();
-        let habits = Habits { people: (per_second * ACT.as_secs() / 6) as usize, per_second, connections: 128, seed: act_seed };
+        let habits = Habits { people: (per_second * ACT.as_secs() / 6) as usize, per_second, connections: 128, seed: act_seed, round: None };
         let crowd = Crowd::join(&door, lone.addresses.clone(), habits);
         let viewer = Viewer::watch(&door, lone.addresses.clone());
         crowd.begin();

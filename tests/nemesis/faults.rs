@@ -35,6 +35,8 @@ pub enum Costs {
     Nothing,
     /// A process died: what was on its way is unknown.
     Doubts,
+    /// Somebody said that voting is closed.
+    Refusals,
 }
 
 pub struct Fault {
@@ -47,7 +49,7 @@ const fn fault(name: &'static str, costs: Costs, inflict: fn(&mut Ground<'_>)) -
     Fault { name, costs, inflict }
 }
 
-pub const ALL: [Fault; 26] = [
+pub const ALL: [Fault; 27] = [
     fault("broker killed and away", Costs::Nothing, broker_killed),
     fault("memory alarm", Costs::Nothing, memory_alarm),
     fault("disk alarm", Costs::Nothing, disk_alarm),
@@ -74,6 +76,7 @@ pub const ALL: [Fault; 26] = [
     fault("web killed between confirm and reply", Costs::Doubts, web_killed_before_its_reply),
     fault("web killed while it spills", Costs::Doubts, web_killed_while_it_spills),
     fault("webs restarted one by one", Costs::Doubts, webs_restarted),
+    fault("voting closed and opened again", Costs::Refusals, closed_and_opened_again),
 ];
 
 fn on(ground: &mut Ground<'_>, proxies: fn(&Cluster) -> Vec<&Proxy>, weather: Weather) {
@@ -375,4 +378,24 @@ fn webs_restarted(ground: &mut Ground<'_>) {
         ground.cluster.start_web(at);
         ground.crowd.go_on_for(ground.seconds / 2.0);
     }
+}
+
+/// What was accepted before lies on the disks meanwhile, as the broker is gone, too. So nobody can be told for sure that a vote which is sent
+/// again does not count: it may be one of those.
+fn closed_and_opened_again(ground: &mut Ground<'_>) {
+    let Ground { cluster, crowd, door, seconds, .. } = ground;
+    let hang_up = |weather: Weather| cluster.broker_proxies().into_iter().for_each(|proxy| proxy.set(weather));
+    hang_up(Weather::Torn);
+    crowd.while_closed(|| {
+        door.set_state("closed");
+        let before = crowd.answers();
+        until_within("votes are not taken any more", || {
+            let now = crowd.answers();
+            now.refused + now.unknown > before.refused + before.unknown
+        });
+        crowd.go_on_for(*seconds / 2.0);
+        door.set_state("open");
+    });
+    crowd.go_on_for(*seconds / 2.0);
+    hang_up(Weather::Fair);
 }

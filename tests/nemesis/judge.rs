@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use groundswell::clock::now_ms;
-use groundswell::rehearsal::checker::{self, Attempt, Outcome, Verdict};
+use groundswell::rehearsal::checker::{self, Attempt, Outcome, Published, Row, Verdict};
 use groundswell::rehearsal::{Client, Frame, Target, evidence, read_document};
 use serde_json::Value;
 
@@ -167,20 +167,39 @@ pub fn judge(door: &Door, crowd: &Crowd, viewer: &Viewer) -> Report {
         until_within("the viewer has seen it", || viewer.last().is_some_and(|frame| frame.is_final));
     }
     let (attempts, poll) = (crowd.attempts(), door.poll.parse().expect("an id"));
-    let office = Client::new(Target { address: door.address, host: door.address.to_string(), tls: None }, Some(TOKEN.to_owned()));
+    let office = office(door);
     let (published, rows) = runtime().block_on(async {
         let published = evidence::published(&office, &door.code, poll, viewer.last()).await.expect("everything can be read");
         (published, evidence::rows(&office, poll, attempts.len()).await.expect("every row can be read"))
     });
+    Report { drained, ..report(crowd, attempts, rows, &published) }
+}
+
+/// The same of a round that is over, and of those who voted in it: what is told of it now, which no screen shows any more.
+pub fn judge_round(door: &Door, round: u32, crowd: &Crowd) -> Report {
+    let (attempts, poll) = (crowd.attempts(), door.poll.parse().expect("an id"));
+    let office = office(door);
+    let (published, rows) = runtime().block_on(async {
+        let published = evidence::published_of_round(&office, poll, round).await.expect("everything can be read");
+        (published, evidence::rows_of_round(&office, poll, Some(round), attempts.len()).await.expect("every row can be read"))
+    });
+    Report { drained: true, ..report(crowd, attempts, rows, &published) }
+}
+
+fn office(door: &Door) -> Client {
+    Client::new(Target { address: door.address, host: door.address.to_string(), tls: None }, Some(TOKEN.to_owned()))
+}
+
+fn report(crowd: &Crowd, attempts: Vec<Attempt>, rows: Vec<Row>, published: &Published) -> Report {
     let sure = |outcome: Outcome| attempts.iter().filter(move |a| a.outcome == outcome);
     let acked = sure(Outcome::Ok).count() as u64;
     let safe = sure(Outcome::Ok).map(|a: &Attempt| a.ballot).collect::<HashSet<_>>().len() as u64;
     let sendings = attempts.len() as u64;
     let not_refused = sendings - sure(Outcome::Refused).count() as u64;
     let books = published.books;
-    let mut verdict = checker::check(attempts, rows, &published);
+    let mut verdict = checker::check(attempts, rows, published);
     checker::received(&mut verdict, books.received, safe, Some(not_refused));
-    Report { acked, sendings, verdict, drained, unanswered: crowd.unanswered(), absorbed: books.duplicate, ..Report::default() }
+    Report { acked, sendings, verdict, unanswered: crowd.unanswered(), absorbed: books.duplicate, ..Report::default() }
 }
 
 /// Where a failing run leaves what it knows.

@@ -19,7 +19,7 @@ use crate::support::{setting, until};
 use crate::voters::{Crowd, Habits};
 
 /// One by one, by hand: what must come first comes first.
-const HABITS: Habits = Habits { people: 30, per_second: 0, connections: 0, seed: 1 };
+const HABITS: Habits = Habits { people: 30, per_second: 0, connections: 0, seed: 1, round: None };
 
 fn binary() -> Option<PathBuf> {
     setting("GROUNDSWELL_TEST_PLANTED").map(PathBuf::from)
@@ -143,6 +143,20 @@ fn planted_an_entry_released_without_its_confirm_is_caught() {
 #[test]
 fn planted_a_tally_of_what_was_sent_is_caught() {
     is_caught("tally-of-the-sent", |_, _, crowd| (1..=3).for_each(|revision| all_vote(crowd, revision, 0)), |report| report.verdict.doubled as i64);
+}
+
+#[test]
+fn planted_a_refusal_of_what_the_broker_took_is_caught() {
+    is_caught(
+        "silence-is-refusal",
+        |cluster, _, crowd| {
+            // The broker takes everything, and its confirms do not come.
+            cluster.webs[0].broker.set(Weather::Held { up: false, down: true });
+            // An honest server has the disk. Nobody here sends again what was refused.
+            (0..HABITS.people).for_each(|person| _ = crowd.vote(person, 1, 0));
+        },
+        |report| report.verdict.phantom as i64,
+    );
 }
 
 /// The page cache outlives kill -9, so the power is cut by hand: from a moment on no sync succeeds, and what the disk holds when the

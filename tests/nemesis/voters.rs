@@ -34,6 +34,8 @@ pub struct Habits {
     pub per_second: u64,
     pub connections: usize,
     pub seed: u64,
+    /// The round they saw, and say; without one they vote in whichever the server is in.
+    pub round: Option<u32>,
 }
 
 /// Where the servers are at the moment; one that starts again has another port.
@@ -90,6 +92,9 @@ struct Shared {
     given_up: AtomicU64,
     /// So many times as many people come.
     surge: AtomicU64,
+    told_closed: AtomicU64,
+    /// From and until when, in milliseconds since the crowd began, voting was closed while they came.
+    closed: Mutex<Vec<(u32, u32)>>,
 }
 
 /// What was answered so far.
@@ -132,6 +137,8 @@ impl Crowd {
             not_sent: AtomicU64::new(0),
             given_up: AtomicU64::new(0),
             surge: AtomicU64::new(1),
+            told_closed: AtomicU64::new(0),
+            closed: Mutex::default(),
         });
         Crowd { shared, runtime }
     }
@@ -184,6 +191,21 @@ impl Crowd {
     /// From now on, so many times as many people come; all at once, as after a word on the screen.
     pub fn surge(&self, times: u64) {
         self.shared.surge.store(times, Ordering::Relaxed);
+    }
+
+    /// Voting is closed while this runs: who comes meanwhile is told so.
+    pub fn while_closed(&self, run: impl FnOnce()) {
+        /// Another server hears that it is open again a moment later.
+        const HEARD_MS: u32 = 1_500;
+        let now = || self.shared.began.elapsed().as_millis() as u32;
+        let from = now();
+        run();
+        self.shared.closed.lock().expect("never poisoned").push((from, now() + HEARD_MS));
+    }
+
+    /// How many were told that voting is closed, or their round over.
+    pub fn told_closed(&self) -> u64 {
+        self.shared.told_closed.load(Ordering::Relaxed)
     }
 
     /// One ballot of one person to one server, and what is said to it: for what must happen in a certain order.
@@ -242,7 +264,11 @@ impl Crowd {
 
     /// Answers that nobody should ever get here, by status.
     pub fn strange(&self) -> Vec<u16> {
-        let mut strange: Vec<u16> = self.statuses().filter(|status| !matches!(status, 0 | 202 | 503 | 504)).collect();
+        let closed = self.shared.closed.lock().expect("never poisoned").clone();
+        let was_closed = |sent: &Sent| closed.iter().any(|(from, until)| sent.answered >= *from && sent.sent <= *until);
+        let histories = self.shared.people.iter().flat_map(|p| p.history.lock().expect("never poisoned").clone());
+        let is_strange = |sent: &Sent| !matches!(sent.status, 0 | 202 | 503 | 504) && !(sent.status == 409 && was_closed(sent));
+        let mut strange: Vec<u16> = histories.filter(is_strange).map(|sent| sent.status).collect();
         strange.sort_unstable();
         strange.dedup();
         strange
@@ -374,7 +400,8 @@ impl Shared {
     async fn send(&self, stream: &mut TcpStream, job: Job) -> (Sent, bool) {
         let person = &self.people[job.person];
         let picks = self.pick(job.person, job.revision).map(|choice| format!("\"{}-{choice}\"", self.poll)).unwrap_or_default();
-        let body = format!(r#"{{"ballot":"{}","revision":{},"picks":[{picks}]}}"#, self.ballot(job.person, job.revision), job.revision);
+        let round = self.habits.round.map(|round| format!(r#","round":{round}"#)).unwrap_or_default();
+        let body = format!(r#"{{"ballot":"{}","revision":{},"picks":[{picks}]{round}}}"#, self.ballot(job.person, job.revision), job.revision);
         let head = format!("POST /api/v1/polls/{}/ballots HTTP/1.1\r\nhost: nemesis\r\nauthorization: Bearer {}\r\n", self.poll, person.bearer);
         let request = format!("{head}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         let sent = self.began.elapsed().as_millis() as u32;
@@ -393,6 +420,7 @@ impl Shared {
             Outcome::Unknown => &self.unknown,
         };
         count.fetch_add(1, Ordering::Relaxed);
+        self.told_closed.fetch_add(u64::from(status == 409), Ordering::Relaxed);
         (sent, keeps)
     }
 

@@ -12,11 +12,13 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{
-    ADD_BOOK, ADD_TALLY, Applied, INSERT_BALLOT, INSERT_LATE, MarkKey, Marks, ON_KNOWN_BOOK, ON_KNOWN_LATE, ON_KNOWN_MARK, ON_KNOWN_TALLY, ON_KNOWN_VOTER,
-    READ_RULES, RoundKey, RuleRow, Rules, SET_MARK, Tallies, VoterKey, changes, highest_of_each, in_order, mark_keys, polls_of, read_mark, round_of,
-    set_late_aside, sign_marks, take_new, take_written,
+    ADD_BOOK, ADD_TALLY, INSERT_BALLOT, INSERT_LATE, ON_KNOWN_BOOK, ON_KNOWN_LATE, ON_KNOWN_MARK, ON_KNOWN_TALLY, ON_KNOWN_VOTER, READ_RULES, RuleRow,
+    SET_MARK, changes, in_order, mark_keys, read_mark, rules_of, sign_marks, take_new,
 };
-use crate::domain::{Batch, Beat, Books, InstanceId, Mark, Millis, Picks, PollId, SignedBallot, VoterId};
+use crate::domain::counting::{
+    Applied, MarkKey, Marks, RoundKey, Rules, Tallies, VoterKey, highest_of_each, polls_of, round_of, set_late_aside, take_unwritten, take_written,
+};
+use crate::domain::{Batch, Books, Collapsed, InstanceId, Mark, Millis, Picks, PollId, Sign, SignedBallot, VoterId};
 use crate::error::{Error, Result};
 
 type Tx<'c> = Transaction<'c, Postgres>;
@@ -65,11 +67,11 @@ impl Desk {
         .await
     }
 
-    pub(super) async fn sign(&self, beats: &[(InstanceId, u16, Beat)]) -> Result<()> {
+    pub(super) async fn sign(&self, signs: &[(InstanceId, u16, Sign)]) -> Result<()> {
         self.on_connection(async |connection| {
             let mut tx = connection.begin().await?;
-            let mut marks = lock_marks(&mut tx, &in_order(beats.iter().map(|(instance, lane, _)| (*instance, *lane)))).await?;
-            sign_marks(beats, &mut marks);
+            let mut marks = lock_marks(&mut tx, &in_order(signs.iter().map(|(instance, lane, _)| (*instance, *lane)))).await?;
+            sign_marks(signs, &mut marks);
             settle(&mut tx, 0, &Tallies::new(), &Applied::default(), &marks, 0).await?;
             Ok(tx.commit().await?)
         })
@@ -150,8 +152,8 @@ async fn attempt<B: Borrow<Batch>>(connection: &mut PgConnection, home: u16, bat
 }
 
 async fn lock_marks(tx: &mut Tx<'_>, keys: &[MarkKey]) -> Result<Marks> {
-    type Row = (Uuid, i32, i64, String, i64, i64, i64, bool, i64);
-    const LOCK: &str = "select m.instance, m.lane, m.through, m.ahead, m.last, m.clock, m.counted_to, m.ended, m.heard
+    type Row = (Uuid, i32, i64, String, i64, i64, i64, bool, i64, i64);
+    const LOCK: &str = "select m.instance, m.lane, m.through, m.ahead, m.last, m.clock, m.counted_to, m.ended, m.heard, m.vouched
          from lane_mark m join unnest($1::uuid[], $2::int[]) as k (instance, lane) on m.instance = k.instance and m.lane = k.lane
          order by m.instance, m.lane
          for update of m";
@@ -170,19 +172,17 @@ async fn lock_marks(tx: &mut Tx<'_>, keys: &[MarkKey]) -> Result<Marks> {
         .await?;
         rows = sqlx::query_as(LOCK).bind(&instances).bind(&lanes).fetch_all(&mut **tx).await?;
     }
-    let mark = |(instance, lane, through, ahead, last, clock, counted_to, ended, heard): Row| {
-        Ok(((InstanceId(instance), lane as u16), read_mark(through, &ahead, last, clock, counted_to, ended, heard)?))
+    let mark = |(instance, lane, through, ahead, last, clock, counted_to, ended, heard, vouched): Row| {
+        Ok(((InstanceId(instance), lane as u16), read_mark((through, ahead, last, clock, counted_to, ended, heard, vouched))?))
     };
     rows.into_iter().map(mark).collect()
 }
 
 async fn read_rules(tx: &mut Tx<'_>, ballots: &[SignedBallot]) -> Result<Rules> {
     static READ: LazyLock<String> = LazyLock::new(|| format!("{READ_RULES} = any($1)"));
-    let polls: Vec<i64> = polls_of(ballots).into_iter().collect();
+    let polls: Vec<i64> = polls_of(ballots).into_iter().map(|poll| poll.0).collect();
     let rows: Vec<RuleRow> = sqlx::query_as(AssertSqlSafe(READ.as_str())).bind(polls).fetch_all(&mut **tx).await?;
-    let mut rules = Rules::default();
-    rows.into_iter().for_each(|row| rules.take_in(row));
-    Ok(rules)
+    Ok(rules_of(rows))
 }
 
 /// The columns of ballots, as arrays. Unnested side by side in a list of results they flow; as a function in `from` each is first written out.
@@ -283,7 +283,7 @@ async fn upsert(tx: &mut Tx<'_>, rows: &[SignedBallot], rules: &Rules, applied: 
     #[cfg(feature = "planted")]
     let sql = crate::planted::overwriting(sql);
     let written: Vec<(i64, i32, String, Option<String>, i64)> =
-        bind_rows!(sqlx::query_as(AssertSqlSafe(sql)), rows).bind(rules.finals.iter().copied().collect::<Vec<i64>>()).fetch_all(&mut **tx).await?;
+        bind_rows!(sqlx::query_as(AssertSqlSafe(sql)), rows).bind(rules.finals.iter().map(|poll| poll.0).collect::<Vec<i64>>()).fetch_all(&mut **tx).await?;
     let mut written_in: HashMap<RoundKey, i64> = HashMap::new();
     for (poll, round, picks, prior, times) in written {
         let (picks, prior) = (Picks::parse(&picks)?, prior.as_deref().map(Picks::parse).transpose()?);
@@ -314,9 +314,7 @@ async fn sort_out_unwritten(tx: &mut Tx<'_>, rows: &[SignedBallot], written_in: 
         .bind(round_rows.iter().map(|r| r.ballot.ballot.0).collect::<Vec<_>>())
         .fetch_one(&mut **tx)
         .await?;
-        let books = applied.books.entry(round).or_default();
-        books.duplicate += held - written;
-        books.superseded += sent - held;
+        take_unwritten(round, Collapsed { superseded: sent - held, duplicate: held - written }, applied);
     }
     Ok(())
 }
@@ -334,7 +332,7 @@ async fn settle(tx: &mut Tx<'_>, home: u16, tallies: &Tallies, applied: &Applied
                     as i (p, r, a, c, s, d, l, v)
                 {ON_KNOWN_BOOK}
              )
-             {SET_MARK} select * from unnest($16::uuid[], $17::int[], $18::bigint[], $19::text[], $20::bigint[], $21::bigint[], $22::bigint[], $23::boolean[], $24::bigint[])
+             {SET_MARK} select * from unnest($16::uuid[], $17::int[], $18::bigint[], $19::text[], $20::bigint[], $21::bigint[], $22::bigint[], $23::boolean[], $24::bigint[], $25::bigint[])
              {ON_KNOWN_MARK}"
         )
     });
@@ -365,6 +363,7 @@ async fn settle(tx: &mut Tx<'_>, home: u16, tallies: &Tallies, applied: &Applied
         .bind(marks.values().map(Mark::counted_to).collect::<Vec<_>>())
         .bind(marks.values().map(Mark::ended).collect::<Vec<_>>())
         .bind(marks.values().map(Mark::heard).collect::<Vec<_>>())
+        .bind(marks.values().map(Mark::vouched).collect::<Vec<_>>())
         .execute(&mut **tx)
         .await?;
     Ok(())

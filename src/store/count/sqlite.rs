@@ -13,11 +13,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, ff
 use sqlx::SqlitePool;
 
 use super::{
-    ADD_BOOK, ADD_TALLY, Applied, INSERT_BALLOT, INSERT_LATE, MarkKey, Marks, ON_KNOWN_BOOK, ON_KNOWN_LATE, ON_KNOWN_MARK, ON_KNOWN_TALLY, ON_KNOWN_VOTER,
-    READ_RULES, Rules, SET_MARK, Tallies, changes, highest_of_each, in_order, mark_keys, polls_of, read_mark, round_of, set_late_aside, sign_marks, take_new,
-    take_written,
+    ADD_BOOK, ADD_TALLY, INSERT_BALLOT, INSERT_LATE, ON_KNOWN_BOOK, ON_KNOWN_LATE, ON_KNOWN_MARK, ON_KNOWN_TALLY, ON_KNOWN_VOTER, READ_RULES, SET_MARK,
+    changes, in_order, mark_keys, read_mark, rules_of, sign_marks, take_new,
 };
-use crate::domain::{Batch, Beat, InstanceId, Millis, Picks, SignedBallot};
+use crate::domain::counting::{Applied, MarkKey, Marks, Rules, Tallies, highest_of_each, polls_of, round_of, set_late_aside, take_unwritten, take_written};
+use crate::domain::{Batch, Collapsed, InstanceId, Millis, Picks, Sign, SignedBallot};
 use crate::error::{Error, Result};
 
 /// Pages of counting stay in memory up to this: a voter's row may be on any of the poll's pages. About 1.5 million ballots.
@@ -69,10 +69,10 @@ impl Ledger {
         .await
     }
 
-    pub(super) async fn sign(&self, beats: Vec<(InstanceId, u16, Beat)>) -> Result<()> {
+    pub(super) async fn sign(&self, signs: Vec<(InstanceId, u16, Sign)>) -> Result<()> {
         self.in_transaction(move |db| {
-            let mut marks = read_marks(db, &in_order(beats.iter().map(|(instance, lane, _)| (*instance, *lane))))?;
-            sign_marks(&beats, &mut marks);
+            let mut marks = read_marks(db, &in_order(signs.iter().map(|(instance, lane, _)| (*instance, *lane))))?;
+            sign_marks(&signs, &mut marks);
             set_marks(db, &marks)
         })
         .await
@@ -117,12 +117,13 @@ pub(in crate::store) fn stop_counting_bytes() {
 }
 
 fn read_marks(db: &Connection, keys: &[MarkKey]) -> Result<Marks> {
-    let mut select = db.prepare_cached("select through, ahead, last, clock, counted_to, ended, heard from lane_mark where instance = $1 and lane = $2")?;
+    let mut select =
+        db.prepare_cached("select through, ahead, last, clock, counted_to, ended, heard, vouched from lane_mark where instance = $1 and lane = $2")?;
     let mut marks = Marks::new();
     for key in keys {
-        let columns = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?));
-        if let Some((through, ahead, last, clock, counted_to, ended, heard)) = select.query_row(params![key.0.0.as_bytes(), key.1], columns).optional()? {
-            marks.insert(*key, read_mark(through, &ahead, last, clock, counted_to, ended, heard)?);
+        let columns = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?));
+        if let Some(columns) = select.query_row(params![key.0.0.as_bytes(), key.1], columns).optional()? {
+            marks.insert(*key, read_mark(columns)?);
         }
     }
     Ok(marks)
@@ -130,13 +131,13 @@ fn read_marks(db: &Connection, keys: &[MarkKey]) -> Result<Marks> {
 
 fn read_rules(db: &Connection, ballots: &[SignedBallot]) -> Result<Rules> {
     let mut select = db.prepare_cached(&format!("{READ_RULES} = $1"))?;
-    let mut rules = Rules::default();
+    let mut rows = Vec::new();
     for poll in polls_of(ballots) {
-        for row in select.query_map([poll], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))? {
-            rules.take_in(row?);
+        for row in select.query_map([poll.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))? {
+            rows.push(row?);
         }
     }
-    Ok(rules)
+    Ok(rules_of(rows))
 }
 
 fn keep_late(db: &Connection, late: &[SignedBallot]) -> Result<()> {
@@ -154,7 +155,7 @@ fn upsert(db: &Connection, rows: &[SignedBallot], rules: &Rules, applied: &mut A
     let mut tallies = Tallies::new();
     for row in rows {
         let SignedBallot { ballot: b, accepted_at } = row;
-        let is_final = rules.finals.contains(&b.poll.0);
+        let is_final = rules.finals.contains(&b.poll);
         let values = params![b.poll.0, b.round, b.voter.0.as_bytes(), b.ballot.0.as_bytes(), b.revision, b.picks.as_str(), accepted_at, is_final];
         // `None`: nothing was written. `Some(None)`: the voter's first.
         let prior: Option<Option<Picks>> =
@@ -164,12 +165,7 @@ fn upsert(db: &Connection, rows: &[SignedBallot], rules: &Rules, applied: &mut A
             continue;
         }
         let same: bool = held.query_row(params![b.poll.0, b.round, b.voter.0.as_bytes(), b.ballot.0.as_bytes()], |row| row.get(0))?;
-        let books = applied.books.entry(round_of(row)).or_default();
-        if same {
-            books.duplicate += 1;
-        } else {
-            books.superseded += 1;
-        }
+        take_unwritten(round_of(row), Collapsed { superseded: i64::from(!same), duplicate: i64::from(same) }, applied);
     }
     Ok(tallies)
 }
@@ -191,10 +187,11 @@ fn add_books(db: &Connection, home: u16, applied: &Applied, now: Millis) -> Resu
 }
 
 fn set_marks(db: &Connection, marks: &Marks) -> Result<()> {
-    let mut set = db.prepare_cached(&format!("{SET_MARK} values ($1, $2, $3, $4, $5, $6, $7, $8, $9) {ON_KNOWN_MARK}"))?;
+    let mut set = db.prepare_cached(&format!("{SET_MARK} values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) {ON_KNOWN_MARK}"))?;
     for ((instance, lane), mark) in marks {
         let (through, last) = (mark.through() as i64, mark.last() as i64);
-        set.execute(params![instance.0.as_bytes(), lane, through, mark.ahead(), last, mark.clock(), mark.counted_to(), mark.ended(), mark.heard()])?;
+        let (clock, heard, vouched) = (mark.clock(), mark.heard(), mark.vouched());
+        set.execute(params![instance.0.as_bytes(), lane, through, mark.ahead(), last, clock, mark.counted_to(), mark.ended(), heard, vouched])?;
     }
     Ok(())
 }
