@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use groundswell::domain::{Ballot, BallotId, Batch, PollId, PollState};
+use groundswell::domain::{Ballot, BallotId, Batch, CLOSE_GRACE_MS, PollId, PollState};
 use groundswell::queue::{Memory, Queue, Safe};
 use groundswell::store::Store;
 use groundswell::tally::Worker;
@@ -173,9 +173,9 @@ fn a_final_vote_stays_whatever_comes(backend: Backend) {
 fn many_late_ballots_are_kept(backend: Backend) {
     with_store(backend, async |place, store| {
         let (event, poll) = crate::craft::event_with_poll(&store).await;
-        store.set_poll_state(event.id, poll, PollState::Closed, crate::craft::stamp_at(NOON)).await.unwrap();
+        let closed_at = crate::craft::close_at_noon(&store, event.id, poll).await;
         let mut batches = line([first_votes(poll, 0..MANY, "1"), first_votes(poll, 0..MANY, "1")]);
-        batches.iter_mut().for_each(|b| b.accepted_at = NOON + 60_000);
+        batches.iter_mut().for_each(|b| b.accepted_at = closed_at + CLOSE_GRACE_MS + 1);
         store.apply(0, &batches, NOON).await.unwrap();
         let many = i64::from(MANY);
         assert_eq!(tally(&store, poll).await.books, books(2 * many, 0, 0, 0, 2 * many, 0));

@@ -114,6 +114,23 @@ pub fn stamp_at(at: Millis) -> Stamp {
     Stamp { actor: "a test".into(), at, audit_id: next() }
 }
 
+/// When the poll closed, which is written down a moment after it has. At noon; on a machine that is busy with other things, a little later.
+pub async fn closed_at(store: &Store, event: EventId, poll: PollId) -> Millis {
+    let mut at = None;
+    eventually("the close is dated", async || {
+        let event = store.event(event).await.expect("an event");
+        at = event.polls.iter().find(|other| other.id == poll).expect("its poll").closed_at;
+        at.is_some_and(|at| at < NOON + 30_000)
+    })
+    .await;
+    at.expect("just seen")
+}
+
+pub async fn close_at_noon(store: &Store, event: EventId, poll: PollId) -> Millis {
+    store.set_poll_state(event, poll, PollState::Closed, stamp_at(NOON)).await.expect("it closes");
+    closed_at(store, event, poll).await
+}
+
 pub fn code(number: u32) -> JoinCode {
     JoinCode::compose(number)
 }

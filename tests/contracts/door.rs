@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::client::Line;
-use crate::support::{Answer, TOKEN, until};
+use crate::support::{Answer, TOKEN, unless_shed, until};
 
 #[derive(Clone)]
 pub struct Door {
@@ -37,7 +37,7 @@ impl Door {
     /// Waits until all lanes are counted up to now. (A broker that is slow is gone round: then the database was told that there is nothing.)
     pub fn settled(self) -> Door {
         let begun = groundswell::clock::now_ms();
-        until("every lane is worked off", || self.get(&format!("/api/v1/live/{}", self.code)).expect(200).json()["counted_through"].as_i64() > Some(begun));
+        until("every lane is worked off", || self.live()["counted_through"].as_i64() > Some(begun));
         self
     }
 
@@ -76,9 +76,12 @@ impl Door {
     }
 
     /// As the audience sees it.
+    pub fn live(&self) -> Value {
+        unless_shed(|| self.get(&format!("/api/v1/live/{}", self.code))).expect(200).json()
+    }
+
     pub fn status(&self) -> String {
-        let document = self.get(&format!("/api/v1/live/{}", self.code)).expect(200).json();
-        text(&document["polls"][0]["results"]["status"])
+        text(&self.live()["polls"][0]["results"]["status"])
     }
 
     pub fn is_ready(&self) -> bool {

@@ -1,12 +1,12 @@
 //! What the back office changes: one edit, one edition; what votes rest on stays; deleting hides and keeps.
 
-use groundswell::domain::{EventId, EventState, Kind, Limits, PollId, PollState, Question, Slug, Title, Visibility};
+use groundswell::domain::{CLOSE_GRACE_MS, EventId, EventState, Kind, Limits, PollId, PollState, Question, Slug, Title, Visibility};
 use groundswell::error::Error;
 use groundswell::store::{ChoiceEdit, EventDraft, EventEdit, Listing, PollEdit, Store};
 
 use crate::craft::{
-    NOON, ballot, batch, beat, code, event_draft, event_id, event_with_draft, event_with_poll, instance, line, number, poll_draft, poll_id, refusal, stamp,
-    stamp_at, tally, tally_of_round, votes, with_store,
+    NOON, ballot, batch, beat, close_at_noon, closed_at, code, event_draft, event_id, event_with_draft, event_with_poll, instance, line, number, poll_draft,
+    poll_id, refusal, stamp, stamp_at, tally, tally_of_round, votes, with_store,
 };
 use crate::on_both;
 use crate::support::Backend;
@@ -249,6 +249,7 @@ fn closing_twice_keeps_the_first_time(backend: Backend) {
         let close = async |at| store.set_poll_state(event.id, poll, PollState::Closed, stamp_at(at)).await.unwrap().polls[0].closed_at.expect("it is closed");
         let first = close(NOON).await;
         assert!(is_about_noon(first), "{first}");
+        assert_eq!(closed_at(&store, event.id, poll).await, first, "what was said is what is written down");
         assert_eq!(close(NOON + 60_000).await, first, "or late ballots would count after all");
     });
 }
@@ -398,20 +399,21 @@ fn rules_stay_until_the_last_votes_of_a_closed_poll_are_counted(backend: Backend
         let (event, poll) = event_with_poll(&store).await;
         let process = instance();
         store.register_instance(process, 1, NOON - 1_000).await.unwrap();
-        store.set_poll_state(event.id, poll, PollState::Closed, stamp_at(NOON)).await.unwrap();
-        let edit = async |edit| store.edit_poll(event.id, poll, edit, stamp_at(NOON + 500)).await;
+        let closed = close_at_noon(&store, event.id, poll).await;
+        let edit = async |edit| store.edit_poll(event.id, poll, edit, stamp_at(closed + 500)).await;
         let change = |change| PollEdit { change: Some(change), ..PollEdit::default() };
         let fewer = || texts(&[(Some(1), "A"), (Some(2), "B")]);
         assert_eq!((refusal(edit(change(false)).await), refusal(edit(fewer()).await)), ("poll_unsettled", "poll_unsettled"));
         edit(texts(&[(Some(1), "a"), (Some(2), "b"), (Some(3), "c")])).await.expect("a text may be corrected");
-        store.apply(0, &[beat(process, 0, NOON + 1_500, 0)], NOON + 1_500).await.unwrap();
+        let in_grace = closed + CLOSE_GRACE_MS - 1;
+        store.apply(0, &[beat(process, 0, in_grace, 0)], in_grace).await.unwrap();
         assert_eq!(refusal(edit(change(false)).await), "poll_unsettled", "what is accepted in the grace counts too");
-        store.apply(0, &[beat(process, 0, NOON + 2_000, 0)], NOON + 2_000).await.unwrap();
+        store.apply(0, &[beat(process, 0, in_grace + 1, 0)], in_grace + 1).await.unwrap();
         assert!(!edit(change(false)).await.unwrap().polls[0].change);
         assert_eq!(edit(fewer()).await.unwrap().polls[0].choices.len(), 2);
         // Of a round that follows, choices may be others at once; whether votes may be changed is asked of the poll, whatever the round.
-        store.set_poll_state(event.id, poll, PollState::Open, stamp_at(NOON + 3_000)).await.unwrap();
-        store.new_round(event.id, poll, stamp_at(NOON + 4_000)).await.unwrap();
+        store.set_poll_state(event.id, poll, PollState::Open, stamp_at(closed + 3_000)).await.unwrap();
+        store.new_round(event.id, poll, stamp_at(closed + 4_000)).await.unwrap();
         edit(texts(&[(Some(1), "A"), (Some(2), "B"), (None, "D")])).await.expect("nothing was voted in this round");
         assert_eq!(refusal(edit(change(true)).await), "poll_unsettled");
     });

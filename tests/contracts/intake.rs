@@ -57,9 +57,10 @@ fn a_vote_accepted_behind_a_stalled_batch_is_never_late() {
         let counting = scene.count();
         let answers = [soon("the first", first).await.unwrap(), soon("the second", second).await.unwrap()];
         let accepted = answers.iter().filter(|answer| answer.is_ok()).count() as i64;
+        let unknown = answers.iter().filter(|answer| matches!(answer, Err(Error::Unknown(_)))).count() as i64;
         counting.end().await;
         let books = tally(&scene.store, poll).await.books;
-        assert_eq!((books.late, books.counted), (0, accepted), "what was accepted is counted: {answers:?}");
+        assert!(books.late == 0 && (accepted..=accepted + unknown).contains(&books.counted), "what was accepted is counted: {answers:?} {books:?}");
         assert!(matches!(answers[1], Err(Error::Busy(_))), "{:?}", answers[1]);
     });
 }
@@ -102,7 +103,12 @@ fn somebody_behind_a_slow_batch_is_told_before_it_is_overdue(broker: &Broker) ->
         let (overtook, in_time) = (!first.is_finished(), began.elapsed() < CONFIRMED_WITHIN);
         broker.control(&["resume", "rabbitmq"]);
         for answer in others.into_iter().chain([first]) {
-            soon("an answer", answer).await.unwrap().expect("accepted");
+            match soon("an answer", answer).await.unwrap() {
+                Ok(_) => {}
+                // Where even the disk takes longer than that, nobody may join any more.
+                Err(Error::Busy(_)) if !in_time => {}
+                Err(why) => panic!("accepted, and not {why:?}"),
+            }
         }
         assert!(overtook || !in_time, "nobody waits behind a batch that is overdue");
         assert!(spill.holding().ballots > 0);
@@ -222,7 +228,7 @@ fn a_ballot_whose_waiter_has_gone_is_counted_all_the_same(backend: Backend) {
             let mut gone = pin!(desk.accept(0, ballot(poll, 1, 1, "1")));
             assert!(join(&mut gone).await.is_none());
         }
-        soon("the one who stays", desk.accept(0, ballot(poll, 2, 1, "1"))).await.unwrap();
+        accepted(&desk, 0, &ballot(poll, 2, 1, "1")).await;
         eventually("both are counted", async || tally(&scene.store, poll).await.books.counted == 2).await;
         eventually("nobody waits", async || scene.intake.waiting() == 0).await;
         counting.end().await;
@@ -248,23 +254,41 @@ fn a_full_waiting_room_refuses_at_once_and_empties(backend: Backend) {
 
         let counting = scene.count();
         eventually("the room empties", async || scene.intake.waiting() == 0).await;
-        // Where the disk stands still for longer than a ballot may stand in line, those in line are refused; nobody else is.
-        let mut accepted = HashSet::new();
+        // Where the disk stands still for longer than a ballot may stand in line, those in line are refused; nobody else is. Of a broker that
+        // takes longer than a vote waits, nobody can say what it has.
+        let (mut kept, mut unknown) = (HashSet::new(), HashSet::new());
         for (n, waiter) in stayed {
             match soon("an answer", waiter).await {
-                Ok(_) => accepted.extend([n, n + u32::from(LANES)]),
+                Ok(_) => kept.extend([n, n + u32::from(LANES)]),
+                Err(Error::Unknown(_)) => unknown.extend([n, n + u32::from(LANES)]),
                 Err(why) => assert!(matches!(why, Error::Busy(_)), "{why:?}"),
             }
         }
-        assert!(!accepted.is_empty());
+        assert!(!kept.is_empty());
         // So many, written by a build that is not optimised.
-        let all = async || tally(&scene.store, poll).await.books.counted == accepted.len() as i64;
-        eventually_within(3 * PATIENCE, "all who were accepted are counted", all).await;
-        assert!(voters_in(scene, poll).await == accepted, "who was refused is not counted, and who left is as good as a neighbour");
-        soon("there is room again", desk.accept(0, ballot(poll, 1, 2, "2"))).await.unwrap();
+        let enough = async || tally(&scene.store, poll).await.books.counted >= kept.len() as i64;
+        eventually_within(3 * PATIENCE, "as many as were accepted are counted", enough).await;
+        eventually("nobody else is on its way", async || {
+            let counted = voters_in(scene, poll).await;
+            assert!(counted.iter().all(|n| kept.contains(n) || unknown.contains(n)), "who was refused is not counted");
+            counted.is_superset(&kept)
+        })
+        .await;
+        accepted(&desk, 0, &ballot(poll, 1, 2, "2")).await;
         counting.end().await;
         assert_proven(scene.store.recount().await.unwrap());
     });
+}
+
+/// Sent again until it is safe, as a phone does.
+async fn accepted(desk: &Desk, lane: u16, ballot: &Ballot) -> Receipt {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match desk.accept(lane, ballot.clone()).await {
+            Ok(receipt) => return receipt,
+            Err(why) => assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {why:?}"),
+        }
+    }
 }
 
 /// Makes lane 0 refuse the next batch: full where it is in the process, gone where it is on the broker.
@@ -329,7 +353,7 @@ fn counted_through_never_passes_a_receipt_that_is_not_in_the_tally(backend: Back
                     let mut receipts = Vec::new();
                     for n in 0..40 {
                         let number = phone * 1_000 + n;
-                        let receipt = desk.accept((number % u32::from(LANES)) as u16, ballot(poll, number, 1, "1")).await.expect("accepted");
+                        let receipt = accepted(&desk, (number % u32::from(LANES)) as u16, &ballot(poll, number, 1, "1")).await;
                         receipts.push((number, receipt.accepted_at));
                     }
                     receipts
@@ -368,7 +392,7 @@ async fn voters_in(scene: &Scene, poll: PollId) -> HashSet<u32> {
 fn the_last_beat_ends_the_instance(backend: Backend) {
     with_intake(backend, async |scene| {
         let (desk, poll, counting) = (scene.desk(), poll_id(), scene.count());
-        soon("a receipt", desk.accept(2, ballot(poll, 1, 1, "1"))).await.unwrap();
+        accepted(&desk, 2, &ballot(poll, 1, 1, "1")).await;
         // Another one goes on for much longer; the one that ended holds nothing back and is not missed.
         let other = instance();
         let later = now_ms() + 90_000;

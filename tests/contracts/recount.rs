@@ -1,9 +1,9 @@
 //! The recount: it finds what does not follow from the ballots, and nothing else. A checker that never failed proves nothing.
 
-use groundswell::domain::PollState;
+use groundswell::domain::CLOSE_GRACE_MS;
 use groundswell::store::Store;
 
-use crate::craft::{NOON, assert_proven, ballot, event_with_poll, execute, line, poll_id, stamp_at, with_store};
+use crate::craft::{NOON, assert_proven, ballot, close_at_noon, event_with_poll, execute, line, poll_id, with_store};
 use crate::on_both;
 use crate::support::{Backend, Place};
 
@@ -18,9 +18,9 @@ async fn count_something(store: &Store) -> groundswell::domain::PollId {
     ]);
     store.apply(0, &batches[..1], NOON).await.unwrap();
     store.apply(3, &batches[1..], NOON).await.unwrap();
-    store.set_poll_state(event.id, poll, PollState::Closed, stamp_at(NOON)).await.unwrap();
+    let closed_at = close_at_noon(store, event.id, poll).await;
     let mut late = line([vec![ballot(poll, 4, 1, "1")]]);
-    late[0].accepted_at = NOON + 60_000;
+    late[0].accepted_at = closed_at + CLOSE_GRACE_MS + 1;
     store.apply(0, &late, NOON).await.unwrap();
     poll
 }

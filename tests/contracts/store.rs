@@ -4,13 +4,13 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
-use groundswell::domain::{BallotId, Batch, CLOSE_GRACE_MS, Count, EventId, PollId, PollState};
-use groundswell::store::{Listing, Store};
+use groundswell::domain::{BallotId, Batch, CLOSE_GRACE_MS, Count, PollState};
+use groundswell::store::Listing;
 use uuid::Uuid;
 
 use crate::craft::{
-    NOON, assert_proven, ballot, batch, beat, books, code, event_draft, event_with_poll, instance, line, number, poll_id, stamp, stamp_at, tally,
-    tally_of_round, voter, votes, with_store,
+    NOON, assert_proven, ballot, batch, beat, books, close_at_noon, code, event_draft, event_with_poll, instance, line, number, poll_id, stamp, stamp_at,
+    tally, tally_of_round, voter, votes, with_store,
 };
 use crate::on_both;
 use crate::support::Backend;
@@ -169,16 +169,10 @@ fn a_batch_that_comes_twice_in_one_call_is_applied_once(backend: Backend) {
     });
 }
 
-/// At noon; on a machine that is busy with other things, a little later.
-async fn close(store: &Store, event: EventId, poll: PollId) -> i64 {
-    let closed = store.set_poll_state(event, poll, PollState::Closed, stamp_at(NOON)).await.unwrap();
-    closed.polls[0].closed_at.expect("it is closed")
-}
-
 fn a_ballot_is_late_only_after_the_grace(backend: Backend) {
     with_store(backend, async |place, store| {
         let (event, poll) = event_with_poll(&store).await;
-        let closed_at = close(&store, event.id, poll).await;
+        let closed_at = close_at_noon(&store, event.id, poll).await;
         let mut batches = line([vec![ballot(poll, 1, 1, "1")], vec![ballot(poll, 2, 1, "2")], vec![ballot(poll, 2, 1, "2"), ballot(poll, 3, 1, "3")]]);
         batches[0].accepted_at = closed_at + CLOSE_GRACE_MS;
         batches[1].accepted_at = closed_at + CLOSE_GRACE_MS + 1;
@@ -198,7 +192,7 @@ fn a_late_ballot_changes_nothing_that_was_counted(backend: Backend) {
         let (event, poll) = event_with_poll(&store).await;
         let mut batches = line([vec![ballot(poll, 1, 1, "1")], vec![ballot(poll, 1, 2, "2")]]);
         store.apply(0, &batches[..1], NOON).await.unwrap();
-        batches[1].accepted_at = close(&store, event.id, poll).await + CLOSE_GRACE_MS + 1;
+        batches[1].accepted_at = close_at_noon(&store, event.id, poll).await + CLOSE_GRACE_MS + 1;
         store.apply(0, &batches[1..], NOON).await.unwrap();
 
         let counted = tally(&store, poll).await;

@@ -1,9 +1,10 @@
 //! What most tests begin with: a server in a place of its own, an event with a poll, people with passes.
 
+use groundswell::clock::now_ms;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Answer, Backend, Place, Server, until};
+use crate::support::{Answer, Backend, Place, Server, unless_shed, until};
 
 /// A server and its place; the server stops before the place goes.
 pub struct Hall {
@@ -66,6 +67,20 @@ impl Event {
         poll
     }
 
+    /// An open poll that closes by the clock so many milliseconds from now, and when; at least half of them are left.
+    pub fn poll_that_closes_in(&self, server: &Server, ms: i64) -> (String, i64) {
+        let attempt = || {
+            let poll = self.poll(server, json!({}));
+            let closes_at = now_ms() + ms;
+            server.office("PATCH", &format!("/api/v1/polls/{poll}"), json!({"closes_at": closes_at})).expect(200);
+            let of = |live: Value| live["polls"].as_array().expect("polls").iter().find(|other| other["id"] == poll).cloned().unwrap_or_default();
+            until("the phones know when it closes", || of(self.live(server))["closes_at"] == closes_at);
+            (poll, closes_at)
+        };
+        // A disk that stands still may take longer than that.
+        (0..5).map(|_| attempt()).find(|(_, closes_at)| now_ms() <= closes_at - ms / 2).expect("one is known in time")
+    }
+
     pub fn voter(&self, server: &Server) -> Voter {
         let pass = server.call("POST", &format!("/api/v1/live/{}/passes", self.code), &[], None).expect(201).json();
         Voter { bearer: format!("Bearer {}", text(&pass["pass"])), id: text(&pass["voter"]) }
@@ -74,7 +89,7 @@ impl Event {
     /// The public document.
     #[track_caller]
     pub fn live(&self, server: &Server) -> Value {
-        server.get(&format!("/api/v1/live/{}", self.code)).expect(200).json()
+        unless_shed(|| server.get(&format!("/api/v1/live/{}", self.code))).expect(200).json()
     }
 
     #[track_caller]
@@ -100,7 +115,7 @@ impl Voter {
     }
 
     pub fn mine(&self, server: &Server, poll: &str) -> Answer {
-        server.call("GET", &format!("/api/v1/polls/{poll}/ballots/mine"), &[("authorization", &self.bearer)], None)
+        unless_shed(|| server.call("GET", &format!("/api/v1/polls/{poll}/ballots/mine"), &[("authorization", &self.bearer)], None))
     }
 
     pub fn headers(&self) -> [(&str, &str); 2] {

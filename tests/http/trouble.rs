@@ -39,11 +39,8 @@ fn a_server_that_cannot_store_says_so_and_recovers_by_itself() {
 fn a_vote_that_is_still_in_its_lane_is_in_doubt_after_the_close() {
     let hall = Hall::open(Backend::Embedded);
     let event = hall.event();
-    let poll = event.poll(&hall, json!({}));
     let voter = event.voter(&hall);
-    let closes_at = groundswell::clock::now_ms() + 3_000;
-    hall.office("PATCH", &format!("/api/v1/polls/{poll}"), json!({"closes_at": closes_at})).expect(200);
-    until("the phones know when it closes", || event.live(&hall)["polls"][0]["closes_at"] == closes_at);
+    let (poll, closes_at) = event.poll_that_closes_in(&hall, 3_000);
     let runtime = runtime();
     let mut holder = hold(&runtime, &hall.place.database_url);
     assert_eq!(voter.vote(&hall, &poll, 1, 1, &[1]).expect(202).json()["status"], "received", "it is safe");

@@ -18,7 +18,7 @@ use crate::judge::{Report, Viewer, judge, keep_history, say};
 use crate::one_at_a_time;
 use crate::process::{Process, command_of, run};
 use crate::support::syncs::Syncs;
-use crate::support::{runtime, until};
+use crate::support::{runtime, unless_shed, until};
 use crate::voters::{Addresses, Crowd, Habits};
 
 const KILLS: usize = 60;
@@ -92,7 +92,8 @@ impl Lone {
     fn has_acknowledged(&self, door: &Door, last: Option<(String, BallotId, u16)>) {
         let (bearer, ballot, revision) = last.expect("somebody was answered");
         let door = door.at(self.address());
-        let mine = door.call("GET", &format!("/api/v1/polls/{}/ballots/mine", door.poll), &[("authorization", &bearer)], None).expect(200).json();
+        let ask = || door.call("GET", &format!("/api/v1/polls/{}/ballots/mine", door.poll), &[("authorization", &bearer)], None);
+        let mine = unless_shed(ask).expect(200).json();
         let held = mine["revision"].as_u64().expect("a number");
         assert!(held >= u64::from(revision), "the last acknowledged vote is there: {mine}, revision {revision} of {ballot} was called safe");
     }

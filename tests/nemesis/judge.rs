@@ -33,9 +33,11 @@ pub struct Report {
     pub verdict: Verdict,
     /// Every number given out was counted, and the result is final.
     pub drained: bool,
-    /// Of the faults that must cost nothing: sendings accepted meanwhile, and those that were not.
+    /// Of the faults that must cost nothing, and did not come while the disk stood still: sendings accepted meanwhile, and those that were not.
     pub accepted_meanwhile: u64,
     pub turned_away: u64,
+    /// How many faults those were.
+    pub judged: u64,
     /// Sendings that nobody answered, not even with a refusal: their process died.
     pub unanswered: u64,
     pub redelivered: u64,
@@ -49,7 +51,7 @@ impl Report {
         self.drained && self.verdict.is_clean()
     }
 
-    /// Whatever fails, but for a process that dies: 99.9 % of the votes are accepted meanwhile.
+    /// Whatever fails, but for a process that dies and a disk that stands still: 99.9 % of the votes are accepted meanwhile.
     pub fn accepting_went_on(&self) {
         let Report { accepted_meanwhile: accepted, turned_away, .. } = self;
         assert!(turned_away * 1_000 <= *accepted, "accepting goes on, whatever fails: {accepted} accepted, {turned_away} were not");
@@ -63,6 +65,7 @@ impl Report {
             (&mut self.unanswered, other.unanswered),
             (&mut self.accepted_meanwhile, other.accepted_meanwhile),
             (&mut self.turned_away, other.turned_away),
+            (&mut self.judged, other.judged),
             (&mut mine.voters, theirs.voters),
             (&mut mine.answered, theirs.answered),
             (&mut mine.lost, theirs.lost),

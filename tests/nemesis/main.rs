@@ -15,7 +15,6 @@ mod door;
 mod process;
 
 mod cluster;
-mod disk;
 mod distributed;
 mod embedded;
 mod faults;

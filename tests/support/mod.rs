@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+pub mod stalls;
 pub mod syncs;
 
 pub const TOKEN: &str = "a-token-for-tests-of-32-characters-or-more";
@@ -333,6 +334,17 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     pub body: String,
     pub took: Duration,
+}
+
+/// Results, pages and streams give way while a vote waits for the disk, and for a moment after it: asked again, as screens do.
+#[track_caller]
+pub fn unless_shed(mut ask: impl FnMut() -> Answer) -> Answer {
+    let mut answer = Answer::default();
+    until("the disk takes votes, so that others are served too", || {
+        answer = ask();
+        answer.status != 503 || !answer.body.contains("votes come first")
+    });
+    answer
 }
 
 impl Answer {

@@ -205,7 +205,8 @@ impl Spill {
         metrics::counter!(settings.keeps.metrics().written).increment(0);
         // An earlier process may have had no time to.
         let shrinks = state.lock().batches == 0;
-        let mut writer = Writer { file, names: settings.keeps.metrics(), state: state.clone(), settings, keeps: instance.is_some(), full: false, shrinks };
+        let mut writer =
+            Writer { file, names: settings.keeps.metrics(), state: state.clone(), settings, keeps: instance.is_some(), full: false, refused_bytes: 0, shrinks };
         writer.look();
         let alive = Alive(state.clone());
         std::thread::Builder::new().name("spill".into()).spawn(move || {

@@ -73,6 +73,8 @@ pub(super) struct Writer {
     pub(super) keeps: bool,
     /// The last write found no room, whatever the file system says of itself.
     pub(super) full: bool,
+    /// The smallest batch of those that the last write found no room for. Where not even that fits, there is no room again.
+    pub(super) refused_bytes: u64,
     /// All that was held is gone; the disk gets its space back whenever nobody asks for anything.
     pub(super) shrinks: bool,
 }
@@ -173,13 +175,15 @@ impl Writer {
         if group.is_empty() && gone.is_empty() {
             return;
         }
-        let bytes: u64 = group.iter().map(|one| one.body.len() as u64 + ROW_BYTES).sum();
+        let sizes = group.iter().map(|one| one.body.len() as u64 + ROW_BYTES);
+        let (bytes, smallest) = (sizes.clone().sum(), sizes.min().unwrap_or(0));
         let started = Instant::now();
         // What is let go needs no room of its own: a file that is full must be able to empty itself.
         let room = if group.is_empty() { Ok(()) } else { self.room_for(bytes) };
         let group = match room {
             Ok(()) => group,
             Err(why) => {
+                self.refused_bytes = smallest;
                 self.state.writable.store(false, Ordering::Relaxed);
                 self.show();
                 group.into_iter().for_each(|one| _ = one.answer.send(Err(why)));
@@ -191,6 +195,7 @@ impl Writer {
         };
         match self.file.write(&group, &gone).map_err(|why| self.note(why)) {
             Ok(ids) => {
+                self.refused_bytes = 0;
                 metrics::histogram!(self.names.commit_seconds).record(started.elapsed().as_secs_f64());
                 let kept: Vec<Kept> = group.iter().zip(ids).map(|(one, id)| Kept::of(id, &one.batch, &one.body)).collect();
                 self.take_in(&group, &gone, &kept);
@@ -262,7 +267,7 @@ impl Writer {
         if self.state.failed.is_cancelled() || !self.keeps {
             return;
         }
-        let mut room = self.room_for(0);
+        let mut room = self.room_for(self.refused_bytes);
         if room.is_ok() && self.full {
             match self.file.try_out() {
                 Ok(()) => self.full = false,
