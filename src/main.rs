@@ -16,7 +16,7 @@ use groundswell::domain::InstanceId;
 use groundswell::http::write_bundle;
 use groundswell::rehearsal::served::Office;
 use groundswell::rehearsal::{self, Moment, terminal};
-use groundswell::store::Store;
+use groundswell::store::{Forgetting, Store};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -161,13 +161,19 @@ async fn rehearse(config: Config) -> anyhow::Result<ExitCode> {
 
 async fn forget(config: &Config, instance: InstanceId) -> anyhow::Result<ExitCode> {
     let store = Store::open(&config.database_url, 1).await.map_err(in_its_own_words)?;
-    let known = store.forget_instance(instance).await?;
+    let forgetting = store.forget_instance(instance).await?;
     store.close().await;
-    if known {
-        println!("Results no longer wait for votes that {} may hold. Should it come back with any, they are counted all the same.", instance.0);
-        return Ok(ExitCode::SUCCESS);
+    match forgetting {
+        Forgetting::Forgotten => {
+            println!("Results no longer wait for votes that {} may hold. Should it come back with any, they are counted all the same.", instance.0);
+            return Ok(ExitCode::SUCCESS);
+        }
+        Forgetting::Unknown => eprintln!("No process of that name is waited for."),
+        Forgetting::Vouched => eprintln!(
+            "Another process holds votes of {} and passes them on as soon as the broker takes them. Nothing is missing: wait until it has.",
+            instance.0
+        ),
     }
-    eprintln!("No process of that name is waited for.");
     Ok(ExitCode::FAILURE)
 }
 

@@ -19,7 +19,7 @@ const CLOCK_EVERY: Duration = Duration::from_millis(500);
 const SIGN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Beats once a second. What the broker cannot be told the database is told directly (`signs`): that this process lives, and how many
-/// batches it has given out. So that nobody takes it for gone, and no result for final, while votes lie in its spill.
+/// batches it has given out; and always, that it holds batches of those that died. So that nobody takes it for gone, and no result for final, while votes lie in its spill.
 pub async fn beat_until(intake: Intake, signs: Option<Store>, stop: CancellationToken) {
     let mut out = None;
     loop {

@@ -130,7 +130,7 @@ pub struct Beat {
     pub abandoned: bool,
 }
 
-/// What `collapse` left out.
+/// Ballots that changed no row, and why.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Collapsed {
     pub superseded: i64,

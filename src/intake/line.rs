@@ -90,7 +90,8 @@ impl Intake {
     /// Joins the lane's line and waits for what becomes of it. At most `BATCH_BALLOTS_MAX` ballots.
     pub(super) async fn hand_over(&self, lane: u16, ballots: Vec<Ballot>) -> Outcome {
         let (waiting, known) = oneshot::channel();
-        let must_carry = self.line(lane).lock().join(Part { ballots, joined: Instant::now(), waiting });
+        let part = Part { ballots, joined: Instant::now(), waiting };
+        let must_carry = self.line(lane).lock().join(part);
         if must_carry {
             // On the runtime of the process: this thread may be one of those that stop first.
             self.shared.runtime.spawn(self.clone().carry(lane));

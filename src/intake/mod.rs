@@ -18,7 +18,7 @@ pub use circuit::Circuit;
 pub use desk::{Desk, Listener};
 pub use lane::{Lane, Ticket, worse};
 pub use line::Receipt;
-pub use replay::{Replay, Sorted, Turn};
+pub use replay::{Replay, Replayed, Turn};
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -140,7 +140,7 @@ impl Intake {
         Intake { shared: Arc::new(Shared { queue, spill, adopted, instance, lanes, runtime: Handle::current(), waiting, desks, opened, figures }) }
     }
 
-    /// From now on it is passed on, and signed for.
+    /// From now on it is passed on, and vouched for.
     pub fn adopt(&self, spill: Spill) {
         self.shared.adopted.write().expect("never poisoned").push(spill);
     }

@@ -91,7 +91,7 @@ pub struct Turn {
 
 /// What came of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Sorted<H> {
+pub struct Replayed<H> {
     /// They may leave the spill. The others come again.
     pub confirmed: Vec<H>,
     /// Until the next turn.
@@ -125,9 +125,9 @@ impl Replay {
     }
 
     /// Of those that were published, who was confirmed.
-    pub fn after<H>(&mut self, outcomes: Vec<(H, bool)>, took: Duration) -> Sorted<H> {
+    pub fn after<H>(&mut self, outcomes: Vec<(H, bool)>, took: Duration) -> Replayed<H> {
         let pause = self.pace.after(outcomes.len(), took, outcomes.iter().all(|(_, confirmed)| *confirmed));
-        Sorted { confirmed: outcomes.into_iter().filter_map(|(held, confirmed)| confirmed.then_some(held)).collect(), pause }
+        Replayed { confirmed: outcomes.into_iter().filter_map(|(held, confirmed)| confirmed.then_some(held)).collect(), pause }
     }
 
     /// Who died gives no sign; while batches of it are here, it is not silent, and nothing is counted past them.
@@ -197,7 +197,7 @@ impl Intake {
             (held, confirmed)
         });
         let outcomes = futures_util::future::join_all(publishes).await;
-        let Sorted { confirmed, pause } = replay.after(outcomes, started.elapsed());
+        let Replayed { confirmed, pause } = replay.after(outcomes, started.elapsed());
         if confirmed.is_empty() {
             work.failed("nothing_confirmed");
             return None;

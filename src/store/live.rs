@@ -58,6 +58,16 @@ impl Standing {
     }
 }
 
+/// What became of the wish to wait no longer for a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Forgetting {
+    Forgotten,
+    /// Nobody of that name is waited for.
+    Unknown,
+    /// Another process holds votes of it and is about to pass them on: a result without them would be final too early.
+    Vouched,
+}
+
 /// What a poll once was.
 #[derive(Clone, Debug)]
 pub struct History {
@@ -202,17 +212,18 @@ impl Store {
             let (counted_through, settled_through) = through(&pool).await?;
             let mut standing = Standing { counted_through, settled_through, ..Standing::default() };
             let newest = rows.iter().map(|r| r.5).max().unwrap_or(0);
-            let mut unreported: BTreeMap<InstanceId, Millis> = BTreeMap::new();
+            let mut last_signs: BTreeMap<InstanceId, Millis> = BTreeMap::new();
             for (instance, lane, through, ahead, last, clock, counted_to, ended, heard, vouched) in rows {
                 let instance = InstanceId(instance);
                 let mark = read_mark((through, ahead, last, clock, counted_to, ended, heard, vouched))?;
                 standing.missing.extend(mark.missing().into_iter().map(|(from, to)| (instance, lane as u16, from, to)));
-                if !ended && mark.last_sign() <= newest - SILENT_AFTER_MS {
-                    let last_sign = unreported.entry(instance).or_default();
+                if !ended {
+                    // On any of its lanes: who holds batches of it vouches only for those lanes that some lie in.
+                    let last_sign = last_signs.entry(instance).or_default();
                     *last_sign = mark.last_sign().max(*last_sign);
                 }
             }
-            standing.unreported = unreported.into_iter().collect();
+            standing.unreported = last_signs.into_iter().filter(|(_, last_sign)| *last_sign <= newest - SILENT_AFTER_MS).collect();
             Ok(standing)
         })
         .await
@@ -242,12 +253,18 @@ impl Store {
         .await
     }
 
-    /// Somebody knows that this instance will not come back, nor its disk. False when it is not known, or has ended.
-    pub async fn forget_instance(&self, instance: InstanceId) -> Result<bool> {
+    /// Somebody knows that this instance will not come back, nor its disk.
+    pub async fn forget_instance(&self, instance: InstanceId) -> Result<Forgetting> {
         let pool = self.count.clone();
         self.owned(async move {
+            let (vouched,): (bool,) = reading!(&pool, db => sqlx::query_as(
+                "select exists (select 1 from lane_mark where instance = $1 and not ended and vouched > (select max(clock) from lane_mark) - $2)")
+                .bind(instance.0).bind(SILENT_AFTER_MS).fetch_one(db).await)?;
+            if vouched {
+                return Ok(Forgetting::Vouched);
+            }
             let ended = writing!(&pool, db => { sqlx::query("update lane_mark set ended = true where instance = $1 and not ended").bind(instance.0).execute(db).await?.rows_affected() });
-            Ok(ended > 0)
+            Ok(if ended > 0 { Forgetting::Forgotten } else { Forgetting::Unknown })
         })
         .await
     }
@@ -329,7 +346,7 @@ pub(super) async fn through_if_any(pool: &Pool) -> Result<(Option<Millis>, Optio
     let through: (Option<Millis>, Option<Millis>) = reading!(pool, db => sqlx::query_as(
         // Silence is judged inside a lane: a lane is a line, so another instance's later beat in it proves that everything that was
         // queued before went by; one that was signed directly proves nothing. A lane that stands still holds all back, as it must. Only
-        // what a silent one has spilled is not in the line.
+        // what a silent one has spilled is not in the line; who is vouched for is not silent: somebody holds that, and passes it on.
         "select min(m.counted_to) filter (where m.clock > newest.heard - $1 or m.vouched > newest.heard - $1),
                 min(m.counted_to) filter (where m.clock > newest.heard - $2 or m.vouched > newest.heard - $2)
          from lane_mark m join (select lane, max(heard) as heard from lane_mark group by lane) newest on newest.lane = m.lane

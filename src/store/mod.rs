@@ -19,7 +19,7 @@ mod reports;
 pub use account::{Account, Role};
 pub use ballots::BallotRow;
 pub use edit::{ChoiceEdit, EventDraft, EventEdit, PollDraft, PollEdit, Stamp};
-pub use live::{Discrepancy, History, PollTally, Pulse, Recount, RecountedEvent, RoundTally, Standing};
+pub use live::{Discrepancy, Forgetting, History, PollTally, Pulse, Recount, RecountedEvent, RoundTally, Standing};
 pub use read::{EVENTS_LISTED_MAX, EventSummary, IndexEntry, Listed, Listing};
 pub use remove::HiddenRehearsal;
 pub use reports::{REPORTS_KEPT_MAX, ReportDraft, ReportFigures, ReportSummary};

@@ -156,8 +156,10 @@ const VERY_SLOW: Duration = Duration::from_secs(3);
 fn all_wait_for_the_disk(door: &Door, voters: &[Voter], disk: &Disk) -> Duration {
     let waits = std::thread::scope(|scope| {
         let vote = |voter| {
+            let first = Instant::now();
             loop {
                 let began = Instant::now();
+                assert!(first.elapsed() < VERY_SLOW * 20, "nobody takes it");
                 let (status, took) = (door.vote(voter).status, began.elapsed());
                 if status != 503 || !disk.stood_still(began - VERY_SLOW, Instant::now(), SLOW * 2) {
                     break (status, took);

@@ -288,6 +288,7 @@ async fn accepted(desk: &Desk, lane: u16, ballot: &Ballot) -> Receipt {
             Ok(receipt) => return receipt,
             Err(why) => assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {why:?}"),
         }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

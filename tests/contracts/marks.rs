@@ -6,6 +6,7 @@ use groundswell::clock::now_ms;
 use groundswell::domain::Sign;
 use groundswell::intake::{Intake, Replay};
 use groundswell::queue::{Memory, Queue, Spill};
+use groundswell::store::Forgetting;
 
 use crate::craft::{NOON, ballot, batch, beat, instance, last_beat, poll_id, with_store};
 use crate::on_both;
@@ -35,6 +36,7 @@ on_both![
     the_heir_of_a_dead_instance_closes_its_books,
     while_batches_of_a_dead_instance_lie_in_a_spill_nothing_is_counted_past_them,
     a_sign_that_no_lane_carried_proves_nothing_of_what_waits_there,
+    who_is_vouched_for_is_waited_for_and_nobody_else_is,
 ];
 
 fn a_number_that_never_came_is_missing_until_it_comes(backend: Backend) {
@@ -239,9 +241,9 @@ fn a_result_waits_for_an_instance_that_may_hold_votes_until_it_is_forgotten(back
         assert_eq!(standing.unreported, [(silent, NOON)]);
         assert_eq!(store.pulse(0, NOON).await.unwrap().settled_through, NOON);
 
-        assert!(store.forget_instance(silent).await.unwrap());
+        assert_eq!(store.forget_instance(silent).await.unwrap(), Forgetting::Forgotten);
         assert_eq!(store.standing().await.unwrap().settled_through, later);
-        assert!(!store.forget_instance(silent).await.unwrap(), "nobody of that name is waited for any more");
+        assert_eq!(store.forget_instance(silent).await.unwrap(), Forgetting::Unknown, "nobody of that name is waited for any more");
     });
 }
 
@@ -299,9 +301,13 @@ fn while_batches_of_a_dead_instance_lie_in_a_spill_nothing_is_counted_past_them(
         queue.close().await;
         let intake = Intake::with_spill(queue, Some(spill.clone()), heir, 2, born);
         store.sign(&intake.beat().await).await.unwrap();
+        // Through the lanes, later by as much as makes a process silent.
+        let now = now_ms();
+        store.apply(0, &[beat(heir, 0, now, 0), beat(heir, 1, now, 0)], now).await.unwrap();
         let standing = store.standing().await.unwrap();
         assert_eq!(standing.counted_through, died - 1, "votes accepted after this lie in the spill");
-        assert_eq!(standing.missing, [(dead, 0, 4, 5)]);
+        assert_eq!((standing.missing, standing.unreported), (vec![(dead, 0, 4, 5)], vec![]), "somebody answers for them");
+        assert_eq!(store.forget_instance(dead).await.unwrap(), Forgetting::Vouched);
 
         // Passed on. What it gave the broker after the last it was heard of may stand in line behind that, accepted long before the heir spoke.
         store.apply(0, &[numbered(4), numbered(5)], now_ms()).await.unwrap();
@@ -313,6 +319,37 @@ fn while_batches_of_a_dead_instance_lie_in_a_spill_nothing_is_counted_past_them(
         store.apply(0, &[numbered(6), Replay::last_word(dead, 0, now_ms()), Replay::last_word(dead, 1, now_ms())], now_ms()).await.unwrap();
         // Behind it all, nothing of it holds anybody back.
         assert!(store.standing().await.unwrap().counted_through >= born);
+    });
+}
+
+/// Long after a process that died is taken for silent, or for gone, or not known at all: while somebody vouches for it, it is waited for.
+fn who_is_vouched_for_is_waited_for_and_nobody_else_is(backend: Backend) {
+    const DAY_MS: i64 = 24 * 3_600 * 1_000;
+    with_store(backend, async |_, store| {
+        let (dead, alive) = (instance(), instance());
+        for from in [dead, alive] {
+            store.register_instance(from, 1, NOON).await.unwrap();
+        }
+        let through = async |at: i64, vouched: bool| {
+            if vouched {
+                store.sign(&[(dead, 0, Sign::Vouch { at, highest: 3 })]).await.unwrap();
+            }
+            store.apply(0, &[beat(alive, 0, at, 0)], at).await.unwrap();
+            let standing = store.standing().await.unwrap();
+            (standing.counted_through, standing.settled_through)
+        };
+        let silent = NOON + SILENT_AFTER_MS + 1;
+        assert_eq!(through(silent, true).await, (NOON, NOON));
+        assert_eq!(through(2 * silent - NOON, false).await, (2 * silent - NOON, NOON), "nobody vouches any more; its disk may come back");
+        let gone = NOON + 2 * DAY_MS;
+        assert_eq!(through(gone, true).await, (NOON, NOON));
+        // A process that starts a month later clears away what nobody speaks for.
+        let later = NOON + 31 * DAY_MS;
+        assert_eq!(through(later, true).await, (NOON, NOON));
+        store.register_instance(instance(), 1, later).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().counted_through, NOON);
+        let last = later + SILENT_AFTER_MS + DAY_MS;
+        assert_eq!(through(last, false).await, (last, last), "for a day and more nobody has spoken for either of them");
     });
 }
 

@@ -33,11 +33,9 @@ pub struct Report {
     pub verdict: Verdict,
     /// Every number given out was counted, and the result is final.
     pub drained: bool,
-    /// Of the faults that must cost nothing, and did not come while the disk stood still: sendings accepted meanwhile, and those that were not.
+    /// Of the faults that must cost nothing: sendings accepted meanwhile, and those that were not, but for 503 while the disk stood still.
     pub accepted_meanwhile: u64,
     pub turned_away: u64,
-    /// How many faults those were.
-    pub judged: u64,
     /// Sendings that nobody answered, not even with a refusal: their process died.
     pub unanswered: u64,
     pub redelivered: u64,
@@ -65,7 +63,6 @@ impl Report {
             (&mut self.unanswered, other.unanswered),
             (&mut self.accepted_meanwhile, other.accepted_meanwhile),
             (&mut self.turned_away, other.turned_away),
-            (&mut self.judged, other.judged),
             (&mut mine.voters, theirs.voters),
             (&mut mine.answered, theirs.answered),
             (&mut mine.lost, theirs.lost),
@@ -182,6 +179,8 @@ pub fn judge(door: &Door, crowd: &Crowd, viewer: &Viewer) -> Report {
 pub fn judge_round(door: &Door, round: u32, crowd: &Crowd) -> Report {
     let (attempts, poll) = (crowd.attempts(), door.poll.parse().expect("an id"));
     let office = office(door);
+    let path = format!("/api/v1/polls/{}/results?round={round}", door.poll);
+    until_within("the round is final", || door.owner("GET", &path, Value::Null).expect(200).json()["results"]["status"] == "final");
     let (published, rows) = runtime().block_on(async {
         let published = evidence::published_of_round(&office, poll, round).await.expect("everything can be read");
         (published, evidence::rows_of_round(&office, poll, Some(round), attempts.len()).await.expect("every row can be read"))

@@ -92,7 +92,6 @@ struct Shared {
     given_up: AtomicU64,
     /// So many times as many people come.
     surge: AtomicU64,
-    told_closed: AtomicU64,
     /// From and until when, in milliseconds since the crowd began, voting was closed while they came.
     closed: Mutex<Vec<(u32, u32)>>,
 }
@@ -137,7 +136,6 @@ impl Crowd {
             not_sent: AtomicU64::new(0),
             given_up: AtomicU64::new(0),
             surge: AtomicU64::new(1),
-            told_closed: AtomicU64::new(0),
             closed: Mutex::default(),
         });
         Crowd { shared, runtime }
@@ -203,11 +201,6 @@ impl Crowd {
         self.shared.closed.lock().expect("never poisoned").push((from, now() + HEARD_MS));
     }
 
-    /// How many were told that voting is closed, or their round over.
-    pub fn told_closed(&self) -> u64 {
-        self.shared.told_closed.load(Ordering::Relaxed)
-    }
-
     /// One ballot of one person to one server, and what is said to it: for what must happen in a certain order.
     pub fn vote(&self, person: usize, revision: u16, server: usize) -> Outcome {
         let job = Job { person, revision, tries: TRIES_MAX };
@@ -260,6 +253,20 @@ impl Crowd {
     /// What was sent, and no answer came, of whatever kind.
     pub fn unanswered(&self) -> u64 {
         self.statuses().filter(|status| *status == 0).count() as u64
+    }
+
+    /// Sendings since then that were not accepted: those for which there is no excuse, and those that `excused` knows one for, by when they were answered.
+    pub fn turned_away_since(&self, then: Instant, excused: impl Fn(Instant, u16) -> bool) -> (u64, u64) {
+        let from = then.duration_since(self.shared.began).as_millis() as u32;
+        let (mut without, mut with) = (0, 0);
+        for person in &self.shared.people {
+            // In the order in which they were answered, nearly.
+            for sent in person.history.lock().expect("never poisoned").iter().filter(|s| s.answered >= from && s.outcome != Outcome::Ok) {
+                let at = self.shared.began + Duration::from_millis(sent.answered.into());
+                *(if excused(at, sent.status) { &mut with } else { &mut without }) += 1;
+            }
+        }
+        (without, with)
     }
 
     /// Answers that nobody should ever get here, by status.
@@ -420,7 +427,6 @@ impl Shared {
             Outcome::Unknown => &self.unknown,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        self.told_closed.fetch_add(u64::from(status == 409), Ordering::Relaxed);
         (sent, keeps)
     }
 

@@ -195,7 +195,9 @@ impl Writer {
         };
         match self.file.write(&group, &gone).map_err(|why| self.note(why)) {
             Ok(ids) => {
-                self.refused_bytes = 0;
+                if !group.is_empty() {
+                    self.refused_bytes = 0;
+                }
                 metrics::histogram!(self.names.commit_seconds).record(started.elapsed().as_secs_f64());
                 let kept: Vec<Kept> = group.iter().zip(ids).map(|(one, id)| Kept::of(id, &one.batch, &one.body)).collect();
                 self.take_in(&group, &gone, &kept);
@@ -267,7 +269,9 @@ impl Writer {
         if self.state.failed.is_cancelled() || !self.keeps {
             return;
         }
-        let mut room = self.room_for(self.refused_bytes);
+        // A batch larger than all that may lie here must not close it for smaller ones.
+        let wanted = if self.state.lock().bytes == 0 { 0 } else { self.refused_bytes };
+        let mut room = self.room_for(wanted);
         if room.is_ok() && self.full {
             match self.file.try_out() {
                 Ok(()) => self.full = false,

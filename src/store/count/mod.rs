@@ -47,7 +47,7 @@ impl Store {
         }
     }
 
-    /// Takes in what no lane carried: who lives and how far it got is known, but not that what waits in the lanes has gone by.
+    /// Takes in what no lane carried: who lives, and how far it got where it says so itself; not that what waits in the lanes has gone by.
     ///
     /// Not cancel-safe, like `apply`.
     pub async fn sign(&self, signs: &[(InstanceId, u16, Sign)]) -> Result<()> {

@@ -76,12 +76,14 @@ impl Closing {
         });
         match tokio::time::timeout(DATED_WITHIN, dating).await {
             Ok(Ok(Ok(Some(dated)))) => dated,
-            // It goes on by itself; or the event was deleted meanwhile. Whoever asked hears the time that it is going to bear.
-            _ => {
+            // It goes on by itself. Whoever asked hears the time that it is going to bear.
+            Err(_elapsed) => {
                 let mut closed = closed;
                 closed.polls.iter_mut().filter(|poll| poll.closed_at == Some(ahead)).for_each(|poll| poll.closed_at = Some(at));
                 closed
             }
+            // Not dated, or deleted meanwhile.
+            Ok(_) => closed,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! synced; a database whose commits nobody hears of; a process that dies at any moment. These are models, and so are the group commit and the
 //! voters' rows. The code that decides is the real one: who stands in line and makes up a batch (`Batcher`), numbers, beats and circuits
 //! (`Lane`), what is said of a doubt (`worse`), what is replayed and whose books are closed (`Replay`), which batches are new, which ballots are
-//! late, and which one of a voter counts (`domain::counting`), marks, books, and when a result is final. What must hold is not said here.
+//! late, and which one of a voter counts (`domain::counting`), marks, books, and when a result is final (but for who counts as silent, which is SQL: here nobody does). What must hold is not said here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use groundswell::domain::counting::{Marks, Rules, Tallies, highest_of_each, roun
 use groundswell::domain::{
     Ballot, BallotId, Batch, Beat, Books, CLOSE_GRACE_MS, Collapsed, InstanceId, Mark, Picks, PollId, ResultStatus, Sign, SignedBallot, VoterId,
 };
-use groundswell::intake::{Batcher, LEARN_MS, Lane, Part, Replay, Sorted, worse};
+use groundswell::intake::{Batcher, LEARN_MS, Lane, Part, Replay, Replayed, worse};
 use groundswell::queue::{Holding, LaneHolding, NotSafe};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -602,8 +602,13 @@ impl World {
         for lane in 0..LANES {
             let beat = self.end(lane).lane.beat(now, false);
             let message = self.with_beat(lane, beat.clone());
-            let confirmed = self.end(lane).lane.circuit().is_closed() && self.publish(message);
+            let is_closed = self.end(lane).lane.circuit().is_closed();
+            let confirmed = is_closed && self.publish(message);
             if !confirmed {
+                if is_closed {
+                    let chance = self.rng.f64();
+                    self.end(lane).lane.circuit().fail(now, chance);
+                }
                 self.end(lane).lane.beat_lost(&beat);
                 // The database is told directly, if it is there: past everything that stands in the lane.
                 if self.rng.bool() {
@@ -684,7 +689,7 @@ impl World {
             }
             outcomes.push((id, confirmed || self.has(Planted::ReleaseBeforeConfirm)));
         }
-        let Sorted { confirmed, .. } = self.replay.after(outcomes, Duration::from_millis(self.rng.u64(0..1_000)));
+        let Replayed { confirmed, .. } = self.replay.after(outcomes, Duration::from_millis(self.rng.u64(0..1_000)));
         // A process may die between confirm and release: what was confirmed then comes once more.
         if self.rng.u32(..8) > 0 {
             confirmed.into_iter().for_each(|id| self.strike(id));
