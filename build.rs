@@ -34,10 +34,8 @@ fn main() {
     joined::scripts(&mut texts, APP);
     for (name, text) in &mut texts {
         if name.ends_with(".js") {
-            *text = joined::lines(&without_comments(text));
-            if name.starts_with("vote/") {
-                *text = joined::spaces(text);
-            }
+            let bare = without_comments(text);
+            *text = if name.starts_with("vote/") { joined::spaces(&joined::lines(&joined::declarations(&bare))) } else { joined::lines(&bare) };
         } else if name.ends_with(".html") {
             *text = text.lines().map(str::trim_start).collect::<Vec<_>>().join("\n");
         } else if name.ends_with(".css") {

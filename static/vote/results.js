@@ -8,21 +8,25 @@ import { number, shares, t } from "/assets/vote/words.js";
 
 const NEAR_S = 10; // before the close
 
-/** @param {Poll} poll @param {Map<string, {label:HTMLElement}>} rows @param {boolean} voted */
+/** @param {Poll} poll @param {Map<string, {label:HTMLElement}>} rows @param {boolean} voted @returns {string|null} who leads; null where nobody may know yet */
 export function drawResults(poll, rows, voted) {
   const now = phase(poll);
   const isClosed = now === "closed";
   const results = now === "soon" || (poll.visibility === "after_vote" && !poll.revealed && !voted && !isClosed) ? null : poll.results;
   const counts = new Map(results?.choices.map((one) => [one.id, one]));
+  const most = Math.max(1, ...(results?.choices ?? []).map((one) => one.votes)); // nobody leads with none
+  const leading = [];
   for (const [id, { label }] of rows) {
     const votes = counts.get(id)?.votes || 0;
     part(label, ".percent").textContent = results ? shares.format((counts.get(id)?.percent || 0) / 100) : "";
     part(label, ".votes").textContent = results ? number.format(votes) : "";
     label.style.setProperty("--share", String(results?.voters ? votes / results.voters : 0)); // finer than whole percents, which make equals differ
+    if (votes === most) leading.push(`${part(label, ".text").textContent} ${part(label, ".percent").textContent}`);
   }
   setText("voters", now === "soon" ? "" : results
     ? (results.voters ? [t(poll.kind === "multiple" ? "voters" : "votes", { n: results.voters }), t(results.status), ...(poll.kind === "multiple" ? [t("several", { all: shares.format(1) })] : [])].join(" · ") : t(results.status === "final" ? "nobody" : "no_votes"))
     : t(poll.visibility === "after_vote" ? "after_vote" : isClosed ? "not_shown" : poll.visibility === "after_close" ? "after_close" : "will_show"));
+  return results && leading.join(", ");
 }
 
 let clockTimer = 0;

@@ -6,10 +6,9 @@ const RETRY_AFTER_MOST_MS = 60_000; // who says more is not ours, such as a hote
 /** The server, where this page comes from another place (`groundswell export static --origin`). */
 export const server = document.querySelector('meta[name="api"]')?.getAttribute("content") ?? "";
 
-/** The outcome is unknown or the server is full: the same again, later. */
-export class Later extends Error {
+/** Thrown where the outcome is unknown or the server is full: the same again, later. No error, as nobody is to be told of it. */
+export class Later {
   constructor(afterMs = 0) {
-    super("later");
     this.afterMs = afterMs;
   }
 }

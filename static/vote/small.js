@@ -17,14 +17,8 @@ export const letter = (at) => (at < 26 ? "" : letter(Math.floor(at / 26) - 1)) +
 /** @param {string} code */
 export const grouped = (code) => (/^\d{6}$/.test(code) ? `${code.slice(0, 3)} ${code.slice(3)}` : code);
 
-/** By hand: crypto.randomUUID is missing on plain http, where a laptop in a meeting room serves. */
-export function uuid() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 15) | 64;
-  bytes[8] = (bytes[8] & 63) | 128;
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-}
+/** By hand: crypto.randomUUID is missing on plain http, where a laptop in a meeting room serves. The 4 is the version and stays; the 8 becomes 8 to b. */
+export const uuid = () => "00000000-0000-4000-8000-000000000000".replace(/[08]/g, (digit) => (Number(digit) | (crypto.getRandomValues(new Uint8Array(1))[0] & (digit === "8" ? 3 : 15))).toString(16));
 
 /** Something is not as it is drawn. Who draws listens; who changes things need not know them. */
 export const changed = () => dispatchEvent(new Event("changed"));

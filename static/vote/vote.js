@@ -4,6 +4,7 @@
 import { drawLook } from "/assets/vote/look.js";
 import { askForCode, readCode, turnAway } from "/assets/vote/join.js";
 import { address, connected, currentPoll, follow, join, leave, live, phase, refresh } from "/assets/vote/live.js";
+import { announce } from "/assets/vote/news.js";
 import { deliver, deliverSoon, isExpecting, isOfBallots, settle } from "/assets/vote/outbox.js";
 import { drawQuestion } from "/assets/vote/question.js";
 import { drawNotices, drawReceipt } from "/assets/vote/receipt.js";
@@ -74,17 +75,23 @@ function draw() {
   $("title").textContent = document.title = live?.event.title || "Groundswell";
   drawNotices();
   if (live) drawLook(live.event);
-  if (!live) return show(address ? "loading" : "join");
-  if (live.event.state === "ended") return show("ended");
-  if (!poll) return show("waiting");
-  show("poll");
+  if (!live) {
+    announce("");
+    return show(address ? "loading" : "join");
+  }
+  const screen = live.event.state === "ended" ? "ended" : poll ? "poll" : "waiting";
+  show(screen);
+  if (!poll || screen === "ended") return announce($(`screen-${screen}`).innerText);
   const focused = document.activeElement;
   const { rows, mine, isNew, unsent, told } = drawQuestion(poll);
   const isClosed = phase(poll) === "closed";
   drawReceipt(isClosed, mine, isNew, unsent, told);
   if (focused?.closest("[hidden], fieldset:disabled")) $("voters").focus({ preventScroll: true }); // the next Tab is "Change my vote"
-  drawResults(poll, rows, Boolean(mine?.picks.length));
+  const leading = drawResults(poll, rows, Boolean(mine?.picks.length));
   drawClock();
+  const asked = `${$("poll-state").textContent}: ${poll.question}`;
+  // Live numbers are no news, else nothing else would be heard.
+  announce(leading ? `${asked} ${$("sheet").textContent}: ${leading}` : asked, isClosed ? undefined : asked + (leading === null));
 }
 
 /** @param {string} name */

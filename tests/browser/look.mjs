@@ -15,7 +15,10 @@ export async function ownLook(app, people, ada) {
   await phone.getByTestId("event-title").filter({ hasText: /./ }).waitFor();
   const screen = await people.newWindow(ada, "a screen in colour");
   await screen.goto(new URL(`/present/${id}`, home).href);
-  const action = (/** @type {import("playwright-core").Page} */ page) => page.evaluate(() => getComputedStyle(document.documentElement).getPropertyValue("--raw-wave").trim());
+  const action = (/** @type {import("playwright-core").Page} */ page) => page.evaluate(() => {
+    const style = getComputedStyle(document.documentElement);
+    return (style.getPropertyValue("--raw-wave") || style.getPropertyValue("--wave")).trim(); // on the phone it has the shorter name
+  });
 
   await check("an event's colour reaches phones and screen by itself, readable in light and dark, and is taken back by one click", async () => {
     await ada.getByTestId("event-settings").locator("summary").click();

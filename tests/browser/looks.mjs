@@ -166,10 +166,13 @@ export async function looks(browser) {
     await check("the colours of choices stay apart for colour-blind eyes, in both themes, and their letters can be read", async () => {
       const apart = [];
       for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
-        const page = await show("present-twenty", "projector", colorScheme);
-        const colours = await page.locator("#bars .letter").evaluateAll((all) => all.slice(0, 8).map((one) => [getComputedStyle(one).backgroundColor, getComputedStyle(one).color]));
-        apart.push(palette(colours.map((pair) => pair.map(read))));
-        await page.context().close();
+        const [stage, phone] = await Promise.all([await show("present-twenty", "projector", colorScheme), await show("vote-twenty", "phone", colorScheme)].map(async (page) => {
+          const colours = await page.locator("#bars .letter, #choices .letter").evaluateAll((all) => all.slice(0, 8).map((one) => [getComputedStyle(one).backgroundColor, getComputedStyle(one).color]));
+          await page.context().close();
+          return colours;
+        }));
+        equal(phone, stage, `colours on the phone, ${colorScheme}`);
+        apart.push(palette(stage.map((pair) => pair.map(read))));
       }
       return apart.map((one) => one.toFixed(1)).join(", ");
     });

@@ -124,6 +124,52 @@ export async function said() {
       await page.context().close();
     });
 
+    await check("who hears the page is told in words that a question opens, closes and shows its result, and that the next one comes: at most every 5 s, and nothing of what was there first", async () => {
+      const LEAST_MS = 5_000;
+      const words = { en: ["Closed", "Results", "Open", "You are in. The next question appears here by itself."], ar: ["مغلق", "النتائج", "مفتوح", "لقد انضممت. سيظهر السؤال التالي هنا تلقائيًا."] };
+      for (const [lang, [closed, results, open, waiting]] of Object.entries(words)) {
+        const [asked, next] = [kit.poll(kit.SHORT.slice(0, 3), [4, 5, 1]), kit.poll(["Yes", "No"], [0, 0], { id: "8f3k2m9qx1c7w", question: "Shall we do it?" })];
+        const secret = { ...asked, visibility: "after_close", results: null };
+        let [polls, version] = [[secret], 1];
+        const page = await show("vote-question", { lang, api: (call) => (call.method === "POST" ? counting(polls[0])(call) : kit.audience(() => kit.live(polls, { version, refresh_ms: 100 }))(call)) });
+        await page.clock.install();
+        await page.reload();
+        await page.getByTestId("choice").first().waitFor();
+        /** @param {any[]} now what the next documents have @param {string} text what can be seen then */
+        const then = async (now, text) => {
+          [polls, version] = [now, version + 1];
+          await page.locator("main > section:not([hidden])", { hasText: text }).waitFor();
+        };
+        await page.evaluate(() => {
+          const heard = /** @type {{text:string|null, at:number}[]} */ ([]);
+          Object.assign(window, { heard });
+          const place = /** @type {HTMLElement} */ (document.getElementById("news"));
+          if (place.textContent) heard.push({ text: place.textContent, at: 0 });
+          new MutationObserver(() => heard.push({ text: place.textContent, at: Date.now() })).observe(place, { childList: true, characterData: true, subtree: true });
+        });
+        await phone.vote(page, "Pirates");
+        await phone.reached(page, "counted"); // which the receipt says
+        await then([{ ...secret, ...kit.closed }], closed);
+        // Within the 5 s it was open again, too: that is over by the time it could be said.
+        await then([secret], open);
+        await then([kit.final(asked)], "50");
+        await page.clock.fastForward(LEAST_MS);
+        await page.locator("#news", { hasText: results }).waitFor({ state: "attached" });
+        await then([next], next.question);
+        await page.clock.fastForward(LEAST_MS);
+        await page.locator("#news", { hasText: next.question }).waitFor({ state: "attached" });
+        await then([kit.poll(["Yes", "No"], [3, 4], { id: next.id, question: next.question })], "57"); // numbers that move are no news
+        await then([], waiting.split(". ")[0]);
+        await page.clock.fastForward(LEAST_MS);
+        await page.locator("#news", { hasText: waiting }).waitFor({ state: "attached" });
+        const heard = /** @type {{text:string, at:number}[]} */ (await page.evaluate(() => /** @type {any} */ (window).heard));
+        equal(heard.map(({ text }) => text.replace(/[\u200e\u200f\u061c]/g, "").replace(/\s+/g, " ")), [`${closed}: Which ending?`, `${closed}: Which ending? ${results}: Pirates 50%`, `${open}: Shall we do it?`, waiting], `heard, ${lang}`);
+        for (let at = 1; at < heard.length; at += 1) assert(heard[at].at - heard[at - 1].at >= LEAST_MS, `${heard[at].text} comes ${heard[at].at - heard[at - 1].at} ms after what was said before`);
+        equal(await page.locator("#news").getAttribute("role"), "status", "its role");
+        await page.context().close();
+      }
+    });
+
     await check("who mistyped a code can type it again, however many others behind the same address mistyped theirs", async () => {
       const page = await show("vote-no-answer", { api: () => ({ status: 429, json: { code: "too_many_requests", detail: "That was too often." } }), ready: "#screen-join:not([hidden])" });
       await page.getByTestId("screen-join").locator("input").fill("482 914");

@@ -160,7 +160,7 @@ fn the_audience_page_has_its_style_in_it_and_its_policy_allows_that_one_alone() 
     let hall = Hall::open(Backend::Embedded);
     let page = hall.get("/482913").expect(200);
     let style = page.body.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>")).expect("a style").0;
-    assert!(!page.body.contains("rel=\"stylesheet\"") && style.contains("--raw-paper"));
+    assert!(!page.body.contains("rel=\"stylesheet\"") && style.contains("--paper"));
     let hash = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, sha256(style.as_bytes()));
     let policy = |answer: &crate::support::Answer| answer.header("content-security-policy").expect("a policy").to_owned();
     assert!(policy(&page).contains(&format!("style-src 'self' 'sha256-{hash}';")), "{}", policy(&page));
