@@ -47,6 +47,7 @@ export function controls({ event, latest, view, redraw }) {
     resize(told.size);
     emphasise(told.numbers);
     redraw();
+    drawView();
   });
 
   /** @param {number} by */
@@ -65,7 +66,17 @@ export function controls({ event, latest, view, redraw }) {
   function look(what) {
     Object.assign(view, what);
     redraw();
+    drawView();
     windows.tell();
+  }
+
+  /** On the buttons: what is on, and what goes no further. */
+  function drawView() {
+    button("blank").setAttribute("aria-pressed", String(!$("blank").hidden));
+    button("sort").setAttribute("aria-pressed", String(view.sorted));
+    button("smaller").disabled = size === 0;
+    button("larger").disabled = size === SIZES.length - 1;
+    label("numbers", t(`numbers_${numbers}`));
   }
 
   /** @type {Record<string, () => void>} */
@@ -91,12 +102,16 @@ export function controls({ event, latest, view, redraw }) {
     join: () => (button("join").disabled ? stir() : look({ lobby: !view.lobby })),
     sort: () => look({ sorted: !view.sorted }),
     timer() { poll()?.state === "open" ? $("timer").showModal() : stir(); },
-    larger() { resize(size + 1); windows.tell(); },
-    smaller() { resize(size - 1); windows.tell(); },
-    numbers() { emphasise(NUMBERS[(NUMBERS.indexOf(numbers) + 1) % NUMBERS.length]); windows.tell(); },
+    larger() { resize(size + 1); drawView(); windows.tell(); },
+    smaller() { resize(size - 1); drawView(); windows.tell(); },
+    numbers() { emphasise(NUMBERS[(NUMBERS.indexOf(numbers) + 1) % NUMBERS.length]); drawView(); windows.tell(); },
     fullscreen() { document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen?.().catch(() => complain(t("no_fullscreen"))); },
     window() { if (!open(`${location.pathname}${location.search}#screen`, `gs-screen-${event}`, "popup,width=1280,height=720")) complain(t("no_window")); },
-    blank() { $("blank").hidden = !$("blank").hidden; windows.tell(); },
+    blank() { $("blank").hidden = !$("blank").hidden; drawView(); windows.tell(); },
+    view() {
+      $("view").hidden = !$("view").hidden;
+      button("view").setAttribute("aria-expanded", String(!$("view").hidden));
+    },
     help() { $("keys").showModal(); },
   };
 
@@ -134,6 +149,8 @@ export function controls({ event, latest, view, redraw }) {
     actions[button.dataset.do ?? ""]();
   });
 
+  $("blank").addEventListener("click", actions.blank); // it lies over the button, and a finger has no B
+
   for (const length of $("lengths").children) {
     const seconds = Number(length.value);
     length.textContent = seconds < 60 ? t("seconds", { n: seconds }) : t("minutes", { n: seconds / 60 });
@@ -147,6 +164,7 @@ export function controls({ event, latest, view, redraw }) {
 
   resize(size);
   emphasise(numbers);
+  drawView();
   const stir = fadeWhenIdle();
   refreshControls();
 

@@ -183,6 +183,8 @@ big("countdown", [poll(SHORT.slice(0, 3), [17, 83, 0], { closes_at: NOW() + 600_
 big("arabic", [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })], { lang: "ar", sizes: ["projector", "laptop"] });
 big("join", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("j"), sizes: ["projector", "laptop", "cinema"] });
 big("keys", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("?"), sizes: ["laptop"] });
+big("view", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { hands: (page) => page.getByTestId("view").click(), sizes: ["laptop", "tablet", "projector"] });
+big("view-german", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { lang: "de", hands: (page) => page.getByTestId("view").click(), sizes: ["laptop"] });
 big("lost", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: async (page) => { await page.context().setOffline(true); await page.getByTestId("lost").waitFor(); } });
 big("lost-error", [poll(SHORT.slice(0, 3), [17, 83, 0])], { sizes: ["projector", "laptop", "tablet", "phone"], hands: async (page) => {
   await page.context().setOffline(true);

@@ -36,6 +36,91 @@ export async function told() {
       await laptop.context().close();
     });
 
+    await check("what a key changes on the big screen, a button does too: blank, text size, order, numbers; it says what is on, and a touch ends the blank", async () => {
+      const page = await show("present-six");
+      const group = page.getByTestId("view-group");
+      assert(await group.isHidden(), "the group is open before anybody wants it");
+      await page.getByTestId("view").click();
+      equal([await group.isVisible(), await page.getByTestId("view").getAttribute("aria-expanded")], [true, "true"], "opened");
+      const press = (/** @type {string} */ what) => group.getByTestId(`view-${what}`).click();
+      const pressed = (/** @type {string} */ what) => group.getByTestId(`view-${what}`).getAttribute("aria-pressed");
+      const letters = () => page.evaluate(() => Number(document.documentElement.style.getPropertyValue("--scale")));
+      const usual = await letters();
+      await press("larger");
+      assert(await letters() > usual, "larger text is not larger");
+      await press("smaller");
+      equal(await letters(), usual, "there and back");
+      while (await group.getByTestId("view-smaller").isEnabled()) await press("smaller");
+      await page.keyboard.press("+");
+      assert(await group.getByTestId("view-smaller").isEnabled(), "the button does not know what the key did");
+      await press("sort");
+      equal(await pressed("sort"), "true", "sorted");
+      await page.waitForFunction(() => {
+        const tops = [...document.querySelectorAll("#bars .row")].map((row) => [row.getBoundingClientRect().top, Number(row.querySelector(".votes")?.textContent)]).sort((one, other) => one[0] - other[0]).map(([, votes]) => votes);
+        return tops.every((votes, at) => !at || votes <= tops[at - 1]);
+      });
+      await page.keyboard.press("s");
+      equal(await pressed("sort"), "false", "put back by the key");
+      const numbers = [await group.getByTestId("view-numbers").innerText()];
+      for (const [percent, count] of [[true, false], [false, true], [true, true]]) {
+        await press("numbers");
+        numbers.push(await group.getByTestId("view-numbers").innerText());
+        const first = page.locator("#bars .row").first();
+        equal([await first.locator(".percent").isVisible(), await first.locator(".votes").isVisible()], [percent, count], numbers.join(", "));
+      }
+      equal(numbers, ["% and count", "% only", "Count only", "% and count"], "what the button says");
+      await press("blank");
+      await page.getByTestId("blank").waitFor();
+      equal(await pressed("blank"), "true", "blank");
+      await page.mouse.click(300, 300);
+      await page.getByTestId("blank").waitFor({ state: "hidden" });
+      equal(await pressed("blank"), "false", "and back");
+      await page.context().close();
+    });
+
+    await check("a phone has these buttons only while another window of its browser listens, and that one follows", async () => {
+      const remote = await show("present-six", "phone");
+      const view = remote.getByTestId("view");
+      assert(await view.isHidden(), "a remote of another browser has buttons that do nothing there");
+      await remote.setViewportSize({ width: 740, height: 360 });
+      assert(await view.isHidden(), "and on its side, too");
+      await remote.setViewportSize({ width: 360, height: 740 });
+      const screen = await remote.context().newPage();
+      await screen.goto(`${theatre.home}/present/${kit.EVENT}#screen`);
+      await view.tap();
+      await remote.getByTestId("view-blank").tap();
+      await screen.getByTestId("blank").waitFor();
+      await screen.close();
+      await view.waitFor({ state: "hidden" });
+      await remote.context().close();
+    });
+
+    await check("no button of the presenter's bar lies over another, is cut or is hard to hit, with the group open, in five languages", async () => {
+      for (const lang of LANGUAGES) {
+        const page = await show("present-six", "laptop", { lang });
+        await page.getByTestId("view").click();
+        for (const [width, height] of [[1920, 1080], [1280, 800], [1000, 700], [820, 1180], [700, 600], [360, 740], [320, 568]]) {
+          await page.setViewportSize({ width, height });
+          if (width === 1920 || (width === 1280 && ["en", "de", "ar"].includes(lang))) {
+            const [high, shut] = await page.getByTestId("controls").evaluate((bar) => [bar, bar.querySelector(".view")].map((one) => /** @type {HTMLElement} */ (one).offsetHeight));
+            assert(high - shut < 96, `${lang}, ${width} px: without the group the bar has more than one line`);
+          }
+          const wrong = await page.evaluate(() => {
+            scrollTo(0, document.documentElement.scrollHeight);
+            const all = [...document.querySelectorAll("#controls button")].filter((one) => one.checkVisibility()).map((one) => ({ name: one.getAttribute("data-do"), box: one.getBoundingClientRect(), one: /** @type {HTMLElement} */ (one) }));
+            return all.flatMap(({ name, box, one }, at) => [
+              ...(Math.min(box.width, box.height) < 48 ? [`${name} is ${box.width} x ${box.height} px`] : []),
+              ...(box.left < 0 || box.right > innerWidth || box.bottom > innerHeight + 1 ? [`${name} is out of the window`] : []),
+              ...(one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight ? [`the words of ${name} are cut`] : []),
+              ...all.slice(0, at).filter((other) => other.box.left < box.right - 1 && box.left < other.box.right - 1 && other.box.top < box.bottom - 1 && box.top < other.box.bottom - 1).map((other) => `${name} is over ${other.name}`),
+            ]);
+          });
+          equal(wrong, [], `${lang}, ${width} x ${height}`);
+        }
+        await page.context().close();
+      }
+    });
+
     await check("on the remote nothing lies over the count of votes or the state, wherever the page is scrolled to", async () => {
       for (const name of ["present-rehearsal", "present-six-long", "present-hidden-live"]) {
         for (const size of /** @type {const} */ (["phone", "small"])) {
