@@ -406,6 +406,37 @@ export async function told() {
       await page.context().close();
     });
 
+    await check("Page Down and Page Up, as clickers send them, go on and back; Enter and R reveal and hide; F fills the screen and leaves it", async () => {
+      const polls = [kit.poll(["Yes", "No"], [3, 4]), kit.poll(["Left", "Right"], [3, 4], { id: "8f3k2m9qx1c7w", revealed: false }), kit.poll(["Up", "Down"], [0, 0], { id: "8f3k2m9qx1c7x" })];
+      const page = await show("present-two", "laptop", { api: kit.stage(() => kit.live(polls, { current: polls[1].id })) });
+      /** @param {string} key @param {string} path @param {object} body */
+      const asks = async (key, path, body) => {
+        const asked = page.waitForRequest((request) => request.method() === "PUT");
+        await page.keyboard.press(key);
+        const request = await asked;
+        equal([request.url().split("/api/v1/")[1], request.postDataJSON()], [path, body], `what ${key} asks of the server`);
+        await request.response(); // one at a time, and in order
+      };
+      await asks("PageDown", `events/${kit.EVENT}/current`, { poll: polls[2].id });
+      // Until a document says so, it goes on from where it was asked to go.
+      await asks("PageUp", `events/${kit.EVENT}/current`, { poll: polls[1].id });
+      await asks("PageUp", `events/${kit.EVENT}/current`, { poll: polls[0].id });
+      for (const key of ["Enter", "r", "R"]) await asks(key, `polls/${polls[1].id}/visibility`, { revealed: true });
+      polls[1].revealed = true;
+      theatre.hangUp(); // and the next stream has it
+      await page.getByTestId("reveal").filter({ hasText: "Hide" }).waitFor();
+      for (const key of ["Enter", "r"]) await asks(key, `polls/${polls[1].id}/visibility`, { revealed: false });
+      for (const isFull of [true, false]) {
+        await page.keyboard.press("f");
+        await page.waitForFunction((wanted) => Boolean(document.fullscreenElement) === wanted, isFull);
+      }
+      // On a button it is the button's own.
+      await page.getByTestId("join").focus();
+      await page.keyboard.press("Enter");
+      await page.getByTestId("lobby").waitFor();
+      await page.context().close();
+    });
+
     await check("equal votes have equal bars, though of three equals one has 34 %", async () => {
       const three = kit.poll(["One", "Two", "Three"], [5, 5, 5]);
       equal(three.results.choices.map((/** @type {any} */ one) => one.percent), [34, 33, 33], "percents");
