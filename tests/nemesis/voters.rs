@@ -274,8 +274,8 @@ impl Crowd {
         let closed = self.shared.closed.lock().expect("never poisoned").clone();
         let was_closed = |sent: &Sent| closed.iter().any(|(from, until)| sent.answered >= *from && sent.sent <= *until);
         let histories = self.shared.people.iter().flat_map(|p| p.history.lock().expect("never poisoned").clone());
-        let is_strange = |sent: &Sent| !matches!(sent.status, 0 | 202 | 503 | 504) && !(sent.status == 409 && was_closed(sent));
-        let mut strange: Vec<u16> = histories.filter(is_strange).map(|sent| sent.status).collect();
+        let is_known = |sent: &Sent| matches!(sent.status, 0 | 202 | 503 | 504) || sent.status == 409 && was_closed(sent);
+        let mut strange: Vec<u16> = histories.filter(|sent| !is_known(sent)).map(|sent| sent.status).collect();
         strange.sort_unstable();
         strange.dedup();
         strange
