@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { SIZES } from "./browser.mjs";
 import { catalogueIsComplete, refusalsAreComplete } from "./catalogues.mjs";
 import { enter } from "./enter.mjs";
 import { axeFinds, everythingByKeyboard, farthest } from "./eyes.mjs";
@@ -71,12 +72,23 @@ export async function looks(browser) {
       await page.context().close();
     });
 
-    await check("what can be tapped on a phone is at least 44 px high and wide", async () => {
-      for (const name of ["vote-join", "vote-question", "vote-several", "vote-million", "present-two", "admin-event", "admin-edit"]) {
+    await check("what the audience and who presents tap on a phone is at least 48 px high and wide, also where it is small; at the desk 44", async () => {
+      const small = async (/** @type {import("playwright-core").Page} */ page, /** @type {number} */ least) => {
+        const all = page.locator("button:visible, a.button:visible, summary:visible, label.choice:visible, input:not([type=radio], [type=checkbox]):visible");
+        const boxes = await all.evaluateAll((found) => found.map((one) => ({ what: one.id || one.textContent?.trim(), box: one.getBoundingClientRect() })));
+        return boxes.filter(({ box }) => box.width < least || box.height < least).map(({ what, box }) => `${what} ${box.width}x${box.height}`);
+      };
+      const audience = ["join", "ended", "question", "several", "million", "changing", "refused", "arabic", "german"].map((name) => `vote-${name}`);
+      for (const name of [...audience, "present-two", "present-hidden-live", "present-timer"]) {
         const page = await show(name);
-        const small = await page.locator("button:visible, a.button:visible, summary:visible, label.choice:visible, input:not([type=radio], [type=checkbox]):visible").evaluateAll((all) => all
-          .map((one) => ({ what: one.id || one.textContent, box: one.getBoundingClientRect() })).filter(({ box }) => box.width < 44 || box.height < 44).map(({ what, box }) => `${what} ${box.width}x${box.height}`));
-        equal(small, [], name);
+        equal(await small(page, 48), [], name);
+        await page.setViewportSize(SIZES.small);
+        equal(await small(page, 48), [], `${name}, on a small phone`);
+        await page.context().close();
+      }
+      for (const name of ["admin-event", "admin-edit"]) {
+        const page = await show(name);
+        equal(await small(page, 44), [], name);
         await page.context().close();
       }
     });
