@@ -30,6 +30,11 @@ export async function looks(browser) {
         found.push(...(await axeFinds(page, "reduce")).map((one) => `${scene.name} ${one}`));
         if (await page.evaluate(() => document.getAnimations().some((one) => one.playState === "running"))) moving.push(scene.name);
         byKeyboard.push(...(await everythingByKeyboard(page)).map((one) => `${scene.name}: ${one}`));
+        // The audience and who presents hold a phone; what they see first in some scenes is a projector.
+        if (/^(vote|present)-/.test(scene.name) && scene.sizes[0] !== "phone") {
+          await page.setViewportSize(SIZES.phone);
+          found.push(...(await axeFinds(page, "reduce")).map((one) => `${scene.name} at ${SIZES.phone.width} px ${one}`));
+        }
         for (const viewport of [{ width: 640, height: 400 }, { width: 320, height: 568 }]) {
           await page.setViewportSize(viewport);
           if (await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth)) wide.push(`${scene.name} at ${viewport.width} px`);
