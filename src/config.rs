@@ -38,7 +38,7 @@ pub enum Command {
     Tally,
     /// Brings the database to the newest version and stops
     Migrate,
-    /// Recomputes every published number from the ballots, compares, and stops; people may vote meanwhile
+    /// Recomputes every published count from the ballots, compares, and stops; people may vote meanwhile
     Recount {
         /// A running server whose documents, results and tables are compared too, such as http://127.0.0.1:8080; needs GROUNDSWELL_API_TOKEN
         #[arg(long, value_name = "URL")]
@@ -50,6 +50,11 @@ pub enum Command {
     Forget {
         /// As the books of a poll list it under "unreported"
         instance: uuid::Uuid,
+    },
+    /// Sets a new password for an account whose password is forgotten, and signs out everybody who was signed in to it
+    Password {
+        /// As it was given when the account was made
+        email: String,
     },
     /// Writes what a CDN or a bucket needs to serve it by itself
     Export {

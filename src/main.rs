@@ -12,13 +12,16 @@ use std::time::Duration;
 use anyhow::Context;
 use groundswell::app::{Application, in_its_own_words};
 use groundswell::config::{Command, Config, Export};
-use groundswell::domain::InstanceId;
+use groundswell::domain::{Email, InstanceId};
 use groundswell::http::write_bundle;
 use groundswell::rehearsal::served::Office;
 use groundswell::rehearsal::{self, Moment, terminal};
 use groundswell::store::{Forgetting, Store};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+
+/// What comes through a pipe: more than a password has, however its characters are written.
+const PASSWORD_BYTES_MAX: u64 = 8_192;
 
 /// Public for the server with its planted mistakes, which is this one (tests/nemesis/planted_server.rs).
 pub fn main() -> ExitCode {
@@ -64,6 +67,7 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Forget { instance } => return forget(&config, InstanceId(instance)).await,
+        Command::Password { ref email } => set_password(&config, email).await?,
         Command::Serve | Command::Web | Command::Tally => serve(config).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -159,6 +163,27 @@ async fn rehearse(config: Config) -> anyhow::Result<ExitCode> {
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// From the terminal without showing it, or from a pipe.
+async fn set_password(config: &Config, email: &str) -> anyhow::Result<()> {
+    let email = Email::parse(email).map_err(in_its_own_words)?;
+    if let Some(path) = Store::sqlite_path(&config.database_url) {
+        anyhow::ensure!(path.exists(), "there is no database at {}; is DATA_DIR right?", path.display());
+    }
+    let password = if std::io::stdin().is_terminal() {
+        rpassword::prompt_password("New password: ")?
+    } else {
+        let mut line = String::new();
+        std::io::stdin().lock().take(PASSWORD_BYTES_MAX).read_to_string(&mut line)?;
+        line.trim_end_matches(['\n', '\r']).to_owned()
+    };
+    let store = Store::open(&config.database_url, 1).await.map_err(in_its_own_words)?;
+    let changed = groundswell::http::set_password(&store, email, &password).await.map_err(in_its_own_words);
+    store.close().await;
+    changed?;
+    println!("The password is set. Whoever was signed in to this account is signed out.");
+    Ok(())
+}
+
 async fn forget(config: &Config, instance: InstanceId) -> anyhow::Result<ExitCode> {
     let store = Store::open(&config.database_url, 1).await.map_err(in_its_own_words)?;
     let forgetting = store.forget_instance(instance).await?;
@@ -169,6 +194,7 @@ async fn forget(config: &Config, instance: InstanceId) -> anyhow::Result<ExitCod
             return Ok(ExitCode::SUCCESS);
         }
         Forgetting::Unknown => eprintln!("No process of that name is waited for."),
+        Forgetting::Alive => eprintln!("{} is alive and takes votes. Stop it first; when it has not been heard of for a while, ask again.", instance.0),
         Forgetting::Vouched => eprintln!(
             "Another process holds votes of {} and passes them on as soon as the broker takes them. Nothing is missing: wait until it has.",
             instance.0

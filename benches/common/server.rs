@@ -20,7 +20,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
 /// Of the bare server, which does not look.
 const NOWHERE: &str = "0000000000001";
 pub const CHOICES: [&str; 4] = ["They ride into the sunset", "The dog saves everyone", "It was all a dream", "To be continued"];
-const TOKEN: &str = "a-token-for-benchmarks-of-32-characters";
+pub const TOKEN: &str = "a-token-for-benchmarks-of-32-characters";
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Side {

@@ -15,16 +15,20 @@ pub fn fresh() {
     const RATE: usize = 10_000;
     let seconds = setting("BENCH_SECONDS", 5) as usize;
     println!(
-        "\nfrom a vote to the frame that counts it, {RATE} votes/s\n{:<14} {:>8} {:>8} {:>8} {:>8} {:>9}",
-        "side", "p50 ms", "p90 ms", "p99 ms", "max ms", "frames/s"
+        "\nfrom a vote to the frame that counts it, {RATE} votes/s\n{:<14} {:<10} {:>8} {:>8} {:>8} {:>8} {:>9}",
+        "side", "screen", "p50 ms", "p90 ms", "p99 ms", "max ms", "frames/s"
     );
     for side in Side::available() {
-        let server = Server::start(side);
-        let mut viewers = Viewers::start(&server, 1);
-        let sent = paced(server.address, &server.requests(RATE * seconds), RATE);
-        let Waits { ms, frames } = Waits::of(&sent, &mut viewers);
-        let at = |q| quantile(&ms, q);
-        println!("{:<14} {:>8.0} {:>8.0} {:>8.0} {:>8.0} {:>9.1}", format!("{side:?}"), at(0.5), at(0.9), at(0.99), at(1.0), frames as f64 / seconds as f64);
+        for screen in ["audience", "presenter"] {
+            let server = Server::start(side);
+            let stream = if screen == "presenter" { format!("/api/v1/events/{}/stream", server.poll.event) } else { server.poll.stream.clone() };
+            let mut viewers = Viewers::start_at(server.address, &stream, 1);
+            let sent = paced(server.address, &server.requests(RATE * seconds), RATE);
+            let Waits { ms, frames } = Waits::of(&sent, &mut viewers);
+            let at = |q| quantile(&ms, q);
+            let frames = frames as f64 / seconds as f64;
+            println!("{:<14} {screen:<10} {:>8.0} {:>8.0} {:>8.0} {:>8.0} {frames:>9.1}", format!("{side:?}"), at(0.5), at(0.9), at(0.99), at(1.0));
+        }
     }
 }
 

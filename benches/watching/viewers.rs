@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 
-use crate::common::server::{PATIENCE, Server, now_us};
+use crate::common::server::{PATIENCE, Server, TOKEN, now_us};
 use crate::common::setting;
 
 /// A process full of viewers.
@@ -121,7 +121,8 @@ pub fn viewers(address: SocketAddr, path: &str, count: usize) {
             socket.bind(SocketAddr::from((source, 0))).expect("an address");
             let (seen, frames, buffer) = (seen.clone(), frames.clone(), buffer.clone());
             let path = paths[viewer % paths.len()];
-            let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\naccept: text/event-stream\r\n\r\n");
+            // A presenter's stream is for who is signed in; the audience's does not look.
+            let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {TOKEN}\r\naccept: text/event-stream\r\n\r\n");
             tokio::task::spawn_local(async move {
                 let mut stream = socket.connect(address).await.expect("the server listens");
                 stream.write_all(request.as_bytes()).await.expect("the server reads");

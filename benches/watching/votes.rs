@@ -13,11 +13,11 @@ use crate::viewers::Viewers;
 pub fn votes() {
     const VIEWERS: usize = 1_000;
     let (seconds, rounds) = (setting("BENCH_SECONDS", 5), setting("BENCH_ROUNDS", 3));
-    for connections in [64, 1_024] {
+    for (side, connections) in Side::available().into_iter().flat_map(|side| [(side, 64), (side, 1_024)]) {
         let (mut without, mut with) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             for (watched, rates) in [(false, &mut without), (true, &mut with)] {
-                let server = Server::start(Side::Embedded);
+                let server = Server::start(side);
                 let requests = server.requests(100_000 * seconds as usize);
                 let viewers = watched.then(|| Viewers::start(&server, VIEWERS));
                 let outcome = fire(server.address, requests, connections, GENERATOR_THREADS, Duration::from_secs(seconds));
@@ -27,6 +27,6 @@ pub fn votes() {
             }
         }
         let (without, with) = (median(without), median(with));
-        println!("\n{connections} voting connections: {without:.0} votes/s without viewers, {with:.0} with {VIEWERS}: {:.3}", with / without);
+        println!("\n{side:?}, {connections} voting connections: {without:.0} votes/s without viewers, {with:.0} with {VIEWERS}: {:.3}", with / without);
     }
 }

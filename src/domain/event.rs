@@ -1,6 +1,6 @@
 //! What an audience joins: a title, a join code, an ordered list of polls.
 
-use super::{Accent, EventId, LogoName, Millis, Poll, PollId};
+use super::{Accent, EventId, LogoName, Millis, Poll, PollId, StageView};
 use crate::error::Error;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +39,7 @@ pub struct Event {
     pub logo: Option<LogoName>,
     /// The poll on stage.
     pub current: Option<PollId>,
+    pub view: StageView,
     /// Rises with every edit of anything in the event; half of the live document's version.
     pub edition: u64,
     pub created_at: Millis,
@@ -52,6 +53,12 @@ pub struct Event {
 impl Event {
     pub fn poll(&self, id: PollId) -> Option<&Poll> {
         self.polls.iter().find(|p| p.id == id)
+    }
+
+    /// Nothing that goes to the audience is different: an edit of what the presenter's screens show is no news to a million phones.
+    pub fn is_the_same_to_the_audience(&self, other: &Event) -> bool {
+        let Event { view, edition, updated_at, .. } = *other;
+        Event { view, edition, updated_at, ..self.clone() } == *other
     }
 
     pub fn all_polls(&self) -> impl Iterator<Item = PollId> + '_ {

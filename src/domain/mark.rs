@@ -164,9 +164,10 @@ impl Mark {
             self.ended = true;
         }
         if beat.clock >= self.clock {
+            // Who was taken for dead and speaks is waited for again. (Of one millisecond, the last word is the one that ends.)
+            self.ended = beat.ended || (self.ended && beat.clock == self.clock);
             self.clock = beat.clock;
             self.last = self.last.max(beat.last);
-            self.ended |= beat.ended;
         }
         self.settle();
     }

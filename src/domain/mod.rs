@@ -12,6 +12,7 @@ mod poll;
 mod search;
 mod tally;
 mod text;
+mod view;
 
 pub use ballot::{Ballot, Batch, Beat, Collapsed, Pick, Picks, Rank, SignedBallot, collapse};
 pub use event::{Event, EventState, JoinCode, RESERVED_PATHS, Slug};
@@ -23,6 +24,7 @@ pub use poll::{Choice, Kind, Limits, Poll, PollState, Visibility};
 pub use search::{FoundIn, Search};
 pub use tally::{Books, Count, PollResult, ResultStatus, delta};
 pub use text::{Email, Question, Title, tidy};
+pub use view::{Numbers, StageView, ViewEdit};
 
 /// Unix milliseconds. Every time in databases, JSON and messages is one of these.
 pub type Millis = i64;

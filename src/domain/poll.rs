@@ -218,10 +218,13 @@ impl Poll {
         if let [only] = picks {
             return Ok(Picks::from_slice(&[*only]));
         }
-        // Without weights or ranks the order says nothing: one set, one written form.
-        let mut sorted = picks.to_vec();
-        sorted.sort_unstable_by_key(|p| p.choice);
-        Ok(Picks::from_slice(&sorted))
+        Ok(Poll::written(picks.to_vec()))
+    }
+
+    /// Without weights or ranks the order says nothing: one set, one written form.
+    pub fn written(mut picks: Vec<Pick>) -> Picks {
+        picks.sort_unstable_by_key(|p| p.choice);
+        Picks::from_slice(&picks)
     }
 
     /// The lane of a ballot: choices of a poll stand in different lines, and polls start at different ones.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use actix_web::http::{Method, StatusCode};
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, ResponseError, get, post, route};
 
 use super::body::Nothing;
@@ -16,11 +16,12 @@ use super::sessions::bearer;
 use super::site::{Site, voter_id};
 use super::stream;
 use super::traffic::Route;
+use super::voting::{ended_by, may_come_yet};
 use crate::clock::now_ms;
 use crate::domain::{Millis, PollId, VoterId};
 use crate::error::{Error, Result, reason};
 use crate::live::{Found, Frame};
-use crate::wire::vote::{MyBallot, PassAnswer};
+use crate::wire::vote::{MineQuery, MyBallot, PassAnswer};
 
 /// Shared caches ask once a second; while the origin is away they go on showing what they have, for a day.
 pub static LIVE_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=1, s-maxage=1, stale-while-revalidate=5, stale-if-error=86400");
@@ -32,15 +33,23 @@ static JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub const QR_CACHE: &str = "public, max-age=60";
 pub const NO_STORE: &str = "no-store";
 
-/// The voter's ballot that counts, for a phone that lost its memory of it.
+/// The voter's ballot that counts, for a phone that lost its memory of it, or was answered by a closed door.
 #[get("/api/v1/polls/{poll}/ballots/mine")]
-pub async fn mine(request: HttpRequest, poll: Path<String>, site: Data<Site>) -> Result<HttpResponse> {
+pub async fn mine(request: HttpRequest, poll: Path<String>, query: Query<MineQuery>, site: Data<Site>) -> Result<HttpResponse> {
     let now = now_ms();
     let pass = pass_of(&request, &site, now)?;
     let found = find_poll(&site, &pass, &poll, now).await?;
+    let poll = found.poll();
+    let round = query.round.unwrap_or(poll.round);
+    if !(1..=poll.round).contains(&round) {
+        return Err(Error::invalid("round_invalid", "This poll has no such round."));
+    }
+    // Before it is looked up, as for a vote that comes after the close.
+    let in_doubt = ended_by(&found.event, poll, round, now).is_some_and(|at| may_come_yet(&site, at));
     let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Busy("many ballots are being looked up"))?;
-    let held = site.store.ballot_of(found.poll().id, found.poll().round, pass.voter).await?;
-    let held = held.ok_or(Error::not_found("no_ballot", "No vote of yours is counted in this poll."))?;
+    let held = site.store.ballot_of(poll.id, round, pass.voter).await?;
+    let none = || if in_doubt { Error::Unknown("the last votes are being counted") } else { Error::not_found("no_ballot", "No vote of yours is counted in this poll.") };
+    let held = held.ok_or_else(none)?;
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, NO_STORE)).json(MyBallot::of(&held.ballot)))
 }
 
@@ -105,17 +114,19 @@ pub async fn document_stream(request: HttpRequest, code: Path<String>, site: Dat
     stream::to_audience(&request, &site, event, site.settings.trusted_proxies.client_of(&request)).await
 }
 
-/// The join link as a picture, and in words within it: for screens that say where to vote, wherever they were opened themselves.
+/// Where to vote as a picture, and in words within it: for screens that say it, wherever they were opened themselves.
 #[route("/api/v1/live/{code}/qr.svg", method = "GET", method = "HEAD")]
 pub async fn qr(request: HttpRequest, code: Path<String>, site: Data<Site>) -> Result<HttpResponse> {
-    use fast_qr::convert::{Builder, Shape, svg::SvgBuilder};
     let id = find_event(&site, &request, &code)?;
-    let event = site.live.event(id).await?;
-    let link = site.live.join_url(&event);
-    let code = fast_qr::QRBuilder::new(link.as_str()).ecl(fast_qr::ECL::M).build().map_err(|why| Error::internal(anyhow::anyhow!("qr: {why}")))?;
-    // Our own address, and a code or short name of letters, digits and dashes: nothing here comes from a stranger as it is.
-    let svg = SvgBuilder::default().shape(Shape::Square).to_str(&code).replacen('>', &format!("><title>{link}</title>"), 1);
-    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "image/svg+xml")).insert_header((CACHE_CONTROL, QR_CACHE)).body(svg))
+    let link = site.live.lasting_url(&*site.live.event(id).await?);
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "image/svg+xml")).insert_header((CACHE_CONTROL, QR_CACHE)).body(qr_of(&link)?))
+}
+
+/// `link` is our own address and an id or code of ours, letters and digits: nothing in it comes from a stranger.
+pub(super) fn qr_of(link: &str) -> Result<String> {
+    use fast_qr::convert::{Builder, Shape, svg::SvgBuilder};
+    let code = fast_qr::QRBuilder::new(link).ecl(fast_qr::ECL::M).build().map_err(|why| Error::internal(anyhow::anyhow!("qr: {why}")))?;
+    Ok(SvgBuilder::default().shape(Shape::Square).to_str(&code).replacen('>', &format!("><title>{link}</title>"), 1))
 }
 
 pub fn find_event(site: &Site, request: &HttpRequest, code: &str) -> Result<crate::domain::EventId> {

@@ -47,7 +47,7 @@ pub use health::watch_health;
 pub use limits::{Budget, Limits, SESSIONS_EVERY, Wanted};
 pub use ops::metrics_routes;
 pub use pass::PassKey;
-pub use sessions::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, hash_password_now, sha256};
+pub use sessions::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, hash_password_now, set_password, sha256};
 pub use sharing::AllowedOrigins;
 pub use site::{Shared, Site, SiteSettings, chance, secret_bytes};
 use voting::votes_first;

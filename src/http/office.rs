@@ -5,7 +5,7 @@ use actix_web::web::{Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, put};
 use subtle::ConstantTimeEq;
 
-use super::audience::NO_STORE;
+use super::audience::{NO_STORE, qr_of};
 use super::body::{Json, Nothing};
 use super::guard::DeviceId;
 use super::sessions::{self, Owner, check_same_site};
@@ -16,8 +16,8 @@ use crate::domain::{AccountId, Email, Event, EventId, JoinCode, Kind, Limits, Mi
 use crate::error::{Error, Result, reason};
 use crate::store::{Account, EventDraft, PollDraft};
 use crate::wire::office::{
-    CurrentBody, EventAnswer, EventBody, EventPatch, EventsAnswer, EventsQuery, PollAnswer, PollBody, PollPatch, SessionAnswer, SetupAnswer, SetupBody,
-    SignInBody, StateBody, VisibilityBody,
+    CurrentBody, EventAnswer, EventBody, EventPatch, EventsAnswer, EventsQuery, PasswordBody, PollAnswer, PollBody, PollPatch, SessionAnswer, SetupAnswer, SetupBody,
+    SignInBody, StateBody, ViewPatch, VisibilityBody,
 };
 
 pub fn routes(config: &mut ServiceConfig) {
@@ -27,6 +27,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(sign_in)
         .service(show_session)
         .service(sign_out)
+        .service(change_password)
         .service(list_events)
         .service(create_event)
         .service(presenter_document)
@@ -36,6 +37,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(delete_event)
         .service(create_poll)
         .service(set_current)
+        .service(set_view)
+        .service(remote_qr)
         .service(show_poll)
         .service(edit_poll)
         .service(delete_poll)
@@ -95,6 +98,25 @@ async fn signed_in(site: &Site, account: Account, email: &Email, device: Option<
 async fn show_session(owner: Owner) -> Result<HttpResponse> {
     let by_token = Account { id: AccountId(1), email: owner.name, role: crate::store::Role::Owner };
     Ok(private(HttpResponse::Ok()).json(SessionAnswer::of(&owner.account.unwrap_or(by_token))))
+}
+
+/// Who only found the browser open cannot do this: it wants the password there is.
+#[put("/api/v1/password")]
+async fn change_password(request: HttpRequest, owner: Owner, site: Data<Site>, body: Json<PasswordBody>) -> Result<HttpResponse> {
+    let (stamp, session) = (owner.stamp(), owner.session);
+    let by_token = || Error::conflict("token_only", "An API token has no password. Sign in with email and password to change it.");
+    let account = owner.account.ok_or_else(by_token)?;
+    let email = Email::parse(&account.email)?;
+    // Guessing here is guessing as at the sign-in, and waits as long.
+    site.guard.sign_in(site.settings.trusted_proxies.client_of(&request), &email, sessions::device_of(&request, &site, &email))?;
+    sessions::check_password(&body.0.password)?;
+    let (_, hash) = site.store.account_by_email(email.clone()).await?.unzip();
+    if !sessions::verify_password(&site, body.0.current, hash).await? {
+        return Err(Error::Forbidden(reason("password_wrong", "This is not the password of this account.")));
+    }
+    let hash = sessions::hash_password(&site, body.0.password).await?;
+    site.store.set_password(email, hash, session, stamp).await?;
+    Ok(private(HttpResponse::NoContent()).finish())
 }
 
 #[delete("/api/v1/session")]
@@ -208,6 +230,19 @@ async fn set_current(owner: Owner, site: Data<Site>, event: Path<String>, body: 
     let poll = body.0.poll.as_deref().map(str::parse).transpose()?;
     let event = site.store.set_current(event.parse()?, poll, owner.stamp()).await?;
     event_answer(&site, &event).await
+}
+
+#[patch("/api/v1/events/{event}/view")]
+async fn set_view(owner: Owner, site: Data<Site>, event: Path<String>, body: Json<ViewPatch>) -> Result<HttpResponse> {
+    let event = site.store.set_view(event.parse()?, body.0.into_edit()?, owner.stamp()).await?;
+    event_answer(&site, &event).await
+}
+
+/// For the phone that is to be the remote: it need not type, and signs in there.
+#[get("/api/v1/events/{event}/remote.svg")]
+async fn remote_qr(_owner: Owner, site: Data<Site>, event: Path<String>) -> Result<HttpResponse> {
+    let event = site.live.event(event.parse()?).await?;
+    Ok(private(HttpResponse::Ok()).content_type("image/svg+xml").body(qr_of(&site.live.present_url(event.id))?))
 }
 
 #[get("/api/v1/events/{event}/live")]

@@ -61,7 +61,8 @@ pub async fn results_page(request: HttpRequest, code: Path<String>, wishes: Quer
 struct Poster<'a> {
     words: &'static Phrases,
     shown: &'a Shown,
-    host: &'a str,
+    /// With the short name behind it, where there is one.
+    host: String,
     code: String,
     dress: Option<String>,
     style: &'static str,
@@ -75,7 +76,9 @@ pub async fn poster_page(request: HttpRequest, code: Path<String>, wishes: Query
         Ok(shown) => shown,
         Err(why) => return for_people(&request, why),
     };
-    let (host, code, dress) = (host_of(&site.settings.public_url), spaced(&shown.event.code), dress(&shown.event));
+    let home = host_of(&site.settings.public_url);
+    let host = shown.event.slug.as_ref().map_or_else(|| home.to_owned(), |slug| format!("{home}/{slug}"));
+    let (code, dress) = (spaced(&shown.event.code), dress(&shown.event));
     let page = Poster {
         words: phrases(wishes.lang.as_deref()),
         shown: &shown,

@@ -123,7 +123,7 @@ pub async fn unknown_address(request: HttpRequest) -> HttpResponse {
 }
 
 /// What an address takes, for those who asked it otherwise. actix keeps that to itself; a test compares this with all routes.
-const METHODS: [(&str, &str); 45] = [
+const METHODS: [(&str, &str); 48] = [
     ("/", READ),
     ("/admin", READ),
     ("/admin/{rest:.*}", READ),
@@ -149,11 +149,14 @@ const METHODS: [(&str, &str); 45] = [
     ("/api/v1/polls/{poll}/ballots/mine", "GET"),
     ("/api/v1/setup", "GET, POST"),
     ("/api/v1/session", "GET, POST, DELETE"),
+    ("/api/v1/password", "PUT"),
     ("/api/v1/events", "GET, POST"),
     ("/api/v1/events/{event}", "GET, PATCH, DELETE"),
     ("/api/v1/events/{event}/polls", "POST"),
     ("/api/v1/events/{event}/current", "PUT"),
+    ("/api/v1/events/{event}/view", "PATCH"),
     ("/api/v1/events/{event}/logo", "PUT, DELETE"),
+    ("/api/v1/events/{event}/remote.svg", "GET"),
     ("/api/v1/events/{event}/results.xlsx", "GET"),
     ("/api/v1/events/{event}/rehearsal", "PUT"),
     ("/api/v1/events/{event}/live", "GET"),

@@ -20,9 +20,9 @@ use super::guard::DeviceId;
 use super::plain::token_of;
 use super::site::{Site, SiteSettings, chance, secret_bytes};
 use crate::clock::now_ms;
-use crate::domain::{Email, Millis};
+use crate::domain::{Email, EventId, Millis};
 use crate::error::{Error, Result, reason};
-use crate::store::{Account, Role, Stamp};
+use crate::store::{Account, Role, Stamp, Store};
 
 const SESSION_MS: Millis = 30 * 24 * 3_600 * 1_000;
 /// A year: people who run one show a season are known again.
@@ -46,7 +46,7 @@ pub struct Owner {
 impl Owner {
     pub fn stamp(&self) -> Stamp {
         let at = now_ms();
-        Stamp { actor: self.name.clone(), at, audit_id: crate::domain::EventId::compose(at, chance()).0 }
+        Stamp { actor: self.name.clone(), at, audit_id: EventId::compose(at, chance()).0 }
     }
 }
 
@@ -185,6 +185,14 @@ pub async fn hash_password(site: &Site, password: String) -> Result<String> {
 pub fn hash_password_now(password: &str) -> Result<String> {
     let hash = Argon2::default().hash_password(password.as_bytes()).map_err(|why| Error::internal(anyhow::anyhow!("argon2: {why}")))?;
     Ok(hash.to_string())
+}
+
+/// For who has the database in hand, and needs no password of before.
+pub async fn set_password(store: &Store, email: Email, password: &str) -> Result<()> {
+    check_password(password)?;
+    let now = now_ms();
+    let stamp = Stamp { actor: "command line".into(), at: now, audit_id: EventId::compose(now, chance()).0 };
+    store.set_password(email, hash_password_now(password)?, None, stamp).await
 }
 
 /// Of nothing anybody can type.

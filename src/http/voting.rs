@@ -171,14 +171,9 @@ fn check_open(event: &Event, poll: &Poll, ballot: &Ballot, now: Millis) -> Resul
 
 /// The same ballot again always gets the same success, also when the poll was closed between the vote and its answer.
 async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ballot, closed: Error) -> Result<HttpResponse> {
-    // When this round ended at the latest.
-    let by_clock = poll.closes_at.filter(|at| now_ms() >= *at);
-    let ended_by = if ballot.round < poll.round { Some(event.updated_at) } else { poll.closed_at.or(by_clock) };
-    let Some(ended_by) = ended_by else { return Err(not_open_yet(site, event, poll, closed).await) };
-    // It may have been accepted by another process, or by this one a moment ago, and still be on its way. Once all that was accepted
-    // in time is counted, there is no doubt left. With lanes in this process there is none either once the lanes are empty. Asked before
-    // the ballot is looked up: what is counted in between would be in neither answer.
-    let in_doubt = site.desk.may_hold_ballots() && site.live.settled_through() < ended_by + CLOSE_GRACE_MS;
+    let Some(ended_by) = ended_by(event, poll, ballot.round, now_ms()) else { return Err(not_open_yet(site, event, poll, closed).await) };
+    // Asked before the ballot is looked up: what is counted in between would be in neither answer.
+    let in_doubt = may_come_yet(site, ended_by);
     // Unknown, not busy: this ballot may be on its way, and nobody may say that it will not be counted.
     let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Unknown("many ballots are being looked up"))?;
     if let Some(held) = site.store.ballot_of(poll.id, ballot.round, ballot.voter).await.map_err(|_| Error::Unknown("the database is away"))? {
@@ -188,6 +183,20 @@ async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ba
         }
     }
     Err(if in_doubt { Error::Unknown("the last votes are being counted") } else { closed })
+}
+
+/// When this round ended at the latest; `None` while it goes on, or has not begun.
+pub(super) fn ended_by(event: &Event, poll: &Poll, round: u32, now: Millis) -> Option<Millis> {
+    if round < poll.round {
+        return Some(event.updated_at);
+    }
+    poll.closed_at.or(poll.closes_at.filter(|at| now >= *at))
+}
+
+/// May a ballot of a round that ended then still be on its way, accepted by another process, or by this one a moment ago? Once all that was
+/// accepted in time is counted, there is no doubt left. With lanes in this process there is none either once the lanes are empty.
+pub(super) fn may_come_yet(site: &Site, ended_by: Millis) -> bool {
+    site.desk.may_hold_ballots() && site.live.settled_through() < ended_by + CLOSE_GRACE_MS
 }
 
 /// Never opened, as far as this process knows. A faster one may have opened it, and the phone heard of it there: only the database can tell

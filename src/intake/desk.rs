@@ -61,7 +61,7 @@ impl Desk {
     }
 
     pub fn is_ready(&self) -> bool {
-        self.inner.intake.is_ready()
+        self.inner.intake.could_make_safe()
     }
 
     /// How intake is, for people.

@@ -159,7 +159,7 @@ impl Intake {
         self.shared.lanes.len() as u16
     }
 
-    /// Could a batch be made safe now? Two loads; asked for every vote.
+    /// Is there anybody who could make a batch safe? Two loads; asked for every vote.
     pub fn is_ready(&self) -> bool {
         self.shared.queue.is_ready() || self.shared.spill.as_ref().is_some_and(Spill::is_writable)
     }
@@ -174,7 +174,13 @@ impl Intake {
                 writable: spill.is_writable(),
             }
         });
-        Condition { ready: self.is_ready(), waiting: self.waiting(), lanes: self.lanes(), broker }
+        Condition { ready: self.could_make_safe(), waiting: self.waiting(), lanes: self.lanes(), broker }
+    }
+
+    /// Could a vote be made safe now, as far as the last ones tell? Looks at each lane: for probes and people, not for every vote.
+    pub fn could_make_safe(&self) -> bool {
+        let by_broker = self.shared.queue.is_ready() && self.open_lanes() < usize::from(self.lanes());
+        by_broker || self.shared.spill.as_ref().is_some_and(Spill::is_writable)
     }
 
     fn open_lanes(&self) -> usize {

@@ -13,7 +13,7 @@ pub use frame::Frame;
 pub use glance::{Found, Glance};
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -77,6 +77,8 @@ struct Loaded {
     /// that what they sent is counted.
     dirty_at: AtomicI64,
     drawn_to: AtomicI64,
+    /// Only the presenter's screens changed: theirs alone is drawn, and nothing is written to a million phones.
+    view_changed: AtomicBool,
     /// Up to where the last document knew everything to be settled.
     settled_to: AtomicI64,
     /// What the last document told phones to wait.
@@ -117,8 +119,19 @@ impl Live {
         self.shared.index.read().expect("never poisoned").find(name).ok_or_else(event_unknown)
     }
 
+    /// As people type it, and as it is sent to them.
     pub fn join_url(&self, event: &Event) -> String {
         join_url(&self.shared.public_url, event)
+    }
+
+    /// As it is printed: a short name can be changed, a code never is.
+    pub fn lasting_url(&self, event: &Event) -> String {
+        format!("{}/{}", self.shared.public_url, event.code.as_str())
+    }
+
+    /// The big screen, which is a remote control where it is opened on a phone.
+    pub fn present_url(&self, event: EventId) -> String {
+        format!("{}/present/{event}", self.shared.public_url)
     }
 
     /// The event as web processes see it now.
@@ -227,11 +240,11 @@ impl Live {
         self.take_in_edits(&pulse, now).await;
         let due = self.due(&pulse, now);
         let began = Instant::now();
-        let polls: Vec<PollId> = due.iter().flat_map(|(_, loaded)| loaded.event().all_polls().collect::<Vec<_>>()).collect();
+        let polls: Vec<PollId> = due.iter().flat_map(|(loaded, _)| loaded.event().all_polls().collect::<Vec<_>>()).collect();
         // An event without polls has a title all the same.
         let tallies = if polls.is_empty() { HashMap::new() } else { self.shared.store.tallies(polls).await? };
-        for (_, entry) in &due {
-            self.draw(entry, &tallies, Through { counted: pulse.counted_through, settled: pulse.settled_through });
+        for (entry, who) in &due {
+            self.draw(entry, *who, &tallies, Through { counted: pulse.counted_through, settled: pulse.settled_through });
         }
         if !due.is_empty() {
             metrics::histogram!("groundswell_redraw_seconds").record(began.elapsed().as_secs_f64());
@@ -276,39 +289,46 @@ impl Live {
         }
     }
 
-    /// The events whose document has something new to say.
-    fn due(&self, pulse: &Pulse, now: Millis) -> Vec<(EventId, LoadedRef)> {
+    /// The events whose document has something new to say, and to whom.
+    fn due(&self, pulse: &Pulse, now: Millis) -> Vec<(LoadedRef, Readers)> {
         let received: HashMap<PollId, u64> = pulse.received.iter().copied().collect();
         let entries = self.shared.entries.read().expect("never poisoned");
-        let loaded = entries.iter().filter_map(|(id, entry)| Some((*id, LoadedRef::of(entry)?)));
-        loaded
-            .filter(|(_, loaded)| {
-                let event = loaded.event();
-                // Only polls counted lately are in the pulse: a fingerprint says "changed", not "how much in all".
-                let lately = event.polls.iter().filter_map(|p| Some((p.id, *received.get(&p.id)?)));
-                let fingerprint = lately.fold(0u64, |sum, (id, n)| sum.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(id.0 as u64 ^ n.rotate_left(32)));
-                if fingerprint != 0 && loaded.fingerprint.swap(fingerprint, Ordering::Relaxed) != fingerprint {
-                    loaded.dirty_at.store(settles_after(&event, now), Ordering::Relaxed);
-                    return true;
-                }
-                let drawn_to = loaded.drawn_to.load(Ordering::Relaxed);
-                let until = loaded.dirty_at.load(Ordering::Relaxed) + CLOSE_GRACE_MS;
-                let settled_to = loaded.settled_to.load(Ordering::Relaxed);
-                let flip = loaded.next_flip.load(Ordering::Relaxed);
-                let counts = drawn_to < until && pulse.counted_through > drawn_to;
-                let settles = settled_to < until && pulse.settled_through > settled_to;
-                // Longer waits are told with the next change, of which there are many under pressure; shorter ones at once, or phones would wait on.
-                let calmer = loaded.refresh_ms.load(Ordering::Relaxed) > self.refresh_ms();
-                calmer || drawn_to == 0 || counts || settles || (flip > 0 && flip <= now)
-            })
-            .collect()
+        let all_due = |loaded: &Loaded| {
+            let event = loaded.event();
+            // Only polls counted lately are in the pulse: a fingerprint says "changed", not "how much in all".
+            let lately = event.polls.iter().filter_map(|p| Some((p.id, *received.get(&p.id)?)));
+            let fingerprint = lately.fold(0u64, |sum, (id, n)| sum.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(id.0 as u64 ^ n.rotate_left(32)));
+            if fingerprint != 0 && loaded.fingerprint.swap(fingerprint, Ordering::Relaxed) != fingerprint {
+                loaded.dirty_at.store(settles_after(&event, now), Ordering::Relaxed);
+                return true;
+            }
+            let drawn_to = loaded.drawn_to.load(Ordering::Relaxed);
+            let until = loaded.dirty_at.load(Ordering::Relaxed) + CLOSE_GRACE_MS;
+            let settled_to = loaded.settled_to.load(Ordering::Relaxed);
+            let flip = loaded.next_flip.load(Ordering::Relaxed);
+            let counts = drawn_to < until && pulse.counted_through > drawn_to;
+            let settles = settled_to < until && pulse.settled_through > settled_to;
+            // Longer waits are told with the next change, of which there are many under pressure; shorter ones at once, or phones would wait on.
+            let calmer = loaded.refresh_ms.load(Ordering::Relaxed) > self.refresh_ms();
+            calmer || drawn_to == 0 || counts || settles || (flip > 0 && flip <= now)
+        };
+        let due = |entry| {
+            let loaded = LoadedRef::of(entry)?;
+            let view_changed = loaded.view_changed.swap(false, Ordering::Relaxed);
+            if all_due(&loaded) { Some((loaded, Readers::All)) } else { view_changed.then_some((loaded, Readers::Presenters)) }
+        };
+        entries.values().filter_map(due).collect()
     }
 
-    fn draw(&self, loaded: &Loaded, tallies: &HashMap<PollId, PollTally>, through: Through) {
+    fn draw(&self, loaded: &Loaded, who: Readers, tallies: &HashMap<PollId, PollTally>, through: Through) {
         let event = loaded.event();
         let now = now_ms();
         let refresh_ms = self.refresh_ms();
         let drawn = draw::draw(&event, tallies, now, through, refresh_ms, join_url(&self.shared.public_url, &event));
+        if who == Readers::Presenters {
+            replace_if_newer(&loaded.presenter, drawn.presenter);
+            return;
+        }
         loaded.refresh_ms.store(refresh_ms, Ordering::Relaxed);
         loaded.drawn_to.store(through.counted.max(1), Ordering::Relaxed);
         loaded.settled_to.store(through.settled, Ordering::Relaxed);
@@ -346,6 +366,7 @@ impl Live {
                 fingerprint: AtomicU64::new(0),
                 dirty_at: AtomicI64::new(settles_after(&event, now)),
                 drawn_to: AtomicI64::new(through.counted),
+                view_changed: AtomicBool::new(false),
                 settled_to: AtomicI64::new(through.settled),
                 refresh_ms: AtomicU32::new(refresh_ms),
                 next_flip: AtomicI64::new(next_flip(&event, now)),
@@ -379,8 +400,12 @@ impl Loaded {
     fn take(&self, event: Event, now: Millis) {
         let mut held = self.event.write().expect("never poisoned");
         if held.edition <= event.edition {
-            self.dirty_at.store(settles_after(&event, now), Ordering::Relaxed);
-            self.drawn_to.store(0, Ordering::Relaxed);
+            if held.is_the_same_to_the_audience(&event) {
+                self.view_changed.store(true, Ordering::Relaxed);
+            } else {
+                self.dirty_at.store(settles_after(&event, now), Ordering::Relaxed);
+                self.drawn_to.store(0, Ordering::Relaxed);
+            }
             *held = Arc::new(event);
         }
     }
@@ -399,6 +424,13 @@ fn replace_if_newer(shown: &watch::Sender<Arc<Frame>>, drawn: Frame) {
         }
         newer
     });
+}
+
+/// Whose document is drawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Readers {
+    All,
+    Presenters,
 }
 
 /// An entry that is known to be loaded.

@@ -276,7 +276,7 @@ impl<'s> Show<'s> {
     async fn check(&self, stormed: &Stormed, counted: &mut Counted) -> anyhow::Result<Checked> {
         self.tell(Moment::Checking);
         if counted.last_event.is_none() {
-            counted.warnings.push("The first viewer's stream was not open at the end, so what it said last was not compared.".into());
+            counted.warnings.push("None of the viewers that are read was connected at the end, so what they were told last was not compared.".into());
         }
         let evidence = async {
             let published = evidence::published(self.office, &self.stage.code, self.stage.poll, counted.last_event.take()).await?;

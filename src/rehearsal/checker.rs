@@ -169,13 +169,13 @@ fn check_voter(verdict: &mut Verdict, sent: &[Attempt], held: &[Row]) {
                 verdict.phantom += 1;
                 verdict.example("phantom", row.voter, Some(row.ballot));
             }
-            Some(surest) => {
+            Some(_) => {
                 let sent_so = same.iter().any(|a| a.outcome != Outcome::Refused && a.picks == row.picks);
                 if highest_safe > Some((row.revision, row.ballot)) || !sent_so {
                     verdict.wrong += 1;
                     verdict.example("wrong", row.voter, Some(row.ballot));
                 } else {
-                    verdict.recovered += u64::from(surest == Outcome::Unknown);
+                    verdict.recovered += u64::from(same.iter().any(|a| a.outcome == Outcome::Unknown));
                 }
             }
         }
@@ -266,7 +266,9 @@ mod tests {
         let alone = verdict(&[attempt(1, 1, 1, Unknown)], &[row(1, 1, 1)]);
         assert!(alone.is_clean() && alone.recovered == 1 && alone.answered == 0, "{alone:?}");
         let in_the_end = verdict(&[attempt(1, 1, 1, Refused), attempt(1, 1, 1, Unknown), attempt(1, 1, 1, Ok)], &[row(1, 1, 1)]);
-        assert!(in_the_end.is_clean() && in_the_end.recovered == 0, "{in_the_end:?}");
+        assert!(in_the_end.is_clean() && in_the_end.recovered == 1, "an answer was lost, and the vote was not: {in_the_end:?}");
+        let at_once = verdict(&[attempt(1, 1, 1, Refused), attempt(1, 1, 1, Ok)], &[row(1, 1, 1)]);
+        assert!(at_once.is_clean() && at_once.recovered == 0, "{at_once:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Those who only watch: streams that stay open. A few are read to the last byte, because freshness is in what they say; of the others
 //! bytes and events are counted, and nothing is kept.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -27,6 +27,12 @@ use crate::domain::{Books, ChoiceId, Millis};
 
 /// Viewers of whom every event is read. Parsing a document costs as much as a vote.
 pub const SAMPLED: usize = 8;
+
+/// The presenter, and of the audience some from the first that came to the last: who came first is written to first.
+fn is_sampled(place: usize, audience: usize) -> bool {
+    place == 0 || audience <= SAMPLED || (0..SAMPLED).any(|n| place == 1 + n * (audience - 1) / (SAMPLED - 1))
+}
+
 /// Streams being opened at one time: a crowd that comes back, not an attack.
 const OPENING_AT_ONCE: usize = 256;
 const OPEN_WITHIN: Duration = Duration::from_secs(30);
@@ -114,7 +120,7 @@ pub struct Seen {
 /// The viewers, on a thread of their own.
 pub struct Viewers {
     pub seen: Arc<Seen>,
-    /// The newest frame of the presenter's stream, and of the first viewer in the audience.
+    /// The newest frame of the presenter's stream, and of the sampled viewers in the audience.
     pub presenter: watch::Receiver<Option<Frame>>,
     pub audience: watch::Receiver<Option<Frame>>,
     stop: Arc<AtomicBool>,
@@ -148,7 +154,7 @@ impl Viewers {
         let (seen, stop, bell) = (Arc::new(Seen::default()), Arc::new(AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
         let id = Arc::new(OnceLock::new());
         let (presenters, presenter) = watch::channel(None);
-        let (firsts, first) = watch::channel(None);
+        let (audiences, audience_sees) = watch::channel(None);
         let thread = std::thread::spawn({
             let (seen, stop, bell, id) = (seen.clone(), stop.clone(), bell.clone(), id.clone());
             move || {
@@ -156,10 +162,10 @@ impl Viewers {
                     let _ = id.set(own);
                 }
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
-                LocalSet::new().block_on(&runtime, watch_all(watched, audience, seen, [presenters, firsts], stop, bell))
+                LocalSet::new().block_on(&runtime, watch_all(watched, audience, seen, [presenters, audiences], stop, bell))
             }
         });
-        Viewers { seen, presenter, audience: first, stop, bell, thread: Some(thread), id }
+        Viewers { seen, presenter, audience: audience_sees, stop, bell, thread: Some(thread), id }
     }
 
     /// Processor time of the thread so far, in seconds: one core watches for all.
@@ -193,13 +199,15 @@ async fn watch_all(
     bell: Arc<tokio::sync::Notify>,
 ) -> Vec<Vec<Frame>> {
     let door = Rc::new(Semaphore::new(OPENING_AT_ONCE));
-    let newest = newest.map(Rc::new);
+    let newest = newest.map(Newest::of);
     let scratch = Rc::new(RefCell::new(vec![0u8; 64 * 1_024]));
     let viewer = |place: usize| {
         let (watched, seen, door, newest, scratch, bell, stop) =
             (watched.clone(), seen.clone(), door.clone(), newest.clone(), scratch.clone(), bell.clone(), stop.clone());
         async move {
-            let mut frames = Frames { poll: watched.poll.clone(), kept: (place <= SAMPLED).then(Vec::new), newest: newest.get(place).cloned() };
+            let sampled = is_sampled(place, audience);
+            let mut frames =
+                Frames { poll: watched.poll.clone(), kept: sampled.then(Vec::new), newest: sampled.then(|| newest[usize::from(place > 0)].clone()) };
             let ended = async {
                 // Created before the look at `stop`: a bell that rings in between is heard.
                 let rung = bell.notified();
@@ -219,7 +227,7 @@ async fn watch_all(
     let mut sampled = Vec::new();
     for (place, task) in tasks.into_iter().enumerate() {
         let frames = task.await.expect("the viewers do not panic");
-        if place <= SAMPLED {
+        if is_sampled(place, audience) {
             sampled.push(frames);
         }
     }
@@ -245,13 +253,13 @@ async fn one_viewer(watched: &Watched, presenter: bool, seen: &Seen, door: &Sema
         return;
     };
     seen.open.fetch_add(1, Ordering::Relaxed);
+    let newest = frames.newest.clone();
+    newest.iter().for_each(Newest::opened);
     loop {
         let more = read_some(&mut stream, scratch, |bytes| decoder.take(bytes, seen, frames)).await;
         if !more.unwrap_or(false) {
             // What it said last is not what it would say now. The presenter's is kept: it says how far counting is at least.
-            if let (false, Some(newest)) = (presenter, &frames.newest) {
-                newest.send_replace(None);
-            }
+            newest.iter().for_each(|newest| newest.broke(presenter));
             seen.broken.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -328,18 +336,42 @@ impl Decoder {
     }
 }
 
+/// Where others see the newest frame of one or several viewers. Cheap to clone.
+#[derive(Clone)]
+struct Newest {
+    frame: Rc<watch::Sender<Option<Frame>>>,
+    open: Rc<Cell<usize>>,
+}
+
+impl Newest {
+    fn of(frame: watch::Sender<Option<Frame>>) -> Newest {
+        Newest { frame: Rc::new(frame), open: Rc::default() }
+    }
+
+    fn opened(&self) {
+        self.open.set(self.open.get() + 1);
+    }
+
+    /// Nobody is left who would say it otherwise: it is not known any more what they see.
+    fn broke(&self, stays: bool) {
+        self.open.set(self.open.get() - 1);
+        if self.open.get() == 0 && !stays {
+            self.frame.send_replace(None);
+        }
+    }
+}
+
 struct Frames {
     poll: String,
     kept: Option<Vec<Frame>>,
-    /// Where others see the newest one.
-    newest: Option<Rc<watch::Sender<Option<Frame>>>>,
+    newest: Option<Newest>,
 }
 
 impl Frames {
     fn take(&mut self, json: &[u8]) {
         let Some(frame) = read_document(json, &self.poll, now_ms()) else { return };
         if let Some(newest) = &self.newest {
-            newest.send_replace(Some(frame.clone()));
+            newest.frame.send_replace(Some(frame.clone()));
         }
         let kept = self.kept.as_mut().expect("only frames that are kept are read");
         if kept.len() == FRAMES_MAX {
@@ -360,6 +392,28 @@ mod tests {
         format!(
             "event: live\nid: 7\ndata: {{\"counted_through\":5,\"other\":[1],\"polls\":[{{\"id\":\"{POLL}\",\"results\":{{\"voters\":{voters},\"status\":\"final\",\"choices\":[{{\"id\":\"{POLL}-2\",\"votes\":{voters}}}]}}}}]}}\n\n"
         )
+    }
+
+    #[test]
+    fn who_came_last_is_among_those_who_are_read() {
+        for audience in [1, 2, 8, 9, 20, 10_000, 19_500] {
+            let sampled: Vec<usize> = (0..=audience).filter(|place| is_sampled(*place, audience)).collect();
+            assert_eq!(sampled.len(), 1 + audience.min(SAMPLED), "{audience}");
+            assert_eq!((sampled[..2].to_vec(), sampled.last()), (vec![0, 1], Some(&audience)));
+        }
+    }
+
+    #[test]
+    fn what_the_audience_sees_is_known_as_long_as_one_of_those_who_are_read_is_there() {
+        let (sender, seen) = watch::channel(None);
+        let newest = Newest::of(sender);
+        [0, 0].iter().for_each(|_| newest.opened());
+        let mut frames = Frames { poll: POLL.into(), kept: Some(Vec::new()), newest: Some(newest.clone()) };
+        frames.take(event(7).split_once("data: ").unwrap().1.as_bytes());
+        newest.broke(false);
+        assert_eq!(seen.borrow().as_ref().map(|frame| frame.counts.voters), Some(7));
+        newest.broke(false);
+        assert!(seen.borrow().is_none());
     }
 
     #[test]

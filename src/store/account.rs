@@ -1,5 +1,6 @@
 //! Accounts, sessions, and the few secrets every web process must share.
 
+use super::edit::Stamp;
 use super::{Store, is_taken, reading, writing};
 use crate::domain::{AccountId, Email, Millis};
 use crate::error::{Error, Result, reason};
@@ -75,6 +76,26 @@ impl Store {
             let row: Option<(i64, String, String, String)> = reading!(&pool, db => sqlx::query_as(
                 "select id, email, role, password_hash from account where email = $1").bind(email.as_str()).fetch_optional(db).await)?;
             row.map(|(id, email, role, hash)| Ok((Account { id: AccountId(id), email, role: Role::parse(&role)? }, hash))).transpose()
+        })
+        .await
+    }
+
+    /// Signs out everybody who is signed in to this account, but for `keep`: who changes a password often does so because somebody else knows it.
+    pub async fn set_password(&self, email: Email, password_hash: String, keep: Option<[u8; 32]>, stamp: Stamp) -> Result<()> {
+        let pool = self.office.clone();
+        self.owned(async move {
+            writing!(&pool, db => {
+                let mut tx = db.begin().await?;
+                let account: Option<(i64,)> = sqlx::query_as("update account set password_hash = $2 where email = $1 returning id")
+                    .bind(email.as_str()).bind(&password_hash).fetch_optional(&mut *tx).await?;
+                let (account,) = account.ok_or_else(|| Error::not_found("account_unknown", "There is no account with this email address."))?;
+                sqlx::query("delete from session where account = $1 and token_hash <> $2")
+                    .bind(account).bind(keep.map(|hash| hash.to_vec()).unwrap_or_default()).execute(&mut *tx).await?;
+                sqlx::query("insert into audit (id, at, actor, action, subject, detail) values ($1, $2, $3, 'account.password', $4, '')")
+                    .bind(stamp.audit_id).bind(stamp.at).bind(&stamp.actor).bind(AccountId(account).to_string()).execute(&mut *tx).await?;
+                tx.commit().await?;
+            });
+            Ok(())
         })
         .await
     }

@@ -64,6 +64,8 @@ pub enum Forgetting {
     Forgotten,
     /// Nobody of that name is waited for.
     Unknown,
+    /// It gave a sign a moment ago: what it accepts would be in no result that is called final meanwhile.
+    Alive,
     /// Another process holds votes of it and is about to pass them on: a result without them would be final too early.
     Vouched,
 }
@@ -257,11 +259,12 @@ impl Store {
     pub async fn forget_instance(&self, instance: InstanceId) -> Result<Forgetting> {
         let pool = self.count.clone();
         self.owned(async move {
-            let (vouched,): (bool,) = reading!(&pool, db => sqlx::query_as(
-                "select exists (select 1 from lane_mark where instance = $1 and not ended and vouched > (select max(clock) from lane_mark) - $2)")
+            let (alive, vouched): (bool, bool) = reading!(&pool, db => sqlx::query_as(
+                "select count(case when clock > newest then 1 end) > 0, count(case when vouched > newest then 1 end) > 0
+                 from lane_mark, (select max(clock) - $2 as newest from lane_mark) silent where instance = $1 and not ended")
                 .bind(instance.0).bind(SILENT_AFTER_MS).fetch_one(db).await)?;
-            if vouched {
-                return Ok(Forgetting::Vouched);
+            if alive || vouched {
+                return Ok(if alive { Forgetting::Alive } else { Forgetting::Vouched });
             }
             let ended = writing!(&pool, db => { sqlx::query("update lane_mark set ended = true where instance = $1 and not ended").bind(instance.0).execute(db).await?.rows_affected() });
             Ok(if ended > 0 { Forgetting::Forgotten } else { Forgetting::Unknown })

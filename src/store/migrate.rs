@@ -8,13 +8,14 @@ use sqlx::{AssertSqlSafe, SqlSafeStr};
 use super::Pool;
 use crate::error::{Error, Result};
 
-const FILES: [(i64, &str, &str); 6] = [
+const FILES: [(i64, &str, &str); 7] = [
     (1, "spine", include_str!("../../migrations/0001_spine.sql")),
     (2, "rehearsal", include_str!("../../migrations/0002_rehearsal.sql")),
     (3, "heard", include_str!("../../migrations/0003_heard.sql")),
     (4, "look", include_str!("../../migrations/0004_look.sql")),
     (5, "lists", include_str!("../../migrations/0005_lists.sql")),
     (6, "vouched", include_str!("../../migrations/0006_vouched.sql")),
+    (7, "stage_view", include_str!("../../migrations/0007_stage_view.sql")),
 ];
 
 /// Brings the database to the newest version. Several processes may try at once: sqlx takes an advisory lock on Postgres, and

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::{Pool, Store, reading};
 use crate::domain::{
-    Accent, Choice, Event, EventId, EventState, FoundIn, JoinCode, Kind, Limits, LogoName, Millis, Poll, PollId, PollState, Search, Slug, Visibility,
+    Accent, Choice, Event, EventId, EventState, FoundIn, JoinCode, Kind, Limits, LogoName, Millis, Numbers, Poll, PollId, PollState, Search, Slug, StageView,
+    Visibility,
 };
 use crate::error::{Error, Result};
 
@@ -89,6 +90,30 @@ pub(super) struct EventRow {
     edition: i64,
     created_at: i64,
     updated_at: i64,
+    #[sqlx(flatten)]
+    view: ViewRow,
+}
+
+/// Nothing where nobody has changed it.
+#[derive(sqlx::FromRow)]
+struct ViewRow {
+    view_edition: Option<i64>,
+    joining: Option<bool>,
+    blank: Option<bool>,
+    sorted: Option<bool>,
+    numbers: Option<String>,
+    size: Option<i32>,
+}
+
+impl ViewRow {
+    fn into_view(self) -> Result<StageView> {
+        let ViewRow { view_edition: Some(edition), joining: Some(joining), blank: Some(blank), sorted: Some(sorted), numbers: Some(numbers), size: Some(size) } =
+            self
+        else {
+            return Ok(StageView::default());
+        };
+        Ok(StageView { edition: edition as u64, joining, blank, sorted, numbers: Numbers::parse(&numbers)?, size: size as u8 })
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -139,8 +164,9 @@ impl PollRow {
 macro_rules! load_event {
     ($connection:expr, $id:expr) => {{
         let event: Option<$crate::store::read::EventRow> = sqlx::query_as(
-            "select id, code, slug, title, state, rehearsal, accent, logo, current, edition, created_at, updated_at
-             from event where id = $1 and deleted_at is null",
+            "select e.id, e.code, e.slug, e.title, e.state, e.rehearsal, e.accent, e.logo, e.current, e.edition, e.created_at, e.updated_at,
+                    v.edition as view_edition, v.joining, v.blank, v.sorted, v.numbers, v.size
+             from event e left join stage_view v on v.event = e.id where e.id = $1 and e.deleted_at is null",
         )
         .bind($id.0)
         .fetch_optional(&mut *$connection)
@@ -199,6 +225,7 @@ pub(super) fn assemble(event: EventRow, polls: Vec<PollRow>, choices: Vec<(i64, 
         accent: event.accent.as_deref().map(Accent::parse).transpose()?,
         logo: event.logo.as_deref().and_then(LogoName::parse),
         current: event.current.map(PollId).filter(|current| polls.iter().any(|p| p.id == *current)),
+        view: event.view.into_view()?,
         edition: event.edition as u64,
         created_at: event.created_at,
         updated_at: event.updated_at,

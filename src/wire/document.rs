@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::choice_id;
-use crate::domain::{Accent, Books, Event, LogoName, Millis, Poll, PollResult, PollState, ResultStatus};
+use crate::domain::{Accent, Books, Event, LogoName, Millis, Poll, PollResult, PollState, ResultStatus, StageView};
 
 #[derive(Serialize)]
 pub struct Document<'a> {
@@ -15,6 +15,8 @@ pub struct Document<'a> {
     current: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     join_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    view: Option<ViewPart>,
     polls: Vec<PollPart<'a>>,
 }
 
@@ -43,6 +45,17 @@ struct AccentPart {
 /// Where a logo is fetched. The name is the content, so it can be kept for ever.
 pub fn logo_url(name: &LogoName) -> String {
     format!("/assets/logos/{}", name.as_str())
+}
+
+/// What the presenter's screens show beside the poll.
+#[derive(Serialize)]
+pub struct ViewPart {
+    edition: u64,
+    joining: bool,
+    blank: bool,
+    sorted: bool,
+    numbers: &'static str,
+    size: u8,
 }
 
 #[derive(Serialize)]
@@ -134,6 +147,7 @@ impl<'a> Document<'a> {
             refresh_ms: moment.refresh_ms,
             current: current.map(|id| id.to_string()),
             join_url: None,
+            view: None,
             polls: polls.collect(),
         }
     }
@@ -152,6 +166,7 @@ impl<'a> Document<'a> {
             refresh_ms: moment.refresh_ms,
             current: event.current.map(|id| id.to_string()),
             join_url: Some(join_url),
+            view: Some(ViewPart::of(&event.view)),
             polls: polls.collect(),
         }
     }
@@ -172,6 +187,13 @@ impl<'a> EventPart<'a> {
             logo: event.logo.as_ref().map(logo_url),
             rehearsal: event.rehearsal,
         }
+    }
+}
+
+impl ViewPart {
+    pub fn of(view: &StageView) -> ViewPart {
+        let StageView { edition, joining, blank, sorted, numbers, size } = *view;
+        ViewPart { edition, joining, blank, sorted, numbers: numbers.as_str(), size }
     }
 }
 

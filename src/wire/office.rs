@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::document::{BooksPart, ChoicePart, PollPart, ResultsPart, logo_url};
-use crate::domain::{Accent, ChoiceId, Event, InstanceId, Kind, Limits, Millis, Poll, PollId, PollState, Question, Search, Slug, Title, Visibility};
+use super::document::{BooksPart, ChoicePart, PollPart, ResultsPart, ViewPart, logo_url};
+use crate::domain::{
+    Accent, ChoiceId, Event, InstanceId, Kind, Limits, Millis, Numbers, Poll, PollId, PollState, Question, Search, Slug, Title, ViewEdit, Visibility,
+};
 use crate::error::{Error, Result};
 use crate::store::{Account, ChoiceEdit, EVENTS_LISTED_MAX, EventEdit, EventSummary, Listed, Listing, PollDraft, PollEdit, Standing};
 
@@ -218,6 +220,30 @@ pub struct CurrentBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct ViewPatch {
+    joining: Option<bool>,
+    blank: Option<bool>,
+    sorted: Option<bool>,
+    numbers: Option<String>,
+    size: Option<u8>,
+}
+
+impl ViewPatch {
+    pub fn into_edit(self) -> Result<ViewEdit> {
+        let ViewPatch { joining, blank, sorted, numbers, size } = self;
+        Ok(ViewEdit { joining, blank, sorted, numbers: numbers.as_deref().map(Numbers::parse).transpose()?, size })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordBody {
+    pub current: String,
+    pub password: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EmptyBody {}
 
 #[derive(Serialize)]
@@ -296,6 +322,7 @@ pub struct EventAnswer<'a> {
     accent: Option<String>,
     logo: Option<String>,
     current: Option<String>,
+    view: ViewPart,
     created_at: Millis,
     updated_at: Millis,
     polls: Vec<PollAnswer<'a>>,
@@ -313,6 +340,7 @@ impl<'a> EventAnswer<'a> {
             accent: event.accent.map(Accent::text),
             logo: event.logo.as_ref().map(logo_url),
             current: event.current.map(|id| id.to_string()),
+            view: ViewPart::of(&event.view),
             created_at: event.created_at,
             updated_at: event.updated_at,
             polls: event.polls.iter().map(PollAnswer::of).collect(),

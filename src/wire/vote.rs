@@ -71,16 +71,15 @@ struct WeightedPick<'a> {
 const REVISION_MAX: u32 = 1_000_000;
 
 impl BallotBody<'_> {
-    /// The ballot this body means in this poll, its picks checked by the poll's rules. Its round need not be the poll's any more.
+    /// The ballot this body means in this poll, its picks checked by the poll's rules. Its round need not be the poll's any more: then its picks
+    /// are as they came, for the rules of a round that is over are not known, and choices may have gone since. What was accepted by them
+    /// is to be found again.
     pub fn into_ballot(self, poll: &Poll, voter: VoterId) -> Result<Ballot> {
         if self.ballot.is_nil() {
             return Err(Error::invalid("ballot_invalid", "A ballot needs an id of its own."));
         }
         if self.revision == 0 || self.revision > REVISION_MAX {
             return Err(Error::invalid("revision_invalid", "The revision of a ballot lies between 1 and 1000000."));
-        }
-        if self.revision > 1 && !poll.change {
-            return Err(Error::conflict("change_not_allowed", "A vote in this poll cannot be changed."));
         }
         let mut picks = Vec::with_capacity(self.picks.len());
         for PickBody { choice, weight } in &self.picks {
@@ -94,8 +93,23 @@ impl BallotBody<'_> {
         if round == 0 || i32::try_from(round).is_err() {
             return Err(Error::invalid("round_invalid", "Rounds are numbered from 1."));
         }
-        Ok(Ballot { poll: poll.id, round, voter, ballot: BallotId(self.ballot), revision: self.revision, picks: poll.accept(&picks)? })
+        let picks = if round < poll.round {
+            Poll::written(picks)
+        } else if self.revision > 1 && !poll.change {
+            return Err(Error::conflict("change_not_allowed", "A vote in this poll cannot be changed."));
+        } else {
+            poll.accept(&picks)?
+        };
+        Ok(Ballot { poll: poll.id, round, voter, ballot: BallotId(self.ballot), revision: self.revision, picks })
     }
+}
+
+/// Which of a voter's ballots is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MineQuery {
+    /// The round the poll is in, where it is not said.
+    pub round: Option<u32>,
 }
 
 #[derive(Serialize)]

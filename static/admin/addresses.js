@@ -24,6 +24,14 @@ export function addresses(id, element) {
     }
   });
 
+  const show = control(element, "show-remote");
+  show.addEventListener("click", () => {
+    const picture = slot(element, "remote-qr");
+    picture.hidden = !picture.hidden;
+    picture.querySelector("img").src = `/api/v1/events/${id}/remote.svg`; // not before somebody wants it
+    show.setAttribute("aria-expanded", String(!picture.hidden));
+  });
+
   return {
     /** @param {string} code @param {string} joinUrl */
     draw(code, joinUrl) {

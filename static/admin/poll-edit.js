@@ -6,7 +6,7 @@ import { clone, control, done, onSubmit, required, slot, Wrong } from "/assets/a
 import { isTooLong } from "/assets/admin/longest.js";
 import { onPaste } from "/assets/admin/pasted.js";
 import { sortable } from "/assets/admin/sortable.js";
-import { readLimits, twiceIn } from "/assets/admin/poll-fields.js";
+import { CHOICES_MOST, readLimits, twiceIn } from "/assets/admin/poll-fields.js";
 
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
 
@@ -101,6 +101,8 @@ export function editForm(id, details, form, act) {
     const empty = choices.find((choice) => !choice.text);
     if (empty) throw new Wrong(empty.field, t("choice_empty"));
     if (choices.length < 2) throw new Wrong(list.querySelector("input") ?? "", t("choices_keep_two"));
+    const most = Math.max(CHOICES_MOST, poll.choices.length); // of more, which came by the API, none is taken away
+    if (choices.length > most) throw new Wrong(choices[most].field, t("choices_many", { most, n: choices.length }));
     const twice = twiceIn(choices.map((choice) => choice.text));
     if (twice) throw new Wrong(choices.filter((choice) => choice.text === twice).at(-1)?.field, t("choice_twice", { text: twice }));
     const { question: asked, choices: given, rules: { min, max, change }, kind } = poll;

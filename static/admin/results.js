@@ -2,12 +2,13 @@
 
 import { api } from "/assets/shared/api.js";
 import { isScheduled, isUntouched } from "/assets/shared/live.js";
-import { digits, howMany, hue, language, letter, percent, t } from "/assets/shared/words.js";
+import { age, digits, howMany, hue, language, letter, percent, t } from "/assets/shared/words.js";
 import { fileName, savePicture } from "/assets/admin/picture.js";
 import { clone, control, oops, setText, slot } from "/assets/admin/dom.js";
 
 /** To a server, a batch that is on its way and one that is lost are the same: given out, and not counted. */
 const ON_THE_WAY_MS = 60_000;
+const LISTED_MOST = 20; // of batches that are missing; the API lists all
 
 /**
  * @typedef {import("/assets/shared/live.js").Poll} Poll
@@ -80,6 +81,9 @@ export function resultsBox(id, code, details, place) {
     const [good, words] = verdict(books, overdue(books));
     setText(slot(body, "verdict"), words);
     slot(body, "verdict").className = good ? "good" : "bad";
+    const of = whose(books);
+    slot(body, "whose").hidden = !of.length;
+    slot(body, "whose").replaceChildren(...of.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
     // Where nothing changes any more, nothing else would ask again.
     if (books.missing?.length) later = window.setTimeout(() => judge(books), ON_THE_WAY_MS);
   }
@@ -113,10 +117,20 @@ function verdict(books, lost) {
   const sum = books.counted + books.superseded + books.duplicate + books.late;
   const unreported = books.unreported?.length ?? 0;
   if (lost) return [false, t("batches_missing", { n: lost })];
+  // What is on its way of other questions is no doubt about this one.
+  if (books.status === "final" && books.received === sum) return [true, t(books.received ? "books_balance" : "books_empty")];
   if (books.in_flight > 0) return [true, t("on_the_way", { n: books.in_flight })];
   if (unreported) return [true, t("unreported", { n: unreported })];
   if (books.received !== sum) return [false, t("books_differ", { n: Math.abs(books.received - sum) })];
   return [true, t(books.received ? "books_balance" : "books_empty")];
+}
+
+/** Which servers are waited for, and which batches: by the names that `groundswell forget` and the books of the API know. @param {Books} books @returns {string[]} */
+function whose(books) {
+  if (books.status === "final") return [];
+  const silent = (books.unreported ?? []).map(({ instance, last_sign }) => t("server_silent", { instance, age: age(Date.now() - last_sign) }));
+  const missing = (books.missing ?? []).slice(0, LISTED_MOST).map(({ instance, lane, first, last }) => t("batches_of", { batches: first === last ? `${first}` : `${first}–${last}`, lane, instance }));
+  return [...silent, ...missing];
 }
 
 /** @param {number} at */

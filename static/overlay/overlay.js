@@ -1,7 +1,7 @@
 // A result over a picture or inside another page. It shows what the audience may see, follows by itself and has no buttons;
 // H holds the numbers and releases them.
 // Nothing of it may run out of its panel, whatever was asked for.
-//   ?layout=lower|full|versus  poll=<id>  colors=0b8a9a,d04a02  ink=ffffff  ground=10191fcc  scale=1.2  safe=5  numbers=percent|count  theme=dark|light  join=no  hold
+//   ?layout=lower|full|versus  poll=<id>  colors=0b8a9a,d04a02  ink=ffffff  ground=10191fcc  scale=1.2  safe=5  numbers=percent|count  theme=dark|light  font=Georgia  join=no  hold
 
 import { server } from "/assets/shared/api.js";
 import { keyOf } from "/assets/shared/keys.js";
@@ -21,6 +21,7 @@ const STEPS = 6; // of halving the scale: a percent or two at the end
 const BAR_LEAST = 0.12; // of its row: a bar must be long enough to be compared
 const NAME_ROOM_EM = 0.1; // what is measured and what is painted may differ by so much
 const LOOK_AGAIN_MS = 30_000; // for an event that is not there
+const FONTS_LONGEST = 200; // characters
 const SAFE_MOST = 20; // percent of the frame, on each side
 
 /** @type {(id:string) => any} */
@@ -73,6 +74,7 @@ function dress() {
   set("--safe", bounded("safe", 0, SAFE_MOST) ?? (embedded ? "0" : null));
   set("--ink", colour(wishes.get("ink")));
   set("--ground", colour(wishes.get("ground")));
+  set("--font", fonts(wishes.get("font")));
   if (["dark", "light"].includes(wishes.get("theme") ?? "")) root.dataset.theme = wishes.get("theme") ?? "";
 }
 
@@ -85,6 +87,12 @@ function bounded(name, least, most) {
 /** @param {string|null|undefined} text hexadecimal, 3 to 8 digits */
 function colour(text) {
   return text && /^#?([\da-f]{3,4}|[\da-f]{6}|[\da-f]{8})$/i.test(text) ? `#${text.replace("#", "")}` : null;
+}
+
+/** Families this machine has, the first wish first; behind them what is shown anyway. @param {string|null} text */
+function fonts(text) {
+  const families = (text ?? "").slice(0, FONTS_LONGEST).split(",").map((one) => one.trim()).filter((one) => /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u.test(one));
+  return families.length ? [...families.map((one) => `"${one}"`), getComputedStyle(root).getPropertyValue("--font")].join(", ") : null;
 }
 
 let drawn = "";

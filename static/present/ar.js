@@ -10,7 +10,7 @@ export default {
   no_window: "لم يفتح المتصفح نافذة. اسمح بالنوافذ لهذه الصفحة ثم اضغط W مرة أخرى.",
   seconds: { one: "ثانية واحدة", two: "ثانيتان", few: "{n} ثوانٍ", many: "{n} ثانية", other: "{n} ثانية" }, minutes: { one: "دقيقة واحدة", two: "دقيقتان", few: "{n} دقائق", many: "{n} دقيقة", other: "{n} دقيقة" },
   vote_at: "صوّت على", with_code: "بالرمز", qr: "رمز QR لرابط الانضمام", one_moment: "لحظة واحدة …", fetching: "جارٍ جلب الفعالية.", how_to_join: "كيف تشارك",
-  scan_or_go_to: "امسح للتصويت، أو افتح", and_type: "واكتب", choice: "الاختيار", votes_head: "الأصوات", percent_head: "نسبة المصوّتين",
+  scan_or_go_to: "امسح للتصويت، أو افتح", and_type: "واكتب", or_with_code: "أو بالرمز", choice: "الاختيار", votes_head: "الأصوات", percent_head: "نسبة المصوّتين",
   presenter: "العرض", previous: "السابق", next: "التالي", timer: "مؤقّت", join: "الانضمام", window: "شاشة العرض", fullscreen: "ملء الشاشة", help: "المفاتيح والمساعدة",
   previous_key: "السؤال السابق (←)", toggle_key: "فتح التصويت أو إغلاقه (المسافة)", reveal_key: "إظهار الأعمدة أو إخفاؤها (Enter)", reveal_here: "إظهار الأعمدة أو إخفاؤها على الشاشة الكبيرة وحدها (Enter)", big_screen: "على الشاشة الكبيرة", next_key: "السؤال التالي (→)",
   timer_key: "مؤقّت (T)", join_key: "شاشة الانضمام (J)", window_key: "شاشة نظيفة لجهاز العرض (W)", fullscreen_key: "ملء الشاشة (F)", help_key: "المفاتيح (?)",

@@ -6,12 +6,11 @@ import { phonesGoOn } from "/assets/shared/live.js";
 import { t } from "/assets/shared/words.js";
 import { refit } from "/assets/present/bars.js";
 import { SIZES } from "/assets/present/fit.js";
-import { mirror } from "/assets/present/mirror.js";
 import { onStage, phase } from "/assets/present/stage.js";
+import { NUMBERS, sharedView } from "/assets/present/view.js";
 
 const IDLE_MS = 3_000;
 const ERROR_MS = 8_000;
-const NUMBERS = ["both", "percent", "count"];
 
 /** @type {(id:string) => any} */
 const $ = (id) => document.getElementById(id);
@@ -24,11 +23,9 @@ const KEYS = {
 };
 
 /**
- * @param {{event:string, latest:import("/assets/shared/live.js").Latest, view:import("/assets/present/stage.js").View, redraw:() => void}} stage
+ * @param {{event:string, latest:import("/assets/shared/live.js").Latest, redraw:() => void}} stage
  */
-export function controls({ event, latest, view, redraw }) {
-  let size = Number(localStorage.getItem("gs:present:size") ?? 3);
-  let numbers = localStorage.getItem("gs:present:numbers") ?? "both";
+export function controls({ event, latest, redraw }) {
   /** The poll asked for but not yet in a document. @type {string|null} */
   let asked = null;
   let busy = Promise.resolve();
@@ -41,14 +38,7 @@ export function controls({ event, latest, view, redraw }) {
   const poll = () => (latest.live ? onStage(latest.live) : null);
   /** Off stage, where nobody sees that votes still come. */
   const stillOpen = () => (latest.live?.polls ?? []).filter((one) => one !== poll() && phase(one, latest.now()) === "open");
-  const windows = mirror(event, () => ({ ...view, size, numbers, blank: !$("blank").hidden }), (told) => {
-    Object.assign(view, { lobby: told.lobby, sorted: told.sorted });
-    $("blank").hidden = !told.blank;
-    resize(told.size);
-    emphasise(told.numbers);
-    redraw();
-    drawView();
-  });
+  const view = sharedView(event, showView, (error) => complain(error.detail ?? String(error)));
 
   /** @param {number} by */
   function step(by) {
@@ -58,26 +48,26 @@ export function controls({ event, latest, view, redraw }) {
     const next = live.polls[at < 0 && by < 0 ? -1 : at + by];
     if (!next) return stir();
     asked = next.id;
-    if (view.lobby) look({ lobby: false });
+    if (view.now().joining) view.choose({ joining: false });
     change(() => api("PUT", `events/${event}/current`, { poll: next.id }));
   }
 
-  /** What only the windows know. @param {Partial<import("/assets/present/stage.js").View>} what */
-  function look(what) {
-    Object.assign(view, what);
-    redraw();
-    drawView();
-    windows.tell();
-  }
-
-  /** On the buttons: what is on, and what goes no further. */
-  function drawView() {
-    button("blank").setAttribute("aria-pressed", String(!$("blank").hidden));
-    button("sort").setAttribute("aria-pressed", String(view.sorted));
+  /** On the screen, and on the buttons: what is on, and what goes no further. @param {import("/assets/present/view.js").View} shown */
+  function showView({ blank, sorted, numbers, size }) {
+    $("blank").hidden = !blank;
+    document.documentElement.style.setProperty("--scale", String(SIZES[size]));
+    document.body.dataset.numbers = numbers;
+    button("blank").setAttribute("aria-pressed", String(blank));
+    button("sort").setAttribute("aria-pressed", String(sorted));
     button("smaller").disabled = size === 0;
     button("larger").disabled = size === SIZES.length - 1;
     label("numbers", t(`numbers_${numbers}`));
+    redraw();
+    refit();
   }
+
+  /** @param {number} by */
+  const resize = (by) => view.choose({ size: Math.max(0, Math.min(SIZES.length - 1, view.now().size + by)) });
 
   /** @type {Record<string, () => void>} */
   const actions = {
@@ -99,37 +89,21 @@ export function controls({ event, latest, view, redraw }) {
       const other = stillOpen()[0];
       if (other) change(() => api("PUT", `polls/${other.id}/state`, { state: "closed" }));
     },
-    join: () => (button("join").disabled ? stir() : look({ lobby: !view.lobby })),
-    sort: () => look({ sorted: !view.sorted }),
+    join: () => (button("join").disabled ? stir() : view.choose({ joining: !view.now().joining })),
+    sort: () => view.choose({ sorted: !view.now().sorted }),
     timer() { poll()?.state === "open" ? $("timer").showModal() : stir(); },
-    larger() { resize(size + 1); drawView(); windows.tell(); },
-    smaller() { resize(size - 1); drawView(); windows.tell(); },
-    numbers() { emphasise(NUMBERS[(NUMBERS.indexOf(numbers) + 1) % NUMBERS.length]); drawView(); windows.tell(); },
+    larger: () => resize(1),
+    smaller: () => resize(-1),
+    numbers: () => view.choose({ numbers: NUMBERS[(NUMBERS.indexOf(view.now().numbers) + 1) % NUMBERS.length] }),
     fullscreen() { document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen?.().catch(() => complain(t("no_fullscreen"))); },
     window() { if (!open(`${location.pathname}${location.search}#screen`, `gs-screen-${event}`, "popup,width=1280,height=720")) complain(t("no_window")); },
-    blank() { $("blank").hidden = !$("blank").hidden; drawView(); windows.tell(); },
+    blank: () => view.choose({ blank: !view.now().blank }),
     view() {
       $("view").hidden = !$("view").hidden;
       button("view").setAttribute("aria-expanded", String(!$("view").hidden));
     },
     help() { $("keys").showModal(); },
   };
-
-  /** @param {number} to */
-  function resize(to) {
-    size = Math.max(0, Math.min(SIZES.length - 1, to)) || 0;
-    document.documentElement.style.setProperty("--scale", String(SIZES[size]));
-    localStorage.setItem("gs:present:size", String(size));
-    refit();
-  }
-
-  /** @param {string} what */
-  function emphasise(what) {
-    numbers = NUMBERS.includes(what) ? what : "both";
-    document.body.dataset.numbers = numbers;
-    localStorage.setItem("gs:present:numbers", numbers);
-    refit();
-  }
 
   document.addEventListener("keydown", (pressed) => {
     if (pressed.ctrlKey || pressed.metaKey || pressed.altKey || pressed.repeat || document.querySelector("dialog[open]")) return;
@@ -162,14 +136,13 @@ export function controls({ event, latest, view, redraw }) {
     change(() => api("PATCH", `polls/${one.id}`, { closes_at: picked === "stop" ? null : Math.round(latest.now()) + 1000 * Number(picked) }));
   });
 
-  resize(size);
-  emphasise(numbers);
-  drawView();
+  showView(view.now());
   const stir = fadeWhenIdle();
   refreshControls();
 
   function refreshControls() {
     if (latest.live && asked === latest.live.current) asked = null;
+    view.hear(latest.live?.view);
     const one = poll();
     const polls = latest.live?.polls ?? [];
     const at = polls.findIndex((other) => other === one);
@@ -198,7 +171,7 @@ export function controls({ event, latest, view, redraw }) {
     $("controls").toggleAttribute("data-empty", !polls.length);
   }
 
-  return { refreshControls };
+  return { refreshControls, view: view.now };
 }
 
 /** @param {string} what @returns {HTMLButtonElement} */

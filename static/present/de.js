@@ -10,7 +10,7 @@ export default {
   no_window: "Dieser Browser hat kein Fenster geöffnet. Erlaube Fenster für diese Seite und drücke noch einmal W.",
   seconds: { one: "{n} Sekunde", other: "{n} Sekunden" }, minutes: { one: "{n} Minute", other: "{n} Minuten" },
   vote_at: "Abstimmen auf", with_code: "mit Code", qr: "QR-Code des Beitrittslinks", one_moment: "Einen Moment …", fetching: "Die Veranstaltung wird geholt.", how_to_join: "So machst du mit",
-  scan_or_go_to: "Scannen zum Abstimmen, oder öffne", and_type: "und gib ein", choice: "Antwort", votes_head: "Stimmen", percent_head: "Prozent der Abstimmenden",
+  scan_or_go_to: "Scannen zum Abstimmen, oder öffne", and_type: "und gib ein", or_with_code: "oder mit Code", choice: "Antwort", votes_head: "Stimmen", percent_head: "Prozent der Abstimmenden",
   presenter: "Präsentieren", previous: "Zurück", next: "Weiter", timer: "Countdown", join: "Beitritt", window: "Leinwand", fullscreen: "Vollbild", help: "Tasten und Hilfe",
   previous_key: "Vorige Frage (←)", toggle_key: "Abstimmung öffnen oder schließen (Leertaste)", reveal_key: "Balken zeigen oder verbergen (Enter)", reveal_here: "Balken nur auf der Leinwand zeigen oder verbergen (Enter)", big_screen: "nur auf der Leinwand", next_key: "Nächste Frage (→)",
   timer_key: "Countdown (T)", join_key: "Beitrittsseite (J)", window_key: "Eine leere Leinwand für den Beamer (W)", fullscreen_key: "Vollbild (F)", help_key: "Tasten (?)",

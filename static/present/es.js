@@ -10,7 +10,7 @@ export default {
   no_window: "Este navegador no abrió la ventana. Permite ventanas en esta página y pulsa W otra vez.",
   seconds: { one: "{n} segundo", other: "{n} segundos" }, minutes: { one: "{n} minuto", other: "{n} minutos" },
   vote_at: "Vota en", with_code: "con el código", qr: "Código QR del enlace", one_moment: "Un momento …", fetching: "Llega el evento.", how_to_join: "Cómo participar",
-  scan_or_go_to: "Escanea para votar, o entra en", and_type: "y escribe", choice: "Respuesta", votes_head: "Votos", percent_head: "Por ciento de votantes",
+  scan_or_go_to: "Escanea para votar, o entra en", and_type: "y escribe", or_with_code: "o con el código", choice: "Respuesta", votes_head: "Votos", percent_head: "Por ciento de votantes",
   presenter: "Presentación", previous: "Anterior", next: "Siguiente", timer: "Cuenta atrás", join: "Acceso", window: "Proyector", fullscreen: "Pantalla completa", help: "Teclas y ayuda",
   previous_key: "Pregunta anterior (←)", toggle_key: "Abrir o cerrar la votación (Espacio)", reveal_key: "Mostrar u ocultar las barras (Intro)", reveal_here: "Mostrar u ocultar las barras solo en la pantalla grande (Intro)", big_screen: "en la pantalla grande", next_key: "Pregunta siguiente (→)",
   timer_key: "Cuenta atrás (T)", join_key: "Pantalla de acceso (J)", window_key: "Una pantalla limpia para el proyector (W)", fullscreen_key: "Pantalla completa (F)", help_key: "Teclas (?)",

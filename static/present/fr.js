@@ -10,7 +10,7 @@ export default {
   no_window: "Ce navigateur n’a pas ouvert de fenêtre. Autorisez les fenêtres pour cette page, puis appuyez encore sur W.",
   seconds: { one: "{n} seconde", other: "{n} secondes" }, minutes: { one: "{n} minute", other: "{n} minutes" },
   vote_at: "Votez sur", with_code: "avec le code", qr: "Code QR du lien de participation", one_moment: "Un instant …", fetching: "L’événement arrive.", how_to_join: "Comment participer",
-  scan_or_go_to: "Scannez pour voter, ou allez sur", and_type: "et saisissez", choice: "Réponse", votes_head: "Votes", percent_head: "Pour cent des votants",
+  scan_or_go_to: "Scannez pour voter, ou allez sur", and_type: "et saisissez", or_with_code: "ou avec le code", choice: "Réponse", votes_head: "Votes", percent_head: "Pour cent des votants",
   presenter: "Présentation", previous: "Précédent", next: "Suivant", timer: "Minuteur", join: "Participer", window: "Projecteur", fullscreen: "Plein écran", help: "Touches et aide",
   previous_key: "Question précédente (←)", toggle_key: "Ouvrir ou fermer le vote (Espace)", reveal_key: "Montrer ou masquer les barres (Entrée)", reveal_here: "Montrer ou masquer les barres sur le grand écran seulement (Entrée)", big_screen: "sur le grand écran", next_key: "Question suivante (→)",
   timer_key: "Minuteur (T)", join_key: "Écran de participation (J)", window_key: "Un écran net pour le projecteur (W)", fullscreen_key: "Plein écran (F)", help_key: "Touches (?)",

@@ -12,15 +12,14 @@ import { drawAge, drawClock, drawStage, eventOf, message } from "/assets/present
 const event = eventOf(location.pathname);
 const latest = new Latest();
 const SIGNED_OUT_MS = 10_000; // between two looks whether that is over
-const view = { lobby: false, timer: true, sorted: false };
 let lostAt = 0;
 let isTold = false; // that somebody has to sign in
 
 document.documentElement.classList.toggle("screen", location.hash === "#screen");
 await learn(en, others);
 
-const redraw = () => { if (latest.live) drawStage(latest.live, view, latest.now()); };
-const { refreshControls } = controls({ event, latest, view, redraw });
+const redraw = () => { if (latest.live) drawStage(latest.live, view(), latest.now()); };
+const { refreshControls, view } = controls({ event, latest, redraw });
 
 watch();
 
@@ -62,5 +61,5 @@ document.fonts?.ready.then(refit);
 
 setInterval(() => {
   if (lostAt && latest.live) drawAge(lostAt);
-  if (latest.live) drawClock(latest.live, view, latest.now());
+  if (latest.live) drawClock(latest.live, latest.now());
 }, 250);

@@ -13,7 +13,7 @@ const CROWDED = 8; // choices: then the question makes room for them
 const CROWDED_TEXT = 400; // characters in all choices
 const NEAR_S = 10; // before the close
 
-/** @typedef {{lobby:boolean, timer:boolean, sorted:boolean}} View */
+/** @typedef {import("/assets/present/view.js").View} View */
 /** @typedef {import("/assets/shared/live.js").Live} Live */
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
 
@@ -37,13 +37,13 @@ export function drawStage(live, view, now) {
     if (document.documentElement.classList.contains("screen")) return message(t("over"), t("over_thanks"));
     return message(t("over"), t("over_text"), t("to_event"), `/admin/events/${encodeURIComponent(eventOf(location.pathname))}`);
   }
-  show(!poll || (view.lobby && !over) ? "lobby" : "poll");
+  show(!poll || (view.joining && !over) ? "lobby" : "poll");
   drawState(live, poll, now);
   const asked = poll ? `${poll.id} ${poll.round}` : "";
   if ($("voters").dataset.of !== asked) fall($("voters"), ""); // the votes of another question do not fall to those of this one
   $("voters").dataset.of = asked;
   rise($("voters"), poll?.results?.voters ?? 0, (n) => (poll ? howMany(poll, n) : ""));
-  drawClock(live, view, now);
+  drawClock(live, now);
   if (!poll) return speak(t("join_screen"));
   setText("question", poll.question);
   $("question").dir = "auto";
@@ -97,15 +97,17 @@ export function phase(poll, now) {
 
 /** @param {Live} live */
 function drawJoin(live) {
-  const host = spoken(live.join_url ?? location.origin).replace(/\/[^/]*$/, "");
+  const named = live.event.slug;
+  const host = named ? spoken(live.join_url) : spoken(live.join_url ?? location.origin).replace(/\/[^/]*$/, "");
+  for (const [place, alone] of Object.entries({ "join-how": "with_code", "lobby-how": "and_type" })) setText(place, t(named ? "or_with_code" : alone));
   for (const place of document.querySelectorAll(".join-host")) if (place.textContent !== host) place.textContent = host;
   for (const place of document.querySelectorAll(".join-code")) if (place.textContent !== grouped(live.event.code)) place.textContent = grouped(live.event.code);
   const qr = `/api/v1/live/${live.event.code}/qr.svg`;
   for (const image of document.querySelectorAll("img.join-qr")) if (image.getAttribute("src") !== qr) image.setAttribute("src", qr);
 }
 
-/** @param {Live} live @param {View} view @param {number} now */
-export function drawClock(live, view, now) {
+/** @param {Live} live @param {number} now */
+export function drawClock(live, now) {
   const poll = onStage(live);
   const soon = Boolean(poll?.opens_at && now < poll.opens_at);
   const until = live.event.state === "ended" ? null : soon ? poll?.opens_at : poll?.state === "open" ? poll.closes_at : null;

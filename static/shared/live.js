@@ -4,12 +4,12 @@
  * @typedef {{id:string, text:string}} Choice
  * @typedef {{voters:number, status:"provisional"|"final", choices:{id:string, votes:number, percent:number}[]}} Results
  * @typedef {{received:number, counted:number, superseded:number, duplicate:number, late:number, in_flight:number,
- *   missing:{instance:string, lane:number, first:number, last:number}[], unreported:unknown[], status:string}} Books
+ *   missing:{instance:string, lane:number, first:number, last:number}[], unreported:{instance:string, last_sign:number}[], status:string}} Books
  * @typedef {{id:string, kind:"single"|"multiple", question:string, state:"draft"|"open"|"closed", round:number,
  *   opens_at:number|null, closes_at:number|null, closed_at:number|null, visibility:string, revealed:boolean,
  *   rules:{min:number, max:number, change:boolean}, choices:Choice[], results:Results|null, books?:Books, locked?:boolean}} Poll
- * @typedef {{event:{code:string, title:string, state:"live"|"ended", accent?:{light:string, dark:string}, logo?:string, rehearsal?:boolean}, now:number, version:number, counted_through:number,
- *   current:string|null, join_url:string, polls:Poll[]}} Live
+ * @typedef {{event:{code:string, slug?:string|null, title:string, state:"live"|"ended", accent?:{light:string, dark:string}, logo?:string, rehearsal?:boolean}, now:number, version:number, counted_through:number,
+ *   current:string|null, join_url:string, view?:import("/assets/present/view.js").View, polls:Poll[]}} Live
  */
 
 /** Several servers draw the same document: the highest version is the latest, of equals the one counted furthest. */

@@ -207,7 +207,7 @@ function goBack(key, mine, stands, refusal) {
 
 /** The ballot of this voter that counts, as the server knows it. @param {Saved} mine @returns {Promise<Sent|null>} */
 async function counted(mine) {
-  const answer = await ask(`/api/v1/polls/${mine.poll}/ballots/mine`, await pass());
+  const answer = await ask(`/api/v1/polls/${mine.poll}/ballots/mine?round=${mine.round}`, await pass());
   if (answer.status === 200 && answer.body?.ballot) {
     const { ballot, revision, picks, status } = answer.body;
     return { ballot, revision, picks, state: status, accepted_at: null };
@@ -222,8 +222,9 @@ export function settle() {
     /** @type {Saved} */
     const mine = keep.get(key);
     const at = mine.accepted_at ?? 0;
-    const poll = live?.polls.find((one) => one.id === mine.poll && one.round === mine.round);
-    const late = poll?.state === "closed" && poll.closed_at && at > poll.closed_at + CLOSE_GRACE_MS;
+    const poll = live?.polls.find((one) => one.id === mine.poll);
+    // When a round before this one ended is not in the document any more.
+    const late = poll && (poll.round > mine.round || (poll.state === "closed" && poll.closed_at && at > poll.closed_at + CLOSE_GRACE_MS));
     const through = live && live.counted_through >= at;
     if (through && !late) keep.set(key, { ...mine, state: "counted" });
     else if (through || poll?.results?.status === "final") {

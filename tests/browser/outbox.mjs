@@ -295,6 +295,26 @@ async function evening(hall) {
     equal((await hall.tally(poll)).voters, 0, "voters");
   });
 
+  await check("such a vote is told so as well when the next round has begun meanwhile, and the one in that stands", async () => {
+    const { code, poll } = await hall.question();
+    const person = await hall.person();
+    const page = await hall.join(person, code);
+    await isKept(page);
+    wire.instead = (method, path, body) => (method === "POST" && path.endsWith("/ballots") && JSON.parse(body).round === 1
+      ? { status: 202, body: { ballot: JSON.parse(body).ballot, accepted_at: Date.now() + 3_000, status: "received" } } : undefined);
+    await phone.vote(page, "Pirates");
+    await phone.reached(page, "received");
+    await hall.office("POST", `polls/${poll}/rounds`, {});
+    await hall.office("PUT", `polls/${poll}/state`, { state: "open" });
+    await page.getByTestId("choice").filter({ hasText: "Robots" }).waitFor();
+    await phone.vote(page, "Robots");
+    await phone.reached(page, "counted");
+    await says(page, "refusal", "This vote arrived after voting had closed. It was not counted.");
+    wire.instead = () => undefined;
+    equal(await mine(page), ["Robots"], "the vote of the new round");
+    equal((await hall.tally(poll)).voters, 1, "voters");
+  });
+
   await check("a browser that may keep nothing still votes, once, and says what it cannot do", async () => {
     const { code, poll } = await hall.question();
     const person = await hall.enduring("private", { profile: { default_content_setting_values: { cookies: 2 } } });

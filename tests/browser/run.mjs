@@ -266,6 +266,49 @@ async function evening(app, people) {
     await clean.close();
   });
 
+  await check("a phone that scanned the remote's code and signed in is the remote: black, join screen, size and order reach the big screen of another browser, and its keys reach the phone", async () => {
+    await ada.getByTestId("show-remote").click();
+    await eventually("the QR code is drawn", () => ada.getByTestId("remote-qr").locator("img").evaluate((/** @type {any} */ image) => image.complete && image.naturalWidth > 0));
+    const phone = await people.newPerson("Ada's phone", { size: "phone", touch: true, expects: (url, status) => status === 401 });
+    await phone.goto(screen.url());
+    await phone.getByTestId("message").getByRole("link", { name: "Sign in" }).tap();
+    await phone.getByTestId("email").fill(ACCOUNT.email);
+    await phone.getByTestId("password").fill(ACCOUNT.password);
+    await phone.getByTestId("submit").tap();
+    await phone.getByTestId("toggle").waitFor();
+    await people.photograph(phone, "remote", "phone");
+    await phone.getByTestId("join").tap();
+    await screen.getByTestId("lobby-code").waitFor();
+    await phone.getByTestId("join").tap();
+    await screen.getByTestId("question").waitFor();
+    await phone.getByTestId("view").tap();
+    const letters = () => screen.evaluate(() => document.documentElement.style.getPropertyValue("--scale"));
+    const usual = await letters();
+    await phone.getByTestId("view-larger").tap();
+    await phone.getByTestId("view-larger").tap();
+    await eventually("two steps larger", async () => Number(await letters()) > 1.2 * Number(usual));
+    await phone.getByTestId("view-smaller").tap();
+    await phone.getByTestId("view-smaller").tap();
+    await eventually("and back", async () => (await letters()) === usual);
+    await phone.getByTestId("view-blank").tap();
+    await screen.getByTestId("blank").waitFor();
+    await people.photograph(phone, "remote-blank", "phone");
+    await screen.keyboard.press("b");
+    await phone.getByTestId("blank").waitFor({ state: "hidden" });
+    await screen.keyboard.press("s");
+    await eventually("the phone knows the order", async () => (await phone.getByTestId("view-sort").getAttribute("aria-pressed")) === "true");
+    await phone.getByTestId("view-sort").tap();
+    await eventually("and puts it back", async () => (await screen.getByTestId("view-sort").getAttribute("aria-pressed")) === "false");
+    const late = await people.newWindow(phone, "a screen opened later");
+    await phone.getByTestId("view-blank").tap();
+    await late.goto(screen.url());
+    await late.getByTestId("blank").waitFor();
+    await phone.getByTestId("view-blank").tap();
+    await screen.getByTestId("blank").waitFor({ state: "hidden" });
+    await phone.context().close();
+    await ada.getByTestId("show-remote").click();
+  });
+
   await check("S sorts the bars and S puts them back; percent, count and both by one key; ? lists the keys", async () => {
     const order = () => screen.locator("#bars .row").evaluateAll((rows) => rows.map((row) => ({ text: row.querySelector(".text")?.textContent, top: row.getBoundingClientRect().top })).sort((a, b) => a.top - b.top).map((row) => row.text));
     await screen.keyboard.press("s");

@@ -74,11 +74,12 @@ const audience = (document) => ({ method, path }) => {
 };
 
 /** @param {() => any} document @returns {Api} */
-const stage = (document) => ({ method, path }) => {
+const stage = (document) => ({ method, path, body }) => {
   if (path === `events/${EVENT}/live`) return { json: document() };
   if (path === `events/${EVENT}/stream`) return { stream: document() };
   if (path.endsWith("qr.svg")) return { svg: QR };
   if (method === "PUT") return { json: {} };
+  if (method === "PATCH" && path === `events/${EVENT}/view`) return { json: { view: { edition: 2000, joining: false, blank: false, sorted: false, numbers: "both", size: 3, ...body } } };
   return undefined;
 };
 

@@ -78,20 +78,24 @@ export async function told() {
       await page.context().close();
     });
 
-    await check("a phone has these buttons only while another window of its browser listens, and that one follows", async () => {
-      const remote = await show("present-six", "phone");
-      const view = remote.getByTestId("view");
-      assert(await view.isHidden(), "a remote of another browser has buttons that do nothing there");
-      await remote.setViewportSize({ width: 740, height: 360 });
-      assert(await view.isHidden(), "and on its side, too");
-      await remote.setViewportSize({ width: 360, height: 740 });
+    await check("a phone is the remote of all that: black is the screen, and not the remote; a window of its browser follows without the server", async () => {
+      /** @type {any} */
+      let asked;
+      const stage = kit.stage(() => kit.live([kit.poll(["Yes", "No"], [3, 4])]));
+      const remote = await show("present-six", "phone", { api: (call) => (call.method === "PATCH" ? ((asked = call.body), { hang: true }) : stage(call)) });
       const screen = await remote.context().newPage();
       await screen.goto(`${theatre.home}/present/${kit.EVENT}#screen`);
-      await view.tap();
+      await screen.getByTestId("question").waitFor();
+      await remote.getByTestId("view").tap();
       await remote.getByTestId("view-blank").tap();
       await screen.getByTestId("blank").waitFor();
-      await screen.close();
-      await view.waitFor({ state: "hidden" });
+      assert(!(await screen.getByTestId("blank").innerText()), "the room reads on a black screen");
+      equal(asked, { blank: true }, "what the server was told");
+      await remote.getByTestId("error").filter({ hasText: "did not answer" }).waitFor();
+      assert(await remote.getByTestId("blank").filter({ hasText: "The screen is blank" }).isVisible(), "nothing says why it is black");
+      await remote.getByTestId("next").tap({ trial: true });
+      await remote.getByTestId("view-blank").tap();
+      await screen.getByTestId("blank").waitFor({ state: "hidden" });
       await remote.context().close();
     });
 

@@ -241,9 +241,18 @@ fn a_result_waits_for_an_instance_that_may_hold_votes_until_it_is_forgotten(back
         assert_eq!(standing.unreported, [(silent, NOON)]);
         assert_eq!(store.pulse(0, NOON).await.unwrap().settled_through, NOON);
 
+        assert_eq!(store.forget_instance(other).await.unwrap(), Forgetting::Alive, "a mistyped name, or one that was only cut off");
         assert_eq!(store.forget_instance(silent).await.unwrap(), Forgetting::Forgotten);
         assert_eq!(store.standing().await.unwrap().settled_through, later);
         assert_eq!(store.forget_instance(silent).await.unwrap(), Forgetting::Unknown, "nobody of that name is waited for any more");
+
+        // It was only cut off, and goes on taking votes: no result is final without them.
+        store.apply(0, &[beat(silent, 0, NOON, 0)], NOON).await.unwrap();
+        assert_eq!(store.standing().await.unwrap().settled_through, later, "what it said before says nothing");
+        store.apply(0, &[beat(silent, 0, later + 1, 3), beat(other, 0, later + 9, 0)], NOON).await.unwrap();
+        let standing = store.standing().await.unwrap();
+        assert_eq!((standing.counted_through, standing.settled_through), (NOON, NOON), "three batches of it are on their way");
+        assert_eq!(standing.missing, [(silent, 0, 1, 3)]);
     });
 }
 

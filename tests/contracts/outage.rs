@@ -375,6 +375,36 @@ fn a_full_spill_is_said_at_the_door_and_empties_when_the_broker_is_back() {
     });
 }
 
+/// The broker is there and answers, and takes nothing.
+#[test]
+fn lanes_that_are_full_and_a_full_spill_are_said_at_the_door() {
+    with_own_broker(|broker| {
+        let place = place_at(broker);
+        // Nobody counts, and a lane that holds one message is full.
+        let mut web = server(&place, place.directory.path(), &["web"]);
+        let process = Process::of(web.env("SPILL_BYTES_MAX", "65536"));
+        let door = Door::open(process.address);
+        let lanes = format!("^{}\\.lane", place.amqp_prefix);
+        broker.control(&["rabbitmqctl", "set_policy", "full", &lanes, r#"{"max-length":1}"#, "--apply-to", "queues"]);
+        let mut accepted = 0;
+        until_within(RESTART, "no vote can be made safe", || {
+            accepted += usize::from(door.vote(&door.voter()).status == 202);
+            door.get("/readyz").status == 503
+        });
+        assert!(door.get("/status").body.contains("Votes are refused"), "and people are told");
+        broker.control(&["rabbitmqctl", "clear_policy", "full"]);
+        until_within(RESTART, "it is ready", || {
+            accepted += usize::from(door.vote(&door.voter()).status == 202);
+            door.is_ready()
+        });
+        let beside = TempDir::new().unwrap();
+        let tally = Process::of(&mut server(&place, beside.path(), &["tally"]));
+        until_within(RESTART, "the spill is empty", || figure(process.metrics(), "groundswell_spill_batches") == 0.0);
+        all_in(&door, accepted);
+        assert_eq!((process.stop(), tally.stop()), (Some(0), Some(0)));
+    });
+}
+
 #[test]
 fn a_server_told_to_stop_serves_on_for_a_while_and_then_leaves_nothing_undone() {
     with_own_broker(|broker| {

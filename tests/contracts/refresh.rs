@@ -1,15 +1,15 @@
-//! How long phones are told to wait between two looks: longer under pressure, and no longer than that.
+//! What phones are told, and how often: to wait longer under pressure, and nothing that does not concern them.
 
-use groundswell::domain::Title;
+use groundswell::domain::{Numbers, StageView, Title, ViewEdit};
 use groundswell::live::{Frame, Live};
 use groundswell::store::EventEdit;
 use serde_json::Value;
 
-use crate::craft::{code, event_draft, stamp, with_store};
+use crate::craft::{code, event_draft, refusal, stamp, with_store};
 use crate::on_both;
 use crate::support::Backend;
 
-on_both![under_pressure_phones_are_told_to_ask_less_often];
+on_both![under_pressure_phones_are_told_to_ask_less_often, what_the_presenters_screens_show_is_no_news_to_phones];
 
 fn under_pressure_phones_are_told_to_ask_less_often(backend: Backend) {
     with_store(backend, async |_, store| {
@@ -41,5 +41,46 @@ fn under_pressure_phones_are_told_to_ask_less_often(backend: Backend) {
         rename("Friday").await;
         live.tick().await.unwrap();
         assert_eq!(wait(&live.newest(event).await.unwrap()), 8_000, "never longer than that");
+    });
+}
+
+fn what_the_presenters_screens_show_is_no_news_to_phones(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let event = store.create_event(event_draft(vec![code(1)]), stamp()).await.unwrap();
+        assert_eq!(event.view, StageView::default());
+        let live = Live::open(store.clone(), "http://localhost".into()).await.unwrap();
+        let (mut phones, mut screens) = (live.public(event.id).await.unwrap(), live.presenter(event.id).await.unwrap());
+        // What it owes after the event was made.
+        loop {
+            live.tick().await.unwrap();
+            if !phones.has_changed().unwrap() {
+                break;
+            }
+            phones.mark_unchanged();
+        }
+        let before = (phones.borrow_and_update().etag.clone(), screens.borrow_and_update().version);
+        let shown = |frame: &Frame| serde_json::from_slice::<Value>(&frame.json).unwrap()["view"].clone();
+
+        let blank = store.set_view(event.id, ViewEdit { blank: Some(true), ..ViewEdit::default() }, stamp()).await.unwrap();
+        live.tick().await.unwrap();
+        assert!(!phones.has_changed().unwrap(), "a million phones were written to, because a projector went black");
+        assert!(screens.has_changed().unwrap());
+        let view = shown(&screens.borrow_and_update());
+        assert_eq!((&view["blank"], &view["edition"]), (&true.into(), &blank.edition.into()));
+
+        // Two remotes change different things: each leaves alone what it does not name.
+        let other = ViewEdit { sorted: Some(true), numbers: Some(Numbers::Count), size: Some(6), ..ViewEdit::default() };
+        let both = store.set_view(event.id, other, stamp()).await.unwrap().view;
+        assert_eq!(both, StageView { edition: blank.edition + 1, blank: true, joining: false, sorted: true, numbers: Numbers::Count, size: 6 });
+        assert_eq!(store.event(event.id).await.unwrap().view, both, "it is kept");
+        let beyond = store.set_view(event.id, ViewEdit { size: Some(7), ..ViewEdit::default() }, stamp()).await;
+        assert_eq!(refusal(beyond), "size_invalid");
+
+        // The next thing that does concern them is newer than all they had.
+        store.edit_event(event.id, EventEdit { title: Some(Title::parse("Saturday").unwrap()), ..EventEdit::default() }, stamp()).await.unwrap();
+        live.tick().await.unwrap();
+        let (now, screen) = (phones.borrow_and_update().clone(), screens.borrow_and_update().clone());
+        assert!(now.etag != before.0 && now.version > before.1 && shown(&now).is_null(), "{}", String::from_utf8_lossy(&now.json));
+        assert_eq!((shown(&screen)["size"].as_u64(), now.version), (Some(6), screen.version));
     });
 }

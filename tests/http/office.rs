@@ -87,6 +87,11 @@ fn a_short_name_leads_to_its_event(backend: Backend) {
     }
     name(&two, json!("final-2026")).expect(200);
     assert_eq!(leads_to("final-2026"), Some(two.code.clone()));
+    // What is printed outlives the name: the code is for ever.
+    let printed = hall.get(&format!("/api/v1/live/{}/qr.svg", two.code)).expect(200).body;
+    assert!(printed.contains(&format!("/{}</title>", two.code)) && !printed.contains("final"), "{}", &printed[..160]);
+    let poster = hall.get(&format!("/poster/{}", two.code)).expect(200).body;
+    assert!(poster.contains("/final-2026<") && poster.contains("or with code"), "{poster}");
     office(&hall, "DELETE", &format!("/api/v1/events/{}", two.id), Value::Null).expect(204);
     office(&hall, "POST", "/api/v1/events", json!({"title": "Friday", "slug": "final-2026"})).expect(201);
     for slug in ["ab", "admin", "123456", "-a-b", "a/b", "<b>", "\u{fc}n\u{ef}", &"a".repeat(41), "../x", "a%2fb"] {

@@ -70,6 +70,8 @@ const ROUTES: &[Row] = &[
     ("POST", "/api/v1/session", Anyone, Never, 401, Some(r#"{"email":"a@b","password":"a long password"}"#)),
     ("GET", "/api/v1/session", Owner, Never, 200, None),
     ("DELETE", "/api/v1/session", Anyone, Never, 204, None),
+    // Of the API token, which has none.
+    ("PUT", "/api/v1/password", Owner, Never, 409, Some(r#"{"current":"a long password","password":"another long one"}"#)),
     ("GET", "/api/v1/events", Owner, Never, 200, None),
     ("POST", "/api/v1/events", Owner, Never, 201, Some(r#"{"title":"Friday"}"#)),
     ("GET", "/api/v1/events/{event}", Owner, Never, 200, None),
@@ -79,6 +81,8 @@ const ROUTES: &[Row] = &[
     ("DELETE", "/api/v1/events/{event}/logo", Owner, Never, 200, None),
     ("GET", "/api/v1/events/{event}/results.xlsx", Owner, Never, 200, None),
     ("PUT", "/api/v1/events/{event}/current", Owner, Never, 200, Some(r#"{"poll":null}"#)),
+    ("PATCH", "/api/v1/events/{event}/view", Owner, Never, 200, Some(r#"{"blank":true}"#)),
+    ("GET", "/api/v1/events/{event}/remote.svg", Owner, Never, 200, None),
     ("GET", "/api/v1/events/{event}/live", Owner, Never, 200, None),
     ("GET", "/api/v1/events/{event}/stream", Owner, Never, 200, None),
     // Of an event that is no rehearsal.

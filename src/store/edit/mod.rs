@@ -103,15 +103,18 @@ async fn write_close(pool: &Pool, event: EventId, ahead: Millis, at: Millis) -> 
 
 /// One edit of one event. `$before` is the event as it was, `$work` may use `$tx`; the answer is the event as it is now.
 macro_rules! edit_event {
-    ($pool:expr, $event:expr, $stamp:ident, $action:expr, $subject:expr, |$tx:ident, $before:ident| $work:block) => {{
+    ($pool:expr, $event:expr, $stamp:ident, $action:expr, $subject:expr, |$tx:ident, $before:ident| $work:block) => {
+        edit_event!($pool, $event, $stamp, $action, $subject, |$tx, $before, edition| $work)
+    };
+    ($pool:expr, $event:expr, $stamp:ident, $action:expr, $subject:expr, |$tx:ident, $before:ident, $edition:ident| $work:block) => {{
         let began = std::time::Instant::now();
         writing!($pool, db => {
             let mut $tx = db.begin().await?;
-            let (edition,): (i64,) = sqlx::query_as("update edition set number = number + 1 where id = 1 returning number").fetch_one(&mut *$tx).await?;
+            let ($edition,): (i64,) = sqlx::query_as("update edition set number = number + 1 where id = 1 returning number").fetch_one(&mut *$tx).await?;
             let $stamp = $stamp.after(began.elapsed());
             let $before: $crate::domain::Event = load_event!($tx, $event).ok_or_else($crate::store::read::event_unknown)?;
             let detail: String = $work;
-            sqlx::query("update event set edition = $2, updated_at = $3 where id = $1").bind($event.0).bind(edition).bind($stamp.at).execute(&mut *$tx).await?;
+            sqlx::query("update event set edition = $2, updated_at = $3 where id = $1").bind($event.0).bind($edition).bind($stamp.at).execute(&mut *$tx).await?;
             sqlx::query("insert into audit (id, at, actor, action, subject, detail) values ($1, $2, $3, $4, $5, $6)")
                 .bind($stamp.audit_id).bind($stamp.at).bind(&$stamp.actor).bind($action).bind($subject).bind(detail).execute(&mut *$tx).await?;
             let after = load_event!($tx, $event);

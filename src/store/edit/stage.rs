@@ -1,7 +1,7 @@
 //! What a presenter does while people vote: opens, closes, shows, reveals, starts again. And the clock, which closes like one.
 
 use super::{Closing, Stamp, close_round, edit_event, find};
-use crate::domain::{Event, EventId, EventState, PollId, PollState, Visibility};
+use crate::domain::{Event, EventId, EventState, PollId, PollState, ViewEdit, Visibility};
 use crate::error::{Error, Result};
 use crate::store::read::{event_unknown, load_event};
 use crate::store::{Store, reading, writing};
@@ -156,6 +156,33 @@ impl Store {
                 }
                 sqlx::query("update event set current = $2 where id = $1").bind(event.0).bind(poll.map(|p| p.0)).execute(&mut *tx).await?;
                 poll.map(|p| p.to_string()).unwrap_or_default()
+            })
+            .ok_or_else(event_unknown)
+        })
+        .await
+    }
+
+    /// What the presenter's screens show beside the poll. To the audience it is as if nothing had happened.
+    pub async fn set_view(&self, event: EventId, edit: ViewEdit, stamp: Stamp) -> Result<Event> {
+        let pool = self.office.clone();
+        self.owned(async move {
+            edit_event!(&pool, event, stamp, "event.view", event.to_string(), |tx, before, edition| {
+                let view = before.view.with(edit, edition as u64)?;
+                sqlx::query(
+                    "insert into stage_view (event, edition, joining, blank, sorted, numbers, size) values ($1, $2, $3, $4, $5, $6, $7)
+                     on conflict (event) do update set edition = excluded.edition, joining = excluded.joining, blank = excluded.blank,
+                         sorted = excluded.sorted, numbers = excluded.numbers, size = excluded.size",
+                )
+                .bind(event.0)
+                .bind(edition)
+                .bind(view.joining)
+                .bind(view.blank)
+                .bind(view.sorted)
+                .bind(view.numbers.as_str())
+                .bind(i32::from(view.size))
+                .execute(&mut *tx)
+                .await?;
+                format!("{view:?}")
             })
             .ok_or_else(event_unknown)
         })
