@@ -48,7 +48,9 @@ pub async fn mine(request: HttpRequest, poll: Path<String>, query: Query<MineQue
     let in_doubt = ended_by(&found.event, poll, round, now).is_some_and(|at| may_come_yet(&site, at));
     let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Busy("many ballots are being looked up"))?;
     let held = site.store.ballot_of(poll.id, round, pass.voter).await?;
-    let none = || if in_doubt { Error::Unknown("the last votes are being counted") } else { Error::not_found("no_ballot", "No vote of yours is counted in this poll.") };
+    let none = || {
+        if in_doubt { Error::Unknown("the last votes are being counted") } else { Error::not_found("no_ballot", "No vote of yours is counted in this poll.") }
+    };
     let held = held.ok_or_else(none)?;
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, NO_STORE)).json(MyBallot::of(&held.ballot)))
 }

@@ -16,8 +16,8 @@ use crate::domain::{AccountId, Email, Event, EventId, JoinCode, Kind, Limits, Mi
 use crate::error::{Error, Result, reason};
 use crate::store::{Account, EventDraft, PollDraft};
 use crate::wire::office::{
-    CurrentBody, EventAnswer, EventBody, EventPatch, EventsAnswer, EventsQuery, PasswordBody, PollAnswer, PollBody, PollPatch, SessionAnswer, SetupAnswer, SetupBody,
-    SignInBody, StateBody, ViewPatch, VisibilityBody,
+    CurrentBody, EventAnswer, EventBody, EventPatch, EventsAnswer, EventsQuery, PasswordBody, PollAnswer, PollBody, PollPatch, SessionAnswer, SetupAnswer,
+    SetupBody, SignInBody, StateBody, ViewPatch, VisibilityBody,
 };
 
 pub fn routes(config: &mut ServiceConfig) {

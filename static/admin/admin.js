@@ -5,7 +5,7 @@ import { learn, t } from "/assets/shared/words.js";
 import { en, others } from "/assets/admin/en.js";
 import { $, clone, isFollowedHere, oops, setText, slot } from "/assets/admin/dom.js";
 import { begunBy, forgetBegun } from "/assets/admin/begun.js";
-import { setupPage, signInPage } from "/assets/admin/account.js";
+import { accountPage, setupPage, signInPage } from "/assets/admin/account.js";
 import { eventsPage } from "/assets/admin/events.js";
 import { newEventPage } from "/assets/admin/new-event.js";
 import { eventPage } from "/assets/admin/event.js";
@@ -69,6 +69,7 @@ function pageAt(path) {
   if (more.length) return [];
   if (first === "events") return [first, id ? (tools) => eventPage(decoded(id), tools) : eventsPage];
   if (first === "rehearsals") return [first, id ? () => rehearsalPage(decoded(id)) : rehearsalsPage];
+  if (first === "account" && !id) return ["", ({ go: leaveFor }) => accountPage($("who-email").textContent ?? "", () => leaveFor("/admin"))];
   return first === "new" && !id ? ["events", newEventPage] : [];
 }
 

@@ -5,6 +5,7 @@ const en = {
   password_short: { one: "The password needs at least {least} characters. This one has {n}.", other: "The password needs at least {least} characters. This one has {n}." },
   search_long: "What you look for is longer than any question: at most {most} characters.",
   password_long: "The password may have at most {most} characters. This one has {n}.",
+  password_changed: "The password is changed.",
   type_password: "Type your password.",
   type_email: "Type your email address.",
   email_odd: "This does not look like an email address: something like name@example.org.",

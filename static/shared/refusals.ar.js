@@ -49,7 +49,6 @@ export default {
   size_invalid: "لا يوجد هذا الحجم للنص.",
   password_wrong: "ليست هذه كلمة مرور هذا الحساب.",
   account_unknown: "لا يوجد حساب بهذا البريد.",
-  token_only: "ليس لرمز API كلمة مرور.",
   accent_invalid: "هذا ليس لونًا.",
   logo_invalid: "الشعار صورة PNG أو WebP ثابتة.",
   logo_large: "الشعار 64 كيبيبايت و1024 بكسل لكل ضلع على الأكثر.",

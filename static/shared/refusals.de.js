@@ -49,7 +49,6 @@ export default {
   size_invalid: "Diese Schriftgröße gibt es nicht.",
   password_wrong: "Das ist nicht das Passwort dieses Kontos.",
   account_unknown: "Es gibt kein Konto mit dieser E-Mail-Adresse.",
-  token_only: "Ein API-Token hat kein Passwort. Melde dich mit E-Mail und Passwort an, um es zu ändern.",
   accent_invalid: "Das ist keine Farbe.",
   logo_invalid: "Ein Logo ist ein PNG- oder WebP-Bild, das sich nicht bewegt.",
   logo_large: "Ein Logo hat höchstens 64 KiB und 1024 Pixel je Seite.",

@@ -49,7 +49,6 @@ export default {
   size_invalid: "Ese tamaño de letra no existe.",
   password_wrong: "No es la contraseña de esta cuenta.",
   account_unknown: "No hay ninguna cuenta con ese correo.",
-  token_only: "Un token de API no tiene contraseña.",
   accent_invalid: "Esto no es un color.",
   logo_invalid: "Un logotipo es una imagen PNG o WebP que no se mueve.",
   logo_large: "Un logotipo tiene como máximo 64 KiB y 1024 píxeles por lado.",

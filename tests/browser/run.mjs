@@ -103,7 +103,7 @@ async function pictures() {
 async function evening(app, people) {
   const home = new URL("/", app.join).href;
   let signedIn = false;
-  const ada = await people.newPerson("the admin", { expects: (url, status) => !signedIn && url.pathname === "/api/v1/session" && status === 401 });
+  const ada = await people.newPerson("the admin", { expects: (url, status) => (!signedIn && url.pathname === "/api/v1/session" && status === 401) || (url.pathname === "/api/v1/password" && status === 403) });
   const screen = await people.newWindow(ada, "the big screen");
   const alice = await people.newPerson("Alice's phone", { size: "phone", touch: true });
   const kim = await people.newPerson("Kim, keyboard only");
@@ -563,6 +563,44 @@ async function evening(app, people) {
       equal(await page.locator("img[src=x], main b:text-is('bold')").count(), 0, "made of it");
     }
     await fitsInWidth(alice);
+  });
+
+  await check("a password is changed: a wrong one says so at its field, every other browser is signed out, and the new one signs in", async () => {
+    const other = await people.newPerson("Ada's other laptop", { expects: (_, status) => status === 401 });
+    const signIn = async (/** @type {string} */ password) => {
+      await other.goto(new URL("/admin", home).href);
+      await other.getByTestId("email").fill(ACCOUNT.email);
+      await other.getByTestId("password").fill(password);
+      await other.getByTestId("submit").click();
+      await other.getByTestId("sign-out").waitFor();
+    };
+    await signIn(ACCOUNT.password);
+    const next = `${ACCOUNT.password}, and another word`;
+    await ada.getByTestId("who").click();
+    await ada.getByTestId("account-form").waitFor();
+    const change = async (/** @type {string} */ current, /** @type {string} */ password) => {
+      await ada.getByTestId("current").fill(current);
+      await ada.getByTestId("password").fill(password);
+      await ada.getByTestId("submit").click();
+    };
+    await change("not the password", next);
+    await ada.getByText("This is not the password of this account.").waitFor();
+    await people.photograph(ada, "password", "laptop", "phone");
+    await accessible(ada, "the change of the password");
+    await change(ACCOUNT.password, "short");
+    await ada.getByText(/The password needs at least 12/).waitFor();
+    await change(ACCOUNT.password, next);
+    await ada.waitForURL(({ pathname }) => pathname === "/admin");
+    await ada.getByTestId("toast").filter({ hasText: "The password is changed." }).waitFor();
+    await other.reload();
+    await other.getByTestId("sign-in-form").waitFor();
+    await signIn(next);
+    await other.context().close();
+    // The rest of the evening knows the old one.
+    await ada.getByTestId("who").click();
+    await change(next, ACCOUNT.password);
+    await ada.waitForURL(({ pathname }) => pathname === "/admin");
+    await ada.goto(new URL(`/admin/events/${event.id}`, home).href);
   });
 
   await check("signed out, neither the back office nor the big screen shows anything; a wrong password is told so", async () => {

@@ -1,16 +1,21 @@
 //! Setting up and signing in: once, for those who may, and not from somebody else's page.
 
+use std::io::Write;
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::hall::Hall;
 use crate::on_both;
+use crate::process::command;
 use crate::support::{Answer, Backend, Server, TOKEN};
 
 on_both![
     the_setup_link_works_once,
     a_session_is_signed_in_and_out,
+    a_password_is_changed_by_who_knows_it_and_everybody_else_is_out,
+    a_forgotten_password_is_set_from_the_command_line,
     a_wrong_password_says_no_more_than_that,
     whoever_guesses_passwords_is_slowed_down,
     another_site_cannot_act_in_a_session,
@@ -119,6 +124,58 @@ fn over_https_the_cookie_is_secure() {
     assert!(hall.setup_link.starts_with("https://vote.example.org/admin#setup="), "{}", hall.setup_link);
     let event = hall.event();
     assert_eq!(event.presenter(&hall)["join_url"], format!("https://vote.example.org/{}", event.code));
+}
+
+const NEXT: &str = "some other words in a row";
+
+fn signs_in(server: &Server, password: &str) -> Option<String> {
+    let answer = browser(server, "POST", "/api/v1/session", None, json!({"email": EMAIL, "password": password}));
+    (answer.status == 201).then(|| cookie(&answer))
+}
+
+fn is_signed_in(server: &Server, cookie: &str) -> bool {
+    browser(server, "GET", "/api/v1/session", Some(cookie), json!(null)).status == 200
+}
+
+fn a_password_is_changed_by_who_knows_it_and_everybody_else_is_out(backend: Backend) {
+    let hall = Hall::open(backend);
+    let own = set_up(&hall);
+    let other = signs_in(&hall, PASSWORD).expect("it is the password");
+    let change =
+        |cookie: Option<&str>, current: &str, next: &str| browser(&hall, "PUT", "/api/v1/password", cookie, json!({"current": current, "password": next}));
+    assert_eq!(change(None, PASSWORD, NEXT).status, 401);
+    assert_eq!(change(Some(&own), "not these words at all", NEXT).expect(403).code(), "password_wrong");
+    assert_eq!(change(Some(&own), PASSWORD, "eleven char").expect(422).code(), "password_short");
+    assert_eq!(change(Some(&own), PASSWORD, &"x".repeat(1_025)).expect(422).code(), "password_long");
+    assert!(is_signed_in(&hall, &other), "nothing was changed");
+    change(Some(&own), PASSWORD, NEXT).expect(204);
+    assert_eq!((is_signed_in(&hall, &own), is_signed_in(&hall, &other)), (true, false));
+    assert_eq!((signs_in(&hall, PASSWORD).is_some(), signs_in(&hall, NEXT).is_some()), (false, true));
+    // Guessing is as slow here as at the door.
+    let guesses = (0..15).map(|_| change(Some(&own), "not these words at all", NEXT).status);
+    assert!(guesses.into_iter().any(|status| status == 429), "a browser that was left open is no place to guess at");
+}
+
+fn a_forgotten_password_is_set_from_the_command_line(backend: Backend) {
+    let hall = Hall::open(backend);
+    let session = set_up(&hall);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let set = |email: &str, password: &str| {
+        let mut command = command(elsewhere.path(), &["password", email]);
+        let piped = command.env("DATABASE_URL", &hall.place.database_url).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().expect("it runs");
+        child.stdin.take().expect("piped").write_all(format!("{password}\n").as_bytes()).expect("it reads");
+        let said = child.wait_with_output().expect("it ends");
+        (said.status.success(), String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned())
+    };
+    let (done, said) = set("eve@example.org", NEXT);
+    assert!(!done && said.contains("no account with this email address"), "{said}");
+    let (done, said) = set(EMAIL, "short");
+    assert!(!done && said.contains("at least 12 characters"), "{said}");
+    assert!(is_signed_in(&hall, &session) && signs_in(&hall, PASSWORD).is_some(), "nothing was changed");
+    let (done, said) = set(" Ada@Example.org", NEXT);
+    assert!(done && said.contains("The password is set"), "{said}");
+    assert_eq!((is_signed_in(&hall, &session), signs_in(&hall, PASSWORD).is_some(), signs_in(&hall, NEXT).is_some()), (false, false, true));
 }
 
 fn a_wrong_password_says_no_more_than_that(backend: Backend) {

@@ -124,9 +124,8 @@ fn a_voter_is_told_of_the_ballot_of_the_round_that_was_asked_for(backend: Backen
     let event = hall.event();
     let poll = event.poll(&hall, json!({}));
     let (both, first) = (event.voter(&hall), event.voter(&hall));
-    let of_round = |voter: &Voter, round: &str| {
-        hall.call("GET", &format!("/api/v1/polls/{poll}/ballots/mine{round}"), &[("authorization", &voter.bearer)], None)
-    };
+    let of_round =
+        |voter: &Voter, round: &str| hall.call("GET", &format!("/api/v1/polls/{poll}/ballots/mine{round}"), &[("authorization", &voter.bearer)], None);
     both.vote(&hall, &poll, 1, 1, &[1]).expect(202);
     first.vote(&hall, &poll, 2, 1, &[2]).expect(202);
     drained(&hall, &poll, 2);
