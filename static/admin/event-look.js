@@ -31,11 +31,14 @@ export function eventLook(id, element, act) {
   });
   control(element, "no-logo").addEventListener("click", () => act(() => api("DELETE", `events/${id}/logo`), t("saved")));
 
+  const place = (/** @type {string} */ joinUrl) => setText(slot(element, "host"), `${spoken(joinUrl).replace(/\/[^/]*$/, "")}/`);
+
   return {
+    place,
     /** @param {any} now @param {string} joinUrl */
     draw(now, joinUrl) {
       event = now;
-      setText(slot(element, "host"), `${spoken(joinUrl).replace(/\/[^/]*$/, "")}/`);
+      place(joinUrl);
       if (document.activeElement !== slug && slug.ariaInvalid !== "true") slug.value = now.slug ?? "";
       accent.value = now.accent ?? OWN_COLOUR;
       control(element, "no-accent").hidden = !now.accent;

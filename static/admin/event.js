@@ -114,6 +114,7 @@ export async function eventPage(id, { go, trouble }) {
       const told = live.polls.map(shape).join() + live.current + live.event.title;
       for (const poll of live.polls) cards.get(poll.id)?.count(poll);
       ways.draw(event.code, live.join_url);
+      look.place(live.join_url);
       if (known !== told && told !== heard) reload().catch(trouble);
       heard = told;
     },

@@ -38,7 +38,8 @@ export function controls({ event, latest, redraw }) {
   const poll = () => (latest.live ? onStage(latest.live) : null);
   /** Off stage, where nobody sees that votes still come. */
   const stillOpen = () => (latest.live?.polls ?? []).filter((one) => one !== poll() && phase(one, latest.now()) === "open");
-  const view = sharedView(event, showView, (error) => complain(error.detail ?? String(error)));
+  let fittedTo = "";
+  const view = sharedView(event, showView, (error) => complain(error.status ? error.detail : t("view_unsent")));
 
   /** @param {number} by */
   function step(by) {
@@ -53,17 +54,21 @@ export function controls({ event, latest, redraw }) {
   }
 
   /** On the screen, and on the buttons: what is on, and what goes no further. @param {import("/assets/present/view.js").View} shown */
-  function showView({ blank, sorted, numbers, size }) {
+  function showView({ blank, joining, sorted, numbers, size }) {
+    const fitted = `${size} ${numbers}`;
+    const fits = fitted === fittedTo;
+    fittedTo = fitted;
     $("blank").hidden = !blank;
     document.documentElement.style.setProperty("--scale", String(SIZES[size]));
     document.body.dataset.numbers = numbers;
     button("blank").setAttribute("aria-pressed", String(blank));
+    button("join").setAttribute("aria-pressed", String(joining));
     button("sort").setAttribute("aria-pressed", String(sorted));
     button("smaller").disabled = size === 0;
     button("larger").disabled = size === SIZES.length - 1;
     label("numbers", t(`numbers_${numbers}`));
     redraw();
-    refit();
+    if (!fits) refit(); // not for the order: rows on their way to their place cannot be measured
   }
 
   /** @param {number} by */
@@ -150,7 +155,8 @@ export function controls({ event, latest, redraw }) {
     const open = Boolean(one && phase(one, latest.now()) === "open");
     button("previous").disabled = at <= 0;
     button("next").disabled = !next;
-    button("toggle").disabled = button("reveal").disabled = !one;
+    button("toggle").disabled = !one || latest.live?.event.state === "ended";
+    button("reveal").disabled = !one;
     button("timer").disabled = !open;
     button("join").disabled = latest.live?.event.state === "ended";
     $("timer-stop").hidden = !one?.closes_at;
@@ -162,7 +168,7 @@ export function controls({ event, latest, redraw }) {
     setText($("controls").querySelector("[data-do='reveal'] .what"), t(one?.revealed ? "hide" : "reveal"));
     button("reveal").title = t(screenAlone ? "reveal_here" : "reveal_key");
     $("controls").querySelector("[data-do='reveal'] small").hidden = !screenAlone;
-    const upcoming = next ? t("upcoming", { question: next.question }) : t(one ? "last" : "no_questions");
+    const upcoming = next ? t("upcoming", { question: `\u2068${next.question}\u2069` }) : t(one ? "last" : "no_questions");
     const other = stillOpen()[0];
     button("close_other").hidden = !other;
     if (other) label("close_other", t("still_open", { n: polls.indexOf(other) + 1 }));

@@ -55,6 +55,7 @@ const en = {
   numbers_percent: "% only",
   numbers_count: "Count only",
   no_fullscreen: "This browser does not allow full screen.",
+  view_unsent: "No answer: the big screen does not know yet, and follows when the connection is back.",
   no_window: "This browser did not open a window. Allow windows for this page, then press W again.",
   seconds: { one: "{n} second", other: "{n} seconds" },
   minutes: { one: "{n} minute", other: "{n} minutes" },

@@ -16,7 +16,7 @@ export default {
   timer_key: "Cuenta atrás (T)", join_key: "Pantalla de acceso (J)", window_key: "Una pantalla limpia para el proyector (W)", fullscreen_key: "Pantalla completa (F)", help_key: "Teclas (?)",
   view: "Vista", view_title: "Lo que muestra la pantalla grande", blank: "En negro", blank_key: "Pantalla en negro (B)", smaller: "Texto más pequeño", smaller_key: "Texto más pequeño (−)", larger: "Texto más grande", larger_key: "Texto más grande (+)",
   sort: "Ordenar por votos", sort_key: "Ordenar por votos, o en el orden de las respuestas (S)", numbers_key: "Por ciento, número o ambos (%)", numbers_both: "% y número", numbers_percent: "Solo %", numbers_count: "Solo número",
-  blank_now: "La pantalla está en negro. Pulsa B o tócala para volver.", keys: "Teclas", space: "Espacio", key_next: "pregunta siguiente", key_previous: "pregunta anterior",
+  blank_remote: "La pantalla grande está en negro. Toca aquí para mostrarla.", view_unsent: "Sin respuesta: la pantalla grande aún no lo sabe y lo hará cuando vuelva la conexión.", blank_now: "La pantalla está en negro. Pulsa B o tócala para volver.", keys: "Teclas", space: "Espacio", key_next: "pregunta siguiente", key_previous: "pregunta anterior",
   key_toggle: "abrir o cerrar la votación", key_reveal: "mostrar u ocultar las barras en la pantalla grande", key_join: "pantalla de acceso, en grande", key_timer: "cuenta atrás, y se cierra la votación",
   key_sort: "ordenar por votos, o en el orden de las respuestas", key_size: "texto más grande o más pequeño", key_numbers: "por ciento, número o ambos", key_fullscreen: "pantalla completa",
   key_window: "una pantalla limpia para el proyector", key_blank: "pantalla en negro", key_help: "esta lista",

@@ -68,6 +68,8 @@ export function fit(question, list, scale) {
   }
   ask(question, list, asked, rem);
   put(list, best, rem);
+  // A name of three lines has no thicker bar than one of one: who compares bars compares areas.
+  list.style.setProperty("--lowest", `${Math.min(...Array.from(list.children, (row) => /** @type {HTMLElement} */ (row).offsetHeight))}px`);
 }
 
 /** As large as the room that few choices leave allows, at least as large as its length gives it. @param {HTMLElement} question @param {HTMLElement} list @param {number} scale @param {number} rem */

@@ -16,7 +16,7 @@ export default {
   timer_key: "Minuteur (T)", join_key: "Écran de participation (J)", window_key: "Un écran net pour le projecteur (W)", fullscreen_key: "Plein écran (F)", help_key: "Touches (?)",
   view: "Affichage", view_title: "Ce que montre le grand écran", blank: "Écran noir", blank_key: "Écran noir (B)", smaller: "Texte plus petit", smaller_key: "Texte plus petit (−)", larger: "Texte plus grand", larger_key: "Texte plus grand (+)",
   sort: "Trier par votes", sort_key: "Trier par votes, ou dans l’ordre des réponses (S)", numbers_key: "Pour cent, nombre ou les deux (%)", numbers_both: "% et nombre", numbers_percent: "% seul", numbers_count: "Nombre seul",
-  blank_now: "L’écran est noir. Appuyez sur B ou touchez-le pour revenir.", keys: "Touches", space: "Espace", key_next: "question suivante", key_previous: "question précédente",
+  blank_remote: "Le grand écran est noir. Touchez ici pour le rallumer.", view_unsent: "Pas de réponse : le grand écran ne le sait pas encore, il suivra dès le retour de la connexion.", blank_now: "L’écran est noir. Appuyez sur B ou touchez-le pour revenir.", keys: "Touches", space: "Espace", key_next: "question suivante", key_previous: "question précédente",
   key_toggle: "ouvrir ou fermer le vote", key_reveal: "montrer ou masquer les barres sur le grand écran", key_join: "écran de participation, en grand", key_timer: "minuteur, puis le vote se ferme",
   key_sort: "trier par votes, ou dans l’ordre des réponses", key_size: "texte plus grand ou plus petit", key_numbers: "pour cent, nombre ou les deux", key_fullscreen: "plein écran",
   key_window: "un écran net pour le projecteur", key_blank: "écran noir", key_help: "cette liste",

@@ -98,7 +98,8 @@ export function phase(poll, now) {
 /** @param {Live} live */
 function drawJoin(live) {
   const named = live.event.slug;
-  const host = named ? spoken(live.join_url) : spoken(live.join_url ?? location.origin).replace(/\/[^/]*$/, "");
+  // Where it takes two lines it breaks before the name, and not inside it.
+  const host = named ? spoken(live.join_url).replace("/", "/\u200b").replaceAll("-", "\u2011") : spoken(live.join_url ?? location.origin).replace(/\/[^/]*$/, "");
   for (const [place, alone] of Object.entries({ "join-how": "with_code", "lobby-how": "and_type" })) setText(place, t(named ? "or_with_code" : alone));
   for (const place of document.querySelectorAll(".join-host")) if (place.textContent !== host) place.textContent = host;
   for (const place of document.querySelectorAll(".join-code")) if (place.textContent !== grouped(live.event.code)) place.textContent = grouped(live.event.code);

@@ -22,7 +22,7 @@ export default {
   at_most: "Höchstens {n}. Nimm erst eine weg.", more: "Wähle noch {n}, dann absenden.",
   tap_one: "Tippe eine an. Damit hast du abgestimmt.", press_enter: "Mit Enter absenden.",
   pick: "Wähle {n}", pick_range: "Wähle {min} bis {n}", pick_any: "Wähle so viele du magst", pick_up_to: "Wähle bis zu {n}",
-  then_send: "{rule}, dann absenden.", picked: "{rule}. {n} gewählt.",
+  then_send: "{rule}, dann absenden.", picked: "{rule}: {n} gewählt.",
   code_late: "Die Abstimmung war schon zu Ende. Deine Stimme wurde nicht gezählt.",
   code_poll_closed: "Die Abstimmung ist geschlossen. Deine Stimme wurde nicht gezählt.", code_poll_draft: "Die Abstimmung ist noch nicht offen. Deine Stimme wurde nicht gezählt.",
   code_round_over: "Diese Runde ist vorbei. Deine Stimme wurde nicht gezählt.", code_change_not_allowed: "Deine Stimme lässt sich hier nicht ändern.",

@@ -22,7 +22,7 @@ export default {
   at_most: "{n} au plus. Retirez-en un d’abord.", more: "Choisissez-en encore {n}, puis envoyez.",
   tap_one: "Touchez une réponse : c’est votre vote.", press_enter: "Appuyez sur Entrée pour envoyer.",
   pick: "Choisissez-en {n}", pick_range: "Choisissez-en {min} à {n}", pick_any: "Choisissez autant que vous voulez", pick_up_to: "Choisissez-en jusqu’à {n}",
-  then_send: "{rule}, puis envoyez.", picked: { one: "{rule}. {n} choisi.", other: "{rule}. {n} choisis." },
+  then_send: "{rule}, puis envoyez.", picked: { one: "{rule} : {n} choisi.", other: "{rule} : {n} choisis." },
   code_late: "Ce vote est arrivé après la clôture. Il n’a pas été compté.",
   code_poll_closed: "Le vote est fermé. Votre vote n’a pas été compté.", code_poll_draft: "Le vote n’est pas encore ouvert. Votre vote n’a pas été compté.",
   code_round_over: "Ce tour est terminé. Votre vote n’a pas été compté.", code_change_not_allowed: "On ne peut pas changer son vote ici.",

@@ -120,6 +120,7 @@ $("choices").addEventListener("click", (/** @type {Event} */ event) => {
 function tick(poll, input, event) {
   if (input.checked && picked().length > poll.rules.max) {
     event.preventDefault();
+    input.checked = false; // as it will be: it is counted now
     return tell(t("at_most", { n: poll.rules.max }));
   }
   setDraft(ballotKey(poll), picked());

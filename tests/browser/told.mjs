@@ -81,7 +81,7 @@ export async function told() {
     await check("a phone is the remote of all that: black is the screen, and not the remote; a window of its browser follows without the server", async () => {
       /** @type {any} */
       let asked;
-      const stage = kit.stage(() => kit.live([kit.poll(["Yes", "No"], [3, 4])]));
+      const stage = kit.stage(() => kit.live([kit.poll(["Yes", "No"], [3, 4]), kit.poll(["More", "Less"], [0, 0], { id: "8f3k2m9qx1c7w", state: "draft" })]));
       const remote = await show("present-six", "phone", { api: (call) => (call.method === "PATCH" ? ((asked = call.body), { hang: true }) : stage(call)) });
       const screen = await remote.context().newPage();
       await screen.goto(`${theatre.home}/present/${kit.EVENT}#screen`);
@@ -89,10 +89,12 @@ export async function told() {
       await remote.getByTestId("view").tap();
       await remote.getByTestId("view-blank").tap();
       await screen.getByTestId("blank").waitFor();
-      assert(!(await screen.getByTestId("blank").innerText()), "the room reads on a black screen");
+      await screen.locator("body[data-idle]").waitFor({ state: "attached" });
+      equal(await screen.getByTestId("blank").evaluate((one) => [one.getBoundingClientRect().height === innerHeight, [...one.children].filter((text) => text.checkVisibility({ opacityProperty: true })).length]), [true, 0], "black, and the room reads nothing");
       equal(asked, { blank: true }, "what the server was told");
-      await remote.getByTestId("error").filter({ hasText: "did not answer" }).waitFor();
-      assert(await remote.getByTestId("blank").filter({ hasText: "The screen is blank" }).isVisible(), "nothing says why it is black");
+      await remote.getByTestId("error").filter({ hasText: "follows when the connection is back" }).waitFor();
+      assert(await remote.getByTestId("blank").getByText("The big screen is blank.").isVisible(), "nothing says that it is black");
+      assert(await remote.getByTestId("voters").isVisible(), "the remote is blind");
       await remote.getByTestId("next").tap({ trial: true });
       await remote.getByTestId("view-blank").tap();
       await screen.getByTestId("blank").waitFor({ state: "hidden" });
@@ -237,7 +239,7 @@ export async function told() {
     });
 
     await check("the books at the desk say in words how they stand: what is on its way and what nobody has reported is no alarm, what is missing or does not add up is", async () => {
-      const lost = (/** @type {string} */ what) => `${what}: keep its data directories, the votes may still be there.`;
+      const lost = (/** @type {string} */ batches, one = false) => `${batches} of votes did not arrive. Keep the data ${one ? "directory of the server it" : "directories of the servers they"} came from: the votes may still be there.`;
       const gap = (/** @type {number} */ first, /** @type {number} */ last) => ({ instance: "0190f3c4", lane: 0, first, last });
       /** @type {[object, "good"|"bad", string][]} how they differ from 999 received and counted, and what is said of them */
       const states = [
@@ -253,6 +255,15 @@ export async function told() {
       ];
       const asked = kit.final(kit.poll(kit.SHORT.slice(0, 4), [412, 345, 200, 42]));
       let one = asked;
+      {
+        // What is on its way of other questions is no doubt about one that is final.
+        const page = await show("admin-results", "laptop", { hands: undefined, after_ms: 0, api: (call) => (call.path.endsWith("/results")
+          ? { json: { poll: one.id, round: 1, rounds: [1], question: one.question, choices: one.choices, results: one.results, books: { ...one.books, status: "final", in_flight: 3, missing: [], unreported: [{ instance: "0190f3c4", last_sign: 12 }] } } } : kit.office([one])(call)) });
+        await page.getByTestId("results").locator("summary").click();
+        await page.getByTestId("books").getByText("Every vote is accounted for").waitFor();
+        assert(await page.getByTestId("whose").isHidden(), "a final question waits for somebody");
+        await page.context().close();
+      }
       const page = await show("admin-results", "laptop", { hands: undefined, after_ms: 0, api: (call) => (call.path.endsWith("/results")
         ? { json: { poll: one.id, round: 1, rounds: [1], question: one.question, choices: one.choices, results: one.results, books: one.books } } : kit.office([one])(call)) });
       const [summary, verdict, equation] = [page.getByTestId("results").locator("summary"), ...["verdict", "equation"].map((what) => page.getByTestId("books").locator(`[data-fill="${what}"]`))];
@@ -270,9 +281,9 @@ export async function told() {
       }
       // What is on its way comes within seconds. What does not has not arrived, though all that a server can say of it is the same.
       const long = [
-        [{ in_flight: 1, missing: [gap(7, 7)] }, lost("1 batch of votes did not arrive. The server's log names it")],
-        [{ in_flight: 2, missing: [gap(17, 17), gap(19, 19)] }, lost("2 batches of votes did not arrive. The server's log names them")],
-        [{ in_flight: 5, missing: [gap(22, 23), gap(25, 27)] }, lost("5 batches of votes did not arrive. The server's log names them")],
+        [{ in_flight: 1, missing: [gap(7, 7)] }, lost("1 batch", true)],
+        [{ in_flight: 2, missing: [gap(17, 17), gap(19, 19)] }, lost("2 batches")],
+        [{ in_flight: 5, missing: [gap(22, 23), gap(25, 27)] }, lost("5 batches")],
       ];
       await page.clock.install();
       for (const [how, words] of /** @type {[object, string][]} */ (long)) {
@@ -282,6 +293,8 @@ export async function told() {
         await page.clock.fastForward(61_000);
         await verdict.filter({ hasText: words, visible: true }).waitFor();
         equal(await verdict.getAttribute("class"), "bad", `${words}: the verdict`);
+        const whose = (/** @type {any} */ (how)).missing.map((/** @type {any} */ { first, last }) => `${first === last ? first : `${first}–${last}`} of lane 0, from server 0190f3c4`);
+        equal(await page.getByTestId("whose").locator("li").allInnerTexts(), whose, "which they are");
         await summary.click();
       }
       await page.context().close();
@@ -547,7 +560,7 @@ export async function told() {
       const polls = [kit.poll(["Yes", "No"], [3, 4]), kit.poll(["Yes", "No"], [3, 4], { id: "8f3k2m9qx1c7w" }), kit.poll(["Yes", "No"], [0, 0], { id: "8f3k2m9qx1c7x", state: "draft", question: "And then?" })];
       for (const size of /** @type {const} */ (["laptop", "phone"])) {
         const page = await show("present-two", size, { api: kit.stage(() => kit.live(polls, { current: polls[1].id })) });
-        equal(await page.getByTestId("upcoming").innerText(), "Next: And then?", `on a ${size}`);
+        equal(await page.getByTestId("upcoming").innerText(), "Next: \u2068And then?\u2069", `on a ${size}`);
         const asked = page.waitForRequest((request) => request.method() === "PUT");
         await page.getByTestId("still-open").filter({ hasText: "Question 1 is still open" }).click();
         const request = await asked;
