@@ -4,7 +4,7 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -105,10 +105,7 @@ fn announce(config: &Config, application: &Application) {
 }
 
 async fn recount(config: &Config, url: Option<String>) -> anyhow::Result<ExitCode> {
-    if let Some(path) = Store::sqlite_path(&config.database_url) {
-        // Opening would make an empty one, and find nothing wrong with it.
-        anyhow::ensure!(path.exists(), "there is no database at {}; is DATA_DIR right?", path.display());
-    }
+    there_is_a_database(config)?;
     let store = Store::open(&config.database_url, 1).await.map_err(in_its_own_words)?;
     let server = match url {
         Some(url) => {
@@ -163,18 +160,24 @@ async fn rehearse(config: Config) -> anyhow::Result<ExitCode> {
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Opening would make an empty one, and find nothing in it.
+fn there_is_a_database(config: &Config) -> anyhow::Result<()> {
+    let path = Store::sqlite_path(&config.database_url).filter(|path| !path.exists());
+    path.map_or(Ok(()), |path| Err(anyhow::anyhow!("there is no database at {}; is DATA_DIR right?", path.display())))
+}
+
 /// From the terminal without showing it, or from a pipe.
 async fn set_password(config: &Config, email: &str) -> anyhow::Result<()> {
     let email = Email::parse(email).map_err(in_its_own_words)?;
-    if let Some(path) = Store::sqlite_path(&config.database_url) {
-        anyhow::ensure!(path.exists(), "there is no database at {}; is DATA_DIR right?", path.display());
-    }
+    there_is_a_database(config)?;
     let password = if std::io::stdin().is_terminal() {
-        rpassword::prompt_password("New password: ")?
+        let password = rpassword::prompt_password("New password: ")?;
+        anyhow::ensure!(rpassword::prompt_password("The same again: ")? == password, "the two are not the same; nothing was changed");
+        password
     } else {
-        let mut line = String::new();
-        std::io::stdin().lock().take(PASSWORD_BYTES_MAX).read_to_string(&mut line)?;
-        line.trim_end_matches(['\n', '\r']).to_owned()
+        let mut line = Vec::new();
+        std::io::stdin().lock().take(PASSWORD_BYTES_MAX).read_until(b'\n', &mut line)?;
+        String::from_utf8(line).context("the password that came is no text (UTF-8); nothing was changed")?.trim_end_matches(['\n', '\r']).to_owned()
     };
     let store = Store::open(&config.database_url, 1).await.map_err(in_its_own_words)?;
     let changed = groundswell::http::set_password(&store, email, &password).await.map_err(in_its_own_words);
@@ -185,6 +188,7 @@ async fn set_password(config: &Config, email: &str) -> anyhow::Result<()> {
 }
 
 async fn forget(config: &Config, instance: InstanceId) -> anyhow::Result<ExitCode> {
+    there_is_a_database(config)?;
     let store = Store::open(&config.database_url, 1).await.map_err(in_its_own_words)?;
     let forgetting = store.forget_instance(instance).await?;
     store.close().await;

@@ -217,6 +217,7 @@ async fn delete_event(owner: Owner, site: Data<Site>, event: Path<String>, _body
     // A removal that was broken off has left a hidden rehearsal behind; asked again, it goes on.
     if site.store.hidden_rehearsal(id).await?.is_none() {
         site.store.delete_event(id, owner.stamp()).await?;
+        site.live.unlearn(id);
         show_now(&site).await;
     }
     if let Some(hidden) = site.store.hidden_rehearsal(id).await? {
@@ -260,7 +261,7 @@ async fn presenter_stream(request: HttpRequest, owner: Owner, site: Data<Site>, 
 async fn create_poll(owner: Owner, site: Data<Site>, event: Path<String>, body: Json<PollBody>) -> Result<HttpResponse> {
     let id = PollId::compose(now_ms(), chance());
     let event = site.store.create_poll(event.parse()?, body.0.into_draft(id)?, owner.stamp()).await?;
-    show_now(&site).await;
+    show_edited(&site, &event).await;
     Ok(private(HttpResponse::Created()).json(PollAnswer::of(find(&event, id)?)))
 }
 
@@ -281,8 +282,8 @@ async fn edit_poll(owner: Owner, site: Data<Site>, poll: Path<String>, body: Jso
 #[delete("/api/v1/polls/{poll}")]
 async fn delete_poll(owner: Owner, site: Data<Site>, poll: Path<String>, _body: Nothing) -> Result<HttpResponse> {
     let (event, poll) = event_of(&site, &poll).await?;
-    site.store.delete_poll(event, poll, owner.stamp()).await?;
-    show_now(&site).await;
+    let event = site.store.delete_poll(event, poll, owner.stamp()).await?;
+    show_edited(&site, &event).await;
     Ok(private(HttpResponse::NoContent()).finish())
 }
 
@@ -304,7 +305,7 @@ async fn set_visibility(owner: Owner, site: Data<Site>, poll: Path<String>, body
 async fn new_round(owner: Owner, site: Data<Site>, poll: Path<String>, _body: Nothing) -> Result<HttpResponse> {
     let (event, poll) = event_of(&site, &poll).await?;
     let event = site.store.new_round(event, poll, owner.stamp()).await?;
-    show_now(&site).await;
+    show_edited(&site, &event).await;
     Ok(private(HttpResponse::Created()).json(PollAnswer::of(find(&event, poll)?)))
 }
 
@@ -316,6 +317,12 @@ pub fn private(mut answer: actix_web::HttpResponseBuilder) -> actix_web::HttpRes
 
 /// Shows the edit in this process's documents before it answers: who edits sees what was edited. The edit is committed, so a failure to
 /// show it is no failure of the call.
+async fn show_edited(site: &Site, event: &Event) {
+    site.live.learn(event);
+    show_now(site).await;
+}
+
+/// The same of what was written without an event in hand.
 async fn show_now(site: &Site) {
     if let Err(error) = site.live.tick().await {
         tracing::warn!(%error, "an edit will show a little later");
@@ -324,12 +331,12 @@ async fn show_now(site: &Site) {
 }
 
 pub async fn event_answer(site: &Site, event: &Event) -> Result<HttpResponse> {
-    show_now(site).await;
+    show_edited(site, event).await;
     Ok(private(HttpResponse::Ok()).json(EventAnswer::of(event)))
 }
 
 async fn poll_answer(site: &Site, event: &Event, poll: PollId) -> Result<HttpResponse> {
-    show_now(site).await;
+    show_edited(site, event).await;
     Ok(private(HttpResponse::Ok()).json(PollAnswer::of(find(event, poll)?)))
 }
 

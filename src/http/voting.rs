@@ -24,7 +24,7 @@ use super::site::Site;
 use super::traffic::{Route, answered};
 use super::{SECURITY_HEADERS, stream};
 use crate::clock::now_ms;
-use crate::domain::{Ballot, CLOSE_GRACE_MS, Event, EventState, Millis, Poll};
+use crate::domain::{Ballot, CLOSE_GRACE_MS, Event, EventState, Millis, Poll, PollState};
 use crate::error::{Error, Result};
 use crate::traces::{self, Asked, Work};
 use crate::wire::vote::BallotBody;
@@ -171,9 +171,15 @@ fn check_open(event: &Event, poll: &Poll, ballot: &Ballot, now: Millis) -> Resul
 
 /// The same ballot again always gets the same success, also when the poll was closed between the vote and its answer.
 async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ballot, closed: Error) -> Result<HttpResponse> {
-    let Some(ended_by) = ended_by(event, poll, ballot.round, now_ms()) else { return Err(not_open_yet(site, event, poll, closed).await) };
+    // Open before, and now waiting for the clock: then it ended when that was set, and has yet to begin again.
+    let is_scheduled = poll.opens_at.is_some_and(|at| poll.state == PollState::Open && ballot.round == poll.round && now_ms() < at);
+    let ended_by = match ended_by(event, poll, ballot.round, now_ms()) {
+        Some(at) => at,
+        None if is_scheduled => event.updated_at,
+        None => return Err(not_open_yet(site, event, poll, closed).await),
+    };
     // Asked before the ballot is looked up: what is counted in between would be in neither answer.
-    let in_doubt = may_come_yet(site, ended_by);
+    let in_doubt = may_come_yet(site, ended_by) && (!is_scheduled || poll.locked);
     // Unknown, not busy: this ballot may be on its way, and nobody may say that it will not be counted.
     let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Unknown("many ballots are being looked up"))?;
     if let Some(held) = site.store.ballot_of(poll.id, ballot.round, ballot.voter).await.map_err(|_| Error::Unknown("the database is away"))? {
@@ -182,7 +188,11 @@ async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ba
             return Ok(receipt_answer(ballot.ballot.0, held.accepted_at, true));
         }
     }
-    Err(if in_doubt { Error::Unknown("the last votes are being counted") } else { closed })
+    Err(match in_doubt {
+        true => Error::Unknown("the last votes are being counted"),
+        false if is_scheduled => not_open_yet(site, event, poll, closed).await,
+        false => closed,
+    })
 }
 
 /// When this round ended at the latest; `None` while it goes on, or has not begun.

@@ -205,6 +205,21 @@ impl Live {
         self.shared.refresh_ms.load(Ordering::Relaxed)
     }
 
+    /// What this process has just written itself, whatever becomes of its next look at the database: who closed a poll takes no more votes for it.
+    pub fn learn(&self, event: &Event) {
+        let entries = self.shared.entries.read().expect("never poisoned");
+        if let Some(loaded) = entries.get(&event.id).and_then(|entry| entry.loaded.get()) {
+            loaded.take(event.clone(), now_ms());
+            self.shared.changes.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// It was hidden by this process: whoever asks for it asks the database.
+    pub fn unlearn(&self, event: EventId) {
+        self.shared.entries.write().expect("never poisoned").remove(&event);
+        self.shared.changes.fetch_add(1, Ordering::Release);
+    }
+
     /// Something was just edited or counted in this process: look now.
     pub fn nudge(&self) {
         self.shared.nudge.notify_one();

@@ -49,6 +49,7 @@ export default {
   size_invalid: "Diese Schriftgröße gibt es nicht.",
   password_wrong: "Das ist nicht das Passwort dieses Kontos.",
   account_unknown: "Es gibt kein Konto mit dieser E-Mail-Adresse.",
+  change_fixed: "Auf diese Frage wurde schon abgestimmt, und ob eine Stimme geändert werden kann, gilt für alle Runden. Dupliziere die Frage, um sie anders zu stellen.",
   accent_invalid: "Das ist keine Farbe.",
   logo_invalid: "Ein Logo ist ein PNG- oder WebP-Bild, das sich nicht bewegt.",
   logo_large: "Ein Logo hat höchstens 64 KiB und 1024 Pixel je Seite.",

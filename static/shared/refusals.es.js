@@ -49,6 +49,7 @@ export default {
   size_invalid: "Ese tamaño de letra no existe.",
   password_wrong: "No es la contraseña de esta cuenta.",
   account_unknown: "No hay ninguna cuenta con ese correo.",
+  change_fixed: "Ya se ha votado en esta pregunta, y si un voto se puede cambiar vale para todas las rondas. Duplica la pregunta para hacerla de otro modo.",
   accent_invalid: "Esto no es un color.",
   logo_invalid: "Un logotipo es una imagen PNG o WebP que no se mueve.",
   logo_large: "Un logotipo tiene como máximo 64 KiB y 1024 píxeles por lado.",

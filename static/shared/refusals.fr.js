@@ -49,6 +49,7 @@ export default {
   size_invalid: "Cette taille de texte n’existe pas.",
   password_wrong: "Ce n’est pas le mot de passe de ce compte.",
   account_unknown: "Il n’y a pas de compte avec cette adresse e-mail.",
+  change_fixed: "On a déjà voté sur cette question, et la possibilité de changer son vote vaut pour tous les tours. Dupliquez la question pour la poser autrement.",
   accent_invalid: "Ce n’est pas une couleur.",
   logo_invalid: "Un logo est une image PNG ou WebP qui ne bouge pas.",
   logo_large: "Un logo a au plus 64 Kio et 1024 pixels de côté.",

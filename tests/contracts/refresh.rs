@@ -1,15 +1,16 @@
 //! What phones are told, and how often: to wait longer under pressure, and nothing that does not concern them.
 
-use groundswell::domain::{Numbers, StageView, Title, ViewEdit};
-use groundswell::live::{Frame, Live};
+use groundswell::clock::now_ms;
+use groundswell::domain::{Numbers, PollState, StageView, Title, ViewEdit};
+use groundswell::live::{Frame, Glance, Live};
 use groundswell::store::EventEdit;
 use serde_json::Value;
 
-use crate::craft::{code, event_draft, refusal, stamp, with_store};
+use crate::craft::{code, event_draft, event_with_poll, refusal, stamp, with_store};
 use crate::on_both;
 use crate::support::Backend;
 
-on_both![under_pressure_phones_are_told_to_ask_less_often, what_the_presenters_screens_show_is_no_news_to_phones];
+on_both![under_pressure_phones_are_told_to_ask_less_often, what_the_presenters_screens_show_is_no_news_to_phones, who_closed_a_poll_knows_it_without_asking];
 
 fn under_pressure_phones_are_told_to_ask_less_often(backend: Backend) {
     with_store(backend, async |_, store| {
@@ -82,5 +83,22 @@ fn what_the_presenters_screens_show_is_no_news_to_phones(backend: Backend) {
         let (now, screen) = (phones.borrow_and_update().clone(), screens.borrow_and_update().clone());
         assert!(now.etag != before.0 && now.version > before.1 && shown(&now).is_null(), "{}", String::from_utf8_lossy(&now.json));
         assert_eq!((shown(&screen)["size"].as_u64(), now.version), (Some(6), screen.version));
+    });
+}
+
+/// The database may be gone by its next look, and what it took then would be late.
+fn who_closed_a_poll_knows_it_without_asking(backend: Backend) {
+    with_store(backend, async |_, store| {
+        let (event, poll) = event_with_poll(&store).await;
+        let live = Live::open(store.clone(), "http://localhost".into()).await.unwrap();
+        let glance = Glance::new(live.clone());
+        let is_open = async || glance.poll(event.id, poll, now_ms()).await.unwrap().expect("it is there").poll().check_open(now_ms()).is_ok();
+        assert!(is_open().await);
+        let closed = store.set_poll_state(event.id, poll, PollState::Closed, stamp()).await.unwrap();
+        assert!(is_open().await, "nobody has told it");
+        live.learn(&closed);
+        assert!(!is_open().await);
+        live.learn(&event);
+        assert!(!is_open().await, "what is older is no news");
     });
 }

@@ -31,6 +31,7 @@ on_both![
     a_ballot_that_gave_way_gets_its_success_again_after_the_close,
     a_tap_for_a_round_that_is_over_does_not_count_in_the_next,
     the_same_ballot_gets_its_success_again_whatever_became_of_choices_and_rules,
+    a_vote_is_not_refused_when_it_is_sent_again_because_the_question_was_given_a_time_to_open,
     a_voter_is_told_of_the_ballot_of_the_round_that_was_asked_for,
     a_tap_for_a_round_that_is_only_beginning_is_taken_when_it_has_begun,
     a_tap_on_a_question_that_another_process_has_just_opened_or_added_is_taken_later,
@@ -106,8 +107,10 @@ fn the_same_ballot_gets_its_success_again_whatever_became_of_choices_and_rules(b
     drained(&hall, &poll, 2);
     hall.office("POST", &format!("/api/v1/polls/{poll}/rounds"), json!(null)).expect(201);
     let finalists = json!([{"id": format!("{poll}-1"), "text": "A"}, {"id": format!("{poll}-2"), "text": "B"}]);
-    let rules = json!({"choices": finalists, "min": 1, "max": 1, "change": false});
+    let rules = json!({"choices": finalists, "min": 1, "max": 1});
     until("the old round is settled", || hall.office("PATCH", &format!("/api/v1/polls/{poll}"), rules.clone()).status == 200);
+    let otherwise = hall.office("PATCH", &format!("/api/v1/polls/{poll}"), json!({"change": false}));
+    assert_eq!(otherwise.expect(409).code(), "change_fixed", "it would hold for votes of the first round that come late");
     set_state(&hall, &poll, "open");
     for again in [tap(2, 2, &[2, 3, 1]), tap(1, 1, &[3])] {
         assert_eq!(early.send(&hall, &poll, &again).expect(202).json()["status"], "counted", "{again}");
@@ -117,6 +120,20 @@ fn the_same_ballot_gets_its_success_again_whatever_became_of_choices_and_rules(b
     assert_eq!(early.send(&hall, &poll, &tap(2, 2, &[1])).code(), "round_over", "that one was another ballot");
     let next = json!({"ballot": format!("{}", uuid::Uuid::from_u128(9)), "revision": 1, "round": 2, "picks": [format!("{poll}-3")]});
     assert_eq!(late.send(&hall, &poll, &next.to_string()).code(), "picks_unknown", "in the new round its rules hold");
+}
+
+fn a_vote_is_not_refused_when_it_is_sent_again_because_the_question_was_given_a_time_to_open(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    let (early, late) = (event.voter(&hall), event.voter(&hall));
+    early.vote(&hall, &poll, 1, 1, &[2]).expect(202);
+    drained(&hall, &poll, 1);
+    let opens_at = event.live(&hall)["now"].as_i64().unwrap() + 3_600_000;
+    hall.office("PATCH", &format!("/api/v1/polls/{poll}"), json!({"opens_at": opens_at})).expect(200);
+    assert_eq!(early.vote(&hall, &poll, 1, 1, &[2]).expect(202).json()["status"], "counted");
+    until("nobody else's can be on its way", || late.vote(&hall, &poll, 2, 1, &[1]).status == 409);
+    assert_eq!(late.vote(&hall, &poll, 2, 1, &[1]).code(), "poll_draft");
 }
 
 fn a_voter_is_told_of_the_ballot_of_the_round_that_was_asked_for(backend: Backend) {

@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 pub(super) struct Settled {
     pub this_round: bool,
     pub all_rounds: bool,
+    /// Nobody has ever voted, in any round.
+    pub no_votes: bool,
 }
 
 /// What an edit comes to after the rules have had their say.
@@ -67,8 +69,16 @@ impl<'a> PlannedEdit<'a> {
             if now.state == PollState::Open {
                 return Err(Error::conflict("poll_open", "Close the poll before changing its rules."));
             }
-            // Whether a vote may be changed, counting asks the poll, whatever round the vote is of.
-            if !settled.this_round || (edit.change.is_some_and(|c| c != now.change) && !settled.all_rounds) {
+            let changes_change = edit.change.is_some_and(|c| c != now.change);
+            // Counting asks the poll, whatever round a vote is of, and votes of an earlier one may come after a day from the disk of a server
+            // that nobody waited for any more.
+            if changes_change && !settled.no_votes {
+                return Err(Error::conflict(
+                    "change_fixed",
+                    "People have voted on this question, and whether a vote can be changed holds for all its rounds. Duplicate the question to ask it otherwise.",
+                ));
+            }
+            if !settled.this_round || (changes_change && !settled.all_rounds) {
                 return Err(unsettled());
             }
         }

@@ -104,7 +104,9 @@ impl Store {
                 let now = find(&before, poll)?;
                 let (last_close,): (Option<i64>,) = sqlx::query_as("select max(closed_at) from round where poll = $1").bind(poll.0).fetch_one(&mut *tx).await?;
                 let is_settled = |closed_at: Option<Millis>| closed_at.zip(settled_through).is_none_or(|(at, through)| through >= at + CLOSE_GRACE_MS);
-                let plan = PlannedEdit::of(now, &edit, Settled { this_round: is_settled(now.closed_at), all_rounds: is_settled(last_close) })?;
+                let (voted,): (bool,) = sqlx::query_as("select exists (select 1 from book where poll = $1)").bind(poll.0).fetch_one(&mut *tx).await?;
+                let settled = Settled { this_round: is_settled(now.closed_at), all_rounds: is_settled(last_close), no_votes: !voted };
+                let plan = PlannedEdit::of(now, &edit, settled)?;
                 let (opens_at, closes_at) = planned_times(now, &edit, stamp.at)?;
                 sqlx::query(
                     "update poll set question = $2, min_picks = $3, max_picks = $4, change = $5, opens_at = $6, closes_at = $7, kind = $8 where id = $1",
@@ -162,7 +164,7 @@ impl Store {
     }
 
     /// Hides the poll; its ballots stay.
-    pub async fn delete_poll(&self, event: EventId, poll: PollId, stamp: Stamp) -> Result<()> {
+    pub async fn delete_poll(&self, event: EventId, poll: PollId, stamp: Stamp) -> Result<Event> {
         let pool = self.office.clone();
         self.owned(async move {
             edit_event!(&pool, event, stamp, "poll.delete", poll.to_string(), |tx, before| {
@@ -172,8 +174,8 @@ impl Store {
                 }
                 sqlx::query("update poll set deleted_at = $2 where id = $1").bind(poll.0).bind(stamp.at).execute(&mut *tx).await?;
                 now.question.clone()
-            });
-            Ok(())
+            })
+            .ok_or_else(event_unknown)
         })
         .await
     }
