@@ -44,6 +44,7 @@ export function editForm(id, details, form, act) {
     slot(form, "limits").hidden = /** @type {any} */ (form.elements).kind.value !== "multiple";
     slot(form, "locked").hidden = !locked;
     slot(form, "adding").hidden = locked;
+    control(form, "add-choice").disabled = list.children.length >= Math.max(CHOICES_MOST, poll.choices.length);
     for (const remove of list.querySelectorAll('[data-do="remove-choice"]')) remove.hidden = locked;
     [...list.querySelectorAll("input")].forEach((input, at) => input.setAttribute("aria-label", t("choice_n", { n: at + 1 })));
     [...list.children].forEach((row, at) => {
