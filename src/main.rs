@@ -190,7 +190,7 @@ async fn set_password(config: &Config, email: &str) -> anyhow::Result<()> {
 async fn forget(config: &Config, instance: InstanceId) -> anyhow::Result<ExitCode> {
     there_is_a_database(config)?;
     let store = Store::open(&config.database_url, 1).await.map_err(in_its_own_words)?;
-    let forgetting = store.forget_instance(instance).await?;
+    let forgetting = store.forget_instance(instance, groundswell::clock::now_ms()).await?;
     store.close().await;
     match forgetting {
         Forgetting::Forgotten => {

@@ -1,4 +1,4 @@
-//! `groundswell recount`: every published number again from the ballots. What the database publishes is compared in one snapshot; what a running
+//! `groundswell recount`: every published count again from the ballots. What the database publishes is compared in one snapshot; what a running
 //! server shows, when it is drawn from the same rows as that snapshot: the version of a document says so, so that people may vote meanwhile.
 
 use std::time::Duration;

@@ -171,15 +171,12 @@ fn check_open(event: &Event, poll: &Poll, ballot: &Ballot, now: Millis) -> Resul
 
 /// The same ballot again always gets the same success, also when the poll was closed between the vote and its answer.
 async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ballot, closed: Error) -> Result<HttpResponse> {
-    // Open before, and now waiting for the clock: then it ended when that was set, and has yet to begin again.
-    let is_scheduled = poll.opens_at.is_some_and(|at| poll.state == PollState::Open && ballot.round == poll.round && now_ms() < at);
-    let ended_by = match ended_by(event, poll, ballot.round, now_ms()) {
-        Some(at) => at,
-        None if is_scheduled => event.updated_at,
-        None => return Err(not_open_yet(site, event, poll, closed).await),
-    };
+    let now = now_ms();
+    let Some(ended_by) = ended_by(event, poll, ballot.round, now) else { return Err(not_open_yet(site, event, poll, closed).await) };
     // Asked before the ballot is looked up: what is counted in between would be in neither answer.
-    let in_doubt = may_come_yet(site, ended_by) && (!is_scheduled || poll.locked);
+    // Where nobody has voted yet, a tap that comes before its time is told so at once.
+    let waits = ballot.round == poll.round && is_scheduled(poll, now);
+    let in_doubt = may_come_yet(site, ended_by) && (poll.locked || !waits);
     // Unknown, not busy: this ballot may be on its way, and nobody may say that it will not be counted.
     let _permit = site.guard.ballot_reads.try_acquire().map_err(|_| Error::Unknown("many ballots are being looked up"))?;
     if let Some(held) = site.store.ballot_of(poll.id, ballot.round, ballot.voter).await.map_err(|_| Error::Unknown("the database is away"))? {
@@ -190,7 +187,7 @@ async fn repeat_after_close(site: &Site, event: &Event, poll: &Poll, ballot: &Ba
     }
     Err(match in_doubt {
         true => Error::Unknown("the last votes are being counted"),
-        false if is_scheduled => not_open_yet(site, event, poll, closed).await,
+        false if waits => not_open_yet(site, event, poll, closed).await,
         false => closed,
     })
 }
@@ -200,7 +197,12 @@ pub(super) fn ended_by(event: &Event, poll: &Poll, round: u32, now: Millis) -> O
     if round < poll.round {
         return Some(event.updated_at);
     }
-    poll.closed_at.or(poll.closes_at.filter(|at| now >= *at))
+    // Open before, and now waiting for the clock: then it ended when that was set, and has yet to begin again.
+    poll.closed_at.or(poll.closes_at.filter(|at| now >= *at)).or(is_scheduled(poll, now).then_some(event.updated_at))
+}
+
+fn is_scheduled(poll: &Poll, now: Millis) -> bool {
+    poll.state == PollState::Open && poll.opens_at.is_some_and(|at| now < at)
 }
 
 /// May a ballot of a round that ended then still be on its way, accepted by another process, or by this one a moment ago? Once all that was

@@ -329,19 +329,28 @@ impl Live {
         };
         let due = |entry| {
             let loaded = LoadedRef::of(entry)?;
-            let view_changed = loaded.view_changed.swap(false, Ordering::Relaxed);
+            let view_changed = loaded.view_changed.load(Ordering::Relaxed);
             if all_due(&loaded) { Some((loaded, Readers::All)) } else { view_changed.then_some((loaded, Readers::Presenters)) }
         };
         entries.values().filter_map(due).collect()
     }
 
     fn draw(&self, loaded: &Loaded, who: Readers, tallies: &HashMap<PollId, PollTally>, through: Through) {
+        // Before the event is read: what changes from here on is drawn again.
+        loaded.view_changed.store(false, Ordering::Relaxed);
         let event = loaded.event();
         let now = now_ms();
         let refresh_ms = self.refresh_ms();
         let drawn = draw::draw(&event, tallies, now, through, refresh_ms, join_url(&self.shared.public_url, &event));
         if who == Readers::Presenters {
             replace_if_newer(&loaded.presenter, drawn.presenter);
+            // The same to whoever reads it, under the version that both have; nobody is woken for it.
+            loaded.public.send_if_modified(|held| {
+                if drawn.public.order() >= held.order() {
+                    *held = Arc::new(drawn.public);
+                }
+                false
+            });
             return;
         }
         loaded.refresh_ms.store(refresh_ms, Ordering::Relaxed);
@@ -351,6 +360,10 @@ impl Live {
         // In this order: what the audience sees, the presenter can see too.
         replace_if_newer(&loaded.presenter, drawn.presenter);
         replace_if_newer(&loaded.public, drawn.public);
+        if loaded.event().edition != event.edition {
+            // Taken in while this was drawn, and owed.
+            loaded.drawn_to.store(0, Ordering::Relaxed);
+        }
     }
 
     fn entry(&self, id: EventId) -> Result<Arc<Entry>> {

@@ -371,7 +371,14 @@ impl Frames {
     fn take(&mut self, json: &[u8]) {
         let Some(frame) = read_document(json, &self.poll, now_ms()) else { return };
         if let Some(newest) = &self.newest {
-            newest.frame.send_replace(Some(frame.clone()));
+            // Of several viewers: one that is behind does not hide what another one has seen.
+            newest.frame.send_if_modified(|held| {
+                let is_newer = held.as_ref().is_none_or(|held| held.counted_through <= frame.counted_through);
+                if is_newer {
+                    *held = Some(frame.clone());
+                }
+                is_newer
+            });
         }
         let kept = self.kept.as_mut().expect("only frames that are kept are read");
         if kept.len() == FRAMES_MAX {

@@ -116,9 +116,9 @@ export function resultsBox(id, code, details, place) {
 function verdict(books, lost) {
   const sum = books.counted + books.superseded + books.duplicate + books.late;
   const unreported = books.unreported?.length ?? 0;
-  if (lost) return [false, t("batches_missing", { n: lost })];
-  // What is on its way of other questions is no doubt about this one.
+  // What is on its way of other questions, or missing, is no doubt about this one.
   if (books.status === "final" && books.received === sum) return [true, t(books.received ? "books_balance" : "books_empty")];
+  if (lost) return [false, t("batches_missing", { n: lost })];
   if (books.in_flight > 0) return [true, t("on_the_way", { n: books.in_flight })];
   if (unreported) return [true, t("unreported", { n: unreported })];
   if (books.received !== sum) return [false, t("books_differ", { n: Math.abs(books.received - sum) })];

@@ -18,6 +18,10 @@ function kept() {
   return { numbers: NUMBERS.includes(numbers) ? numbers : NUMBERS[0], size: size in SIZES ? size : SIZE_USUAL };
 }
 
+const AGAIN_MS = [1_000, 3_000]; // after a failure, at random between these
+const SETTLES_MS = 500; // another window of this browser is choosing: what the server says of it comes in pieces
+const LATER = [401, 408, 429]; // not refused for good: somebody signs in again in another tab, or there is time
+
 /**
  * @param {string} event
  * @param {(view: View) => void} show
@@ -28,7 +32,11 @@ export function sharedView(event, show, failed) {
   let view = { edition: 0, joining: false, blank: false, sorted: false, ...kept() };
   /** Chosen here, and not yet with the server. @type {Partial<View>} */
   let unsent = {};
+  /** The newest that the server said. @type {View|undefined} */
+  let said;
   let isSending = false;
+  let quietFrom = 0;
+  let again = 0;
   const channel = typeof BroadcastChannel === "undefined" ? undefined : new BroadcastChannel(`gs:present:${event}`);
 
   /** @param {View} next */
@@ -39,28 +47,40 @@ export function sharedView(event, show, failed) {
     show(view);
   }
 
+  /** What the server said meanwhile, unless something newer is known. What was chosen here stands. */
+  function catchUp() {
+    const wait = quietFrom - Date.now();
+    if (wait > 0) setTimeout(catchUp, wait);
+    else if (said && !isSending && said.edition > view.edition) take({ ...said, ...unsent });
+  }
+
   async function send() {
     if (isSending) return;
+    clearTimeout(again);
     isSending = true;
     while (Object.keys(unsent).length) {
       const now = unsent;
       unsent = {};
       try {
         const answer = await api("PATCH", `events/${event}/view`, now);
-        view = { ...answer.view, ...unsent };
+        take({ ...answer.view, ...unsent });
       } catch (/** @type {any} */ error) {
-        // Refused for good is not said again; it stays as it is here.
-        if (!(error.status >= 400 && error.status < 500)) unsent = { ...now, ...unsent };
+        if (!(error.status >= 400 && error.status < 500) || LATER.includes(error.status)) {
+          unsent = { ...now, ...unsent };
+          again = window.setTimeout(send, AGAIN_MS[0] + Math.random() * (AGAIN_MS[1] - AGAIN_MS[0]));
+        }
         failed(error);
         break;
       }
     }
     isSending = false;
+    catchUp();
   }
 
   channel?.addEventListener("message", ({ data }) => {
-    if (data === "hello") channel.postMessage(view);
-    else if (data.edition >= view.edition) take(data);
+    if (data === "hello") return channel.postMessage(view);
+    quietFrom = Date.now() + SETTLES_MS;
+    if (data.edition >= view.edition) take(data);
   });
   channel?.postMessage("hello");
 
@@ -68,15 +88,16 @@ export function sharedView(event, show, failed) {
     now: () => view,
     /** @param {Partial<View>} what */
     choose(what) {
-      Object.assign(unsent, what);
+      // Where nobody has chosen anything yet, what this browser shows is what all show from now on.
+      Object.assign(unsent, view.edition ? what : { size: view.size, numbers: view.numbers, ...what });
       take({ ...view, ...what });
       channel?.postMessage(view);
       void send();
     },
-    /** What the server says of it. Older than what was chosen here meanwhile, it is no news. @param {View|undefined} said */
-    hear(said) {
-      if (said && !isSending && said.edition > view.edition) take({ ...said, ...unsent });
-      void send();
+    /** @param {View|undefined} told by the server */
+    hear(told) {
+      if (told && told.edition > (said?.edition ?? -1)) said = told;
+      catchUp();
     },
   };
 }

@@ -73,13 +73,21 @@ const audience = (document) => ({ method, path }) => {
   return undefined;
 };
 
+/** @type {any} what is on the big screen beside the poll */
+let chosen;
+
 /** @param {() => any} document @returns {Api} */
 const stage = (document) => ({ method, path, body }) => {
   if (path === `events/${EVENT}/live`) return { json: document() };
   if (path === `events/${EVENT}/stream`) return { stream: document() };
   if (path.endsWith("qr.svg")) return { svg: QR };
   if (method === "PUT") return { json: {} };
-  if (method === "PATCH" && path === `events/${EVENT}/view`) return { json: { view: { edition: 2000, joining: false, blank: false, sorted: false, numbers: "both", size: 3, ...body } } };
+  if (method === "PATCH" && path === `events/${EVENT}/view`) {
+    // Who has heard of no choice yet says all of what it shows.
+    const before = body.numbers && "size" in body ? { edition: 2000, joining: false, blank: false, sorted: false } : chosen;
+    chosen = { ...before, ...body, edition: before.edition + 1 };
+    return { json: { view: chosen } };
+  }
   return undefined;
 };
 

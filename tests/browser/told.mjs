@@ -91,7 +91,7 @@ export async function told() {
       await screen.getByTestId("blank").waitFor();
       await screen.locator("body[data-idle]").waitFor({ state: "attached" });
       equal(await screen.getByTestId("blank").evaluate((one) => [one.getBoundingClientRect().height === innerHeight, [...one.children].filter((text) => text.checkVisibility({ opacityProperty: true })).length]), [true, 0], "black, and the room reads nothing");
-      equal(asked, { blank: true }, "what the server was told");
+      equal(asked, { size: 3, numbers: "both", blank: true }, "what the server was told");
       await remote.getByTestId("error").filter({ hasText: "follows when the connection is back" }).waitFor();
       assert(await remote.getByTestId("blank").getByText("The big screen is blank.").isVisible(), "nothing says that it is black");
       assert(await remote.getByTestId("voters").isVisible(), "the remote is blind");
@@ -258,8 +258,11 @@ export async function told() {
       {
         // What is on its way of other questions is no doubt about one that is final.
         const page = await show("admin-results", "laptop", { hands: undefined, after_ms: 0, api: (call) => (call.path.endsWith("/results")
-          ? { json: { poll: one.id, round: 1, rounds: [1], question: one.question, choices: one.choices, results: one.results, books: { ...one.books, status: "final", in_flight: 3, missing: [], unreported: [{ instance: "0190f3c4", last_sign: 12 }] } } } : kit.office([one])(call)) });
+          ? { json: { poll: one.id, round: 1, rounds: [1], question: one.question, choices: one.choices, results: one.results, books: { ...one.books, status: "final", in_flight: 3, missing: [{ instance: "0190f3c4", lane: 0, first: 1, last: 3 }], unreported: [{ instance: "0190f3c4", last_sign: 12 }] } } } : kit.office([one])(call)) });
+        await page.clock.install();
         await page.getByTestId("results").locator("summary").click();
+        await page.getByTestId("books").getByText("Every vote is accounted for").waitFor();
+        await page.clock.fastForward(61_000);
         await page.getByTestId("books").getByText("Every vote is accounted for").waitFor();
         assert(await page.getByTestId("whose").isHidden(), "a final question waits for somebody");
         await page.context().close();

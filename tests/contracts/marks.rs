@@ -235,16 +235,17 @@ fn a_result_waits_for_an_instance_that_may_hold_votes_until_it_is_forgotten(back
             store.register_instance(from, 1, NOON).await.unwrap();
         }
         let later = NOON + SILENT_AFTER_MS + 1;
+        assert_eq!(store.forget_instance(silent, NOON + SILENT_AFTER_MS - 1).await.unwrap(), Forgetting::Alive, "nobody else has spoken, and it has just now");
         store.apply(0, &[beat(other, 0, later, 0)], NOON).await.unwrap();
         let standing = store.standing().await.unwrap();
         assert_eq!((standing.counted_through, standing.settled_through), (later, NOON), "nobody waits for it, but results stay provisional");
         assert_eq!(standing.unreported, [(silent, NOON)]);
         assert_eq!(store.pulse(0, NOON).await.unwrap().settled_through, NOON);
 
-        assert_eq!(store.forget_instance(other).await.unwrap(), Forgetting::Alive, "a mistyped name, or one that was only cut off");
-        assert_eq!(store.forget_instance(silent).await.unwrap(), Forgetting::Forgotten);
+        assert_eq!(store.forget_instance(other, later).await.unwrap(), Forgetting::Alive, "a mistyped name, or one that was only cut off");
+        assert_eq!(store.forget_instance(silent, later).await.unwrap(), Forgetting::Forgotten);
         assert_eq!(store.standing().await.unwrap().settled_through, later);
-        assert_eq!(store.forget_instance(silent).await.unwrap(), Forgetting::Unknown, "nobody of that name is waited for any more");
+        assert_eq!(store.forget_instance(silent, later).await.unwrap(), Forgetting::Unknown, "nobody of that name is waited for any more");
 
         // It was only cut off, and goes on taking votes: no result is final without them.
         store.apply(0, &[beat(silent, 0, NOON, 0)], NOON).await.unwrap();
@@ -316,7 +317,7 @@ fn while_batches_of_a_dead_instance_lie_in_a_spill_nothing_is_counted_past_them(
         let standing = store.standing().await.unwrap();
         assert_eq!(standing.counted_through, died - 1, "votes accepted after this lie in the spill");
         assert_eq!((standing.missing, standing.unreported), (vec![(dead, 0, 4, 5)], vec![]), "somebody answers for them");
-        assert_eq!(store.forget_instance(dead).await.unwrap(), Forgetting::Vouched);
+        assert_eq!(store.forget_instance(dead, now_ms()).await.unwrap(), Forgetting::Vouched);
 
         // Passed on. What it gave the broker after the last it was heard of may stand in line behind that, accepted long before the heir spoke.
         store.apply(0, &[numbered(4), numbered(5)], now_ms()).await.unwrap();

@@ -67,6 +67,7 @@ fn what_the_presenters_screens_show_is_no_news_to_phones(backend: Backend) {
         assert!(!phones.has_changed().unwrap(), "a million phones were written to, because a projector went black");
         assert!(screens.has_changed().unwrap());
         let view = shown(&screens.borrow_and_update());
+        assert_eq!(phones.borrow().version, screens.borrow().version, "under one version: whoever compares the two documents finds them of one edition");
         assert_eq!((&view["blank"], &view["edition"]), (&true.into(), &blank.edition.into()));
 
         // Two remotes change different things: each leaves alone what it does not name.

@@ -42,6 +42,9 @@ fn resident_kib(process: &Process) -> usize {
     line.trim_end_matches("kB").trim().parse().expect("a number")
 }
 
+/// Fewer say nothing of how long they take: on a fast machine a crowd is there sooner.
+const VOTES_LEAST: usize = 10;
+
 /// Somebody votes all the time while something happens: each vote is accepted. How long they took, sorted.
 fn while_somebody_votes<T>(door: &Door, something: impl FnOnce() -> T) -> (T, Vec<Duration>) {
     let voters: Vec<_> = (0..100).map(|_| door.voter()).collect();
@@ -50,7 +53,7 @@ fn while_somebody_votes<T>(door: &Door, something: impl FnOnce() -> T) -> (T, Ve
         let voting = scope.spawn(|| {
             let (mut line, mut took) = (Line::at(door.address), Vec::new());
             for voter in voters.iter().cycle() {
-                if stop.load(Ordering::Relaxed) {
+                if stop.load(Ordering::Relaxed) && took.len() > VOTES_LEAST {
                     break;
                 }
                 let began = Instant::now();
@@ -73,7 +76,11 @@ fn while_somebody_votes<T>(door: &Door, something: impl FnOnce() -> T) -> (T, Ve
 #[track_caller]
 fn are_quick(took: &[Duration]) {
     let (median, slowest) = (took[took.len() / 2], took[took.len() - 1]);
-    assert!(took.len() > 10 && median < Duration::from_millis(400) && slowest < Duration::from_secs(5), "{} votes, {median:?}, {slowest:?}", took.len());
+    assert!(
+        took.len() > VOTES_LEAST && median < Duration::from_millis(400) && slowest < Duration::from_secs(5),
+        "{} votes, {median:?}, {slowest:?}",
+        took.len()
+    );
 }
 
 struct Viewer {

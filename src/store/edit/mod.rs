@@ -79,6 +79,8 @@ impl Closing {
             // It goes on by itself. Whoever asked hears the time that it is going to bear.
             Err(_elapsed) => {
                 let mut closed = closed;
+                // That is not what is written yet: the edition before it is read again as soon as it can be.
+                closed.edition -= 1;
                 closed.polls.iter_mut().filter(|poll| poll.closed_at == Some(ahead)).for_each(|poll| poll.closed_at = Some(at));
                 closed
             }
