@@ -119,11 +119,6 @@ impl Live {
         self.shared.index.read().expect("never poisoned").find(name).ok_or_else(event_unknown)
     }
 
-    /// As people type it, and as it is sent to them.
-    pub fn join_url(&self, event: &Event) -> String {
-        join_url(&self.shared.public_url, event)
-    }
-
     /// As it is printed: a short name can be changed, a code never is.
     pub fn lasting_url(&self, event: &Event) -> String {
         format!("{}/{}", self.shared.public_url, event.code.as_str())

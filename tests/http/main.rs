@@ -27,6 +27,7 @@ mod pages;
 mod patience;
 mod process;
 mod rehearsal;
+mod rounds;
 mod routes;
 mod sharing;
 mod show;
