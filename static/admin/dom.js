@@ -24,6 +24,23 @@ export const control = (inside, name) => inside.querySelector(`[data-do="${name}
 /** Is the link followed in this window? @param {MouseEvent} click */
 export const isFollowedHere = ({ ctrlKey, metaKey, shiftKey }) => !ctrlKey && !metaKey && !shiftKey;
 
+/**
+ * Fills what is folded away before anybody can write in it: that it was opened is told only later, and would wipe out what was typed by then.
+ * @param {HTMLDetailsElement} details @param {() => void} fill
+ */
+export function onOpening(details, fill) {
+  let isFilled = false;
+  details.querySelector("summary")?.addEventListener("click", () => {
+    if (details.open) return;
+    fill();
+    isFilled = true;
+  });
+  details.addEventListener("toggle", () => {
+    if (details.open && !isFilled) fill(); // found by the browser's search
+    isFilled = details.open;
+  });
+}
+
 /** Touches the page only where it changes. @param {any} element @param {string} text */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;

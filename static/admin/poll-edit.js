@@ -2,7 +2,7 @@
 
 import { api } from "/assets/shared/api.js";
 import { t } from "/assets/shared/words.js";
-import { clone, control, done, onSubmit, required, slot, Wrong } from "/assets/admin/dom.js";
+import { clone, control, done, onOpening, onSubmit, required, slot, Wrong } from "/assets/admin/dom.js";
 import { isTooLong } from "/assets/admin/longest.js";
 import { onPaste } from "/assets/admin/pasted.js";
 import { sortable } from "/assets/admin/sortable.js";
@@ -20,7 +20,7 @@ export function editForm(id, details, form, act) {
   /** @type {Poll} */
   let poll;
 
-  details.addEventListener("toggle", () => { if (details.open) fill(); });
+  onOpening(details, fill);
 
   let filled = 0; // times
   function fill() {

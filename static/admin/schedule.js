@@ -3,7 +3,7 @@
 import { api } from "/assets/shared/api.js";
 import { isScheduled } from "/assets/shared/live.js";
 import { locale, t } from "/assets/shared/words.js";
-import { onSubmit, setText, slot, text, Wrong } from "/assets/admin/dom.js";
+import { onOpening, onSubmit, setText, slot, text, Wrong } from "/assets/admin/dom.js";
 
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
 
@@ -16,8 +16,7 @@ export function scheduleForm(id, details, form, act) {
   let poll;
   const fields = /** @type {any} */ (form.elements);
   const drawZone = () => setText(slot(form, "zone"), zone([fields.opens.value, fields.closes.value].map(moment).filter((at) => at !== null)));
-  details.addEventListener("toggle", () => {
-    if (!details.open) return;
+  onOpening(details, () => {
     fields.opens.value = local(poll.opens_at);
     fields.closes.value = local(poll.closes_at);
     drawZone();

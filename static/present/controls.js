@@ -193,12 +193,21 @@ function setText(element, text) {
 
 let errorTimer = 0;
 
+/** Between the buttons and the way to join, which is as wide as the host's name and the language make it. */
+function placeError() {
+  const [error, join] = [$("error"), /** @type {Element} */ (document.querySelector(".join"))].map((one) => one.getBoundingClientRect());
+  const room = document.dir === "rtl" ? error.right - join.right : join.left - error.left;
+  $("error").style.setProperty("--beside-join", `${Math.max(200, room - 16)}px`);
+  $("error").style.setProperty("--controls", `${$("controls").offsetHeight}px`);
+}
+addEventListener("resize", placeError);
+
 /** @param {string} text */
 export function complain(text, stays = false) {
   clearTimeout(errorTimer);
   $("error").hidden = !text;
   $("error").textContent = text;
-  $("error").style.setProperty("--controls", `${$("controls").offsetHeight}px`);
+  placeError();
   if (text && !stays) errorTimer = window.setTimeout(() => complain(""), ERROR_MS);
 }
 

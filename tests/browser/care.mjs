@@ -256,6 +256,8 @@ export async function care() {
           const page = await show("present-lost-error", size, { lang });
           for (const larger of [0, 2]) {
             for (let more = 0; more < larger; more += 1) await page.keyboard.press("+");
+            // What the remote cannot tell the screen is the longest of them.
+            if (larger) await page.waitForFunction(() => !/^The server did not answer/.test(document.getElementById("error")?.textContent ?? ""));
             const covered = await page.evaluate(() => {
               const box = (/** @type {Element} */ one) => one.getBoundingClientRect();
               const error = box(/** @type {Element} */ (document.getElementById("error")));
