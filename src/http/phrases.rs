@@ -18,6 +18,7 @@ pub struct Phrases {
     pub soon: &'static str,
     pub open: &'static str,
     pub closed: &'static str,
+    round_alone: &'static str,
     pub provisional: &'static str,
     pub last: &'static str,
     pub voters_alone: &'static str,
@@ -83,6 +84,14 @@ impl Phrases {
         format!("{}{colon} {}", self.voters_alone, self.number(n))
     }
 
+    /// "round 2 · ", before what is said of its result. Of the first there is nothing to say.
+    pub fn round_before<N: Borrow<u32>>(&self, n: N) -> String {
+        match n.borrow() {
+            0 | 1 => String::new(),
+            n => format!("{} {n} · ", self.round_alone),
+        }
+    }
+
     /// "Yet" only where more may come.
     pub fn without_votes(&self, is_final: bool) -> &'static str {
         if is_final { self.nobody } else { self.no_votes }
@@ -110,6 +119,7 @@ static LANGUAGES: [Phrases; 5] = [
         soon: "Not open yet",
         open: "Open",
         closed: "Closed",
+        round_alone: "round",
         provisional: "provisional",
         last: "final",
         voters_alone: "Voters",
@@ -149,6 +159,7 @@ static LANGUAGES: [Phrases; 5] = [
         soon: "Noch nicht offen",
         open: "Offen",
         closed: "Geschlossen",
+        round_alone: "Runde",
         provisional: "vorläufig",
         last: "endgültig",
         voters_alone: "Abstimmende",
@@ -188,6 +199,7 @@ static LANGUAGES: [Phrases; 5] = [
         soon: "Pas encore ouvert",
         open: "Ouvert",
         closed: "Fermé",
+        round_alone: "tour",
         provisional: "provisoire",
         last: "définitif",
         voters_alone: "Votants",
@@ -227,6 +239,7 @@ static LANGUAGES: [Phrases; 5] = [
         soon: "Aún no está abierta",
         open: "Abierta",
         closed: "Cerrada",
+        round_alone: "ronda",
         provisional: "provisional",
         last: "definitivo",
         voters_alone: "Votantes",
@@ -267,6 +280,7 @@ static LANGUAGES: [Phrases; 5] = [
         soon: "لم يُفتح بعد",
         open: "مفتوح",
         closed: "مغلق",
+        round_alone: "الجولة",
         provisional: "مؤقت",
         last: "نهائي",
         voters_alone: "المصوّتون",

@@ -34,8 +34,11 @@ pub struct ShownPoll {
     pub kind: String,
     pub question: String,
     pub state: String,
+    pub round: u32,
     opens_at: Option<Millis>,
     closes_at: Option<Millis>,
+    /// None of a new round: it starts closed and was never open.
+    closed_at: Option<Millis>,
     pub visibility: String,
     pub revealed: bool,
     pub choices: Vec<ShownChoice>,
@@ -105,6 +108,8 @@ impl ShownPoll {
         match self.state.as_str() {
             "open" if self.opens_at.is_some_and(|at| now < &at) => Phase::Soon,
             "open" if self.closes_at.is_none_or(|at| now < &at) => Phase::Open,
+            "open" => Phase::Closed,
+            _ if self.closed_at.is_none() => Phase::Soon,
             _ => Phase::Closed,
         }
     }

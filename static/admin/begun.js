@@ -8,10 +8,11 @@ const MOST = 200_000; // characters: no event is as long, and a tab has room for
 /**
  * Puts back what was begun in this form.
  * @param {HTMLFormElement} form as it is when empty @param {string} name of what is written in it
+ * @param {(fields:[string, string|boolean][]) => boolean} fits makes room for what is put back, or says that it is not of this form any more
  * @returns {{found:boolean, made:string, shown:() => void, leave:() => void, drop:() => void}} `made`: the id of what was made of it already, kept with it;
  *   `shown` when its page stands in the document, `leave` when it goes, `drop` when it was sent or given up
  */
-export function begun(form, name) {
+export function begun(form, name, fits = () => true) {
   const key = KEY + name;
   const empty = JSON.stringify(read(form));
   const before = kept(key);
@@ -28,7 +29,7 @@ export function begun(form, name) {
     keep();
   };
   addEventListener("pagehide", keep);
-  const found = write(form, before.fields);
+  const found = before.fields.length > 0 && fits(before.fields) && write(form, before.fields);
   return {
     found,
     get made() { return made; },
@@ -44,6 +45,9 @@ export function begun(form, name) {
     },
   };
 }
+
+/** Is there anything of this name? @param {string} name */
+export const isBegun = (name) => kept(KEY + name).fields.length > 0;
 
 /** Of whoever signs out. */
 export function forgetBegun() {
@@ -70,7 +74,7 @@ const read = (form) => fields(form).map((field) => [field.name, isTicked(field) 
 /** @param {HTMLFormElement} form @param {Kept["fields"]} values @returns {boolean} whether they are of this form */
 function write(form, values) {
   const all = fields(form);
-  if (!values.length || all.map(({ name }) => name).join() !== values.map(([name]) => name).join()) return false; // or of another version of this page
+  if (all.map(({ name }) => name).join() !== values.map(([name]) => name).join()) return false; // or of another version of this page
   all.forEach((field, at) => { field[isTicked(field) ? "checked" : "value"] = values[at][1]; });
   return true;
 }

@@ -26,19 +26,24 @@ export const isFollowedHere = ({ ctrlKey, metaKey, shiftKey }) => !ctrlKey && !m
 
 /**
  * Fills what is folded away before anybody can write in it: that it was opened is told only later, and would wipe out what was typed by then.
- * @param {HTMLDetailsElement} details @param {() => void} fill
+ * @param {HTMLDetailsElement} details @param {() => void} fill @param {() => void} [closed] @returns {() => void} opens it
  */
-export function onOpening(details, fill) {
+export function onOpening(details, fill, closed) {
   let isFilled = false;
-  details.querySelector("summary")?.addEventListener("click", () => {
-    if (details.open) return;
-    fill();
+  const fillOnce = () => {
+    if (!isFilled) fill();
     isFilled = true;
-  });
+  };
+  details.querySelector("summary")?.addEventListener("click", () => { if (!details.open) fillOnce(); });
   details.addEventListener("toggle", () => {
-    if (details.open && !isFilled) fill(); // found by the browser's search
-    isFilled = details.open;
+    if (details.open) return fillOnce(); // found by the browser's search
+    isFilled = false;
+    closed?.();
   });
+  return () => {
+    fillOnce();
+    details.open = true;
+  };
 }
 
 /** Touches the page only where it changes. @param {any} element @param {string} text */

@@ -125,6 +125,7 @@ export async function eventPage(id, { go, trouble }) {
     clearTimeout(lostTimer);
     stop();
     draft.leave();
+    for (const card of cards.values()) card.leave();
   };
 
   const addForm = slot(element, "add").querySelector("form");
@@ -191,7 +192,7 @@ export async function eventPage(id, { go, trouble }) {
   });
 
   draw();
-  return { element, leave, shown: () => draft.shown() };
+  return { element, leave, shown: () => [draft, ...cards.values()].forEach((one) => one.shown()) };
 }
 
 /** What to open next: what is on stage, or follows it, or was left out before. @param {any[]} polls @param {string|null} current */

@@ -92,7 +92,7 @@ export function pollCard(id, { id: event, code }, act) {
     const waits = isWaiting(poll);
     lightOne(element, place.ended ? "" : open || (waits && place.next) ? "toggle" : waits || poll.revealed ? "" : "reveal");
     control(element, "round").hidden = poll.state === "draft" || place.ended; // to be opened, as all else
-    line.draw(!open && !place.current && !(waits && place.next), place.arrives);
+    line.draw(!open && !place.current && !(waits && place.next) && !edit.isBegun(), place.arrives);
     setText(slot(element, "about"), about(poll));
     const select = control(element, "visibility");
     if (document.activeElement !== select) fillVisibility(select, poll.visibility);
@@ -110,7 +110,7 @@ export function pollCard(id, { id: event, code }, act) {
     results.draw(now);
   }
 
-  return { element, draw, count: count_ };
+  return { element, draw, count: count_, shown: edit.shown, leave: edit.leave };
 }
 
 /** Voting is yet to be opened, by hand or by the clock. @param {Poll} poll */

@@ -1,7 +1,8 @@
 // Correcting a question: its words, its choices until the first vote, its limits.
 
 import { api } from "/assets/shared/api.js";
-import { t } from "/assets/shared/words.js";
+import { hue, letter, t } from "/assets/shared/words.js";
+import { begun, isBegun } from "/assets/admin/begun.js";
 import { clone, control, done, onOpening, onSubmit, required, slot, Wrong } from "/assets/admin/dom.js";
 import { isTooLong } from "/assets/admin/longest.js";
 import { onPaste } from "/assets/admin/pasted.js";
@@ -17,10 +18,13 @@ import { CHOICES_MOST, readLimits, twiceIn } from "/assets/admin/poll-fields.js"
 export function editForm(id, details, form, act) {
   form.append(clone("edit-fields"));
   const list = slot(form, "choices");
+  const name = `edit:${id}`;
   /** @type {Poll} */
   let poll;
+  /** @type {ReturnType<typeof begun>|undefined} */
+  let draft;
 
-  onOpening(details, fill);
+  const open = onOpening(details, fill, () => draft?.drop()); // closed without Save, it is given up
 
   let filled = 0; // times
   function fill() {
@@ -33,8 +37,18 @@ export function editForm(id, details, form, act) {
     fields.min.value = min;
     fields.max.value = max;
     fields.change.checked = poll.rules.change;
+    fields.of.value = JSON.stringify([poll.question, poll.kind, poll.rules, poll.choices]);
     list.replaceChildren(...poll.choices.map((choice) => choiceRow(choice.id, choice.text)));
+    draft = begun(form, name, fits);
     lock();
+  }
+
+  /** What was begun is put back only into the question that it was begun in. @param {[string, string|boolean][]} kept */
+  function fits(kept) {
+    const rows = kept.filter(([field]) => field === "choice").length;
+    if (new Map(kept).get("of") !== /** @type {any} */ (form.elements).of.value || (poll.locked && rows !== poll.choices.length)) return false;
+    list.replaceChildren(...Array.from({ length: rows }, () => choiceRow("", "")));
+    return true;
   }
 
   function lock() {
@@ -46,8 +60,10 @@ export function editForm(id, details, form, act) {
     slot(form, "adding").hidden = locked;
     control(form, "add-choice").disabled = list.children.length >= Math.max(CHOICES_MOST, poll.choices.length);
     for (const remove of list.querySelectorAll('[data-do="remove-choice"]')) remove.hidden = locked;
-    [...list.querySelectorAll("input")].forEach((input, at) => input.setAttribute("aria-label", t("choice_n", { n: at + 1 })));
     [...list.children].forEach((row, at) => {
+      row.dataset.hue = hue(at);
+      row.querySelector(".letter").textContent = letter(at);
+      textOf(row).setAttribute("aria-label", t("choice_n", { n: at + 1 }));
       control(row, "move-choice").setAttribute("aria-label", t("move_n", { n: at + 1 }));
       control(row, "remove-choice").setAttribute("aria-label", t("remove_n", { n: at + 1 }));
     });
@@ -62,8 +78,8 @@ export function editForm(id, details, form, act) {
   /** @param {string} choice its id, or "" for a new one @param {string} text */
   function choiceRow(choice, text) {
     const row = clone("edit-choice");
-    row.dataset.choice = choice;
-    const field = row.querySelector("input");
+    row.querySelector('[name="known"]').value = choice;
+    const field = textOf(row);
     field.value = text;
     onPaste(field, (all) => {
       if (poll.locked) return all.join(" "); // as a field of one line does by itself
@@ -92,25 +108,26 @@ export function editForm(id, details, form, act) {
     const row = choiceRow("", "");
     list.append(row);
     changed();
-    row.querySelector("input").focus();
+    textOf(row).focus();
   });
 
   onSubmit(form, async (fields) => {
     const question = required(fields, "question", t("write_question"));
-    const choices = [...list.children].map((/** @type {any} */ row) => ({ id: row.dataset.choice, text: row.querySelector("input").value.trim(), field: row.querySelector("input") }))
+    const choices = [...list.children].map((/** @type {any} */ row) => ({ id: row.querySelector('[name="known"]').value, text: textOf(row).value.trim(), field: textOf(row) }))
       .filter((choice) => choice.text || choice.id);
     const empty = choices.find((choice) => !choice.text);
     if (empty) throw new Wrong(empty.field, t("choice_empty"));
-    if (choices.length < 2) throw new Wrong(list.querySelector("input") ?? "", t("choices_keep_two"));
+    if (choices.length < 2) throw new Wrong(list.querySelector('[name="choice"]') ?? "", t("choices_keep_two"));
     const most = Math.max(CHOICES_MOST, poll.choices.length); // of more, which came by the API, none is taken away
     if (choices.length > most) throw new Wrong(choices[most].field, t("choices_many", { most, n: choices.length }));
     const twice = twiceIn(choices.map((choice) => choice.text));
-    if (twice) throw new Wrong(choices.filter((choice) => choice.text === twice).at(-1)?.field, t("choice_twice", { text: twice }));
+    if (twice) throw new Wrong(choices.filter((choice) => choice.text === twice).at(-1)?.field ?? "", t("choice_twice", { text: twice }));
     const { question: asked, choices: given, rules: { min, max, change }, kind } = poll;
     const picked = poll.state === "draft" ? String(fields.get("kind")) : kind;
     const limits = picked === "multiple" ? readLimits(fields, choices.length) : {};
     const body = { ...(picked !== kind && { kind: picked }), question, choices: choices.map(({ id: known, text }) => (known ? { id: known, text } : { text })), change: fields.has("change"), ...limits };
     await api("PATCH", `polls/${id}`, body);
+    draft?.drop();
     details.open = false;
     details.querySelector("summary")?.focus();
     const kept = new Set(choices.map((choice) => choice.id)); // what is not cannot be named again: it comes as a new one
@@ -119,11 +136,20 @@ export function editForm(id, details, form, act) {
   });
 
   return {
+    /** Is there anything of it from before a reload? Then it is open, and so is what it lies in. */
+    isBegun: () => isBegun(name),
+    shown: () => draft?.shown(),
+    leave: () => { if (details.open) draft?.leave(); },
     /** @param {Poll} now */
     draw(now) {
+      const isFirst = !poll;
       const isFirmer = poll && ((!poll.locked && now.locked) || poll.state !== now.state);
       poll = now;
+      if (isFirst && isBegun(name)) open();
       if (isFirmer && details.open) lock(); // opened, or the first vote came, while this form was open
     },
   };
 }
+
+/** @param {any} row @returns {HTMLInputElement} */
+const textOf = (row) => row.querySelector('[name="choice"]');

@@ -40,10 +40,9 @@ export function drawQuestion(poll) {
   }
   $("ballot").dataset.kind = poll.kind;
   setText("question", poll.question);
-  setText("poll-state", t(now));
+  setText("poll-state", t(now) + (poll.round > 1 ? ` · ${t("round", { n: poll.round })}` : ""));
   $("poll-state").dataset.phase = now;
   setText("hint", voting ? howMany(poll) : "");
-  $("hint").hidden = now === "closed"; // nothing is tapped any more, so nothing jumps under a thumb
   $("choices-set").disabled = !voting;
   for (const [id, row] of rows) row.label.classList.toggle("is-mine", !voting && voted && Boolean(mine?.picks.includes(id)));
   $("send").hidden = !(voting && (poll.kind === "multiple" || $("ballot").dataset.arrows));

@@ -32,7 +32,8 @@ export function drawReceipt(isClosed, mine, isNew, unsent, told) {
   setText("receipt-note", told || (unsent ? [t("unsent"), mine?.picks.length && kept !== "saved" && t("earlier")].filter(Boolean).join(" ")
     : !$("keep").hidden && kept !== "saved" ? t("earlier")
     : step === "saved" && isRetrying() && navigator.onLine ? t("sending") : cleared ? t("cleared") : isClosed && step === "none" ? t("not_voted") : ""));
-  if (!isNew && stepWas !== step && step !== "none") setText("say", cleared ? t("cleared") : t("your_vote", { step: part($("steps"), `[data-step="${step}"]`).textContent ?? "" }));
+  if (isNew) setText("say", "");
+  else if (stepWas !== step && step !== "none") setText("say", cleared ? t("cleared") : t("your_vote", { step: part($("steps"), `[data-step="${step}"]`).textContent ?? "" }));
   stepWas = step;
   // Without a vote and without a button there is nothing to show at the thumb.
   $("dock").hidden = !$("dock").querySelector("#receipt:not([hidden]), button:not([hidden])");

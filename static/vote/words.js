@@ -22,6 +22,7 @@ const en = {
   soon: "Not open yet",
   open: "Open",
   closed: "Closed",
+  round: "round {n}",
   your_vote: "Your vote: {step}",
   sending: "Saved. Sending … no need to refresh.",
   cleared: "Your vote is cleared.",

@@ -183,6 +183,44 @@ export async function care() {
       equal(await form.getByTestId("question").inputValue(), "", "what was added");
       await page.context().close();
     });
+    await check("what was begun of a question that stands there already is there again after a reload; not once it was saved or given up, nor where the question became another", async () => {
+      const polls = [kit.poll(["Yes", "No"], [0, 0], { state: "draft", locked: false }), kit.poll(["Red", "Blue"], [0, 0], { id: "8f3k2m9qx1c7w", state: "draft", locked: false, question: "Which colour?" })];
+      const page = await show("admin-event", "laptop", { api: (call) => (call.method === "PATCH" ? { json: {} } : kit.office(polls)(call)) });
+      const card = page.getByTestId("poll").nth(1);
+      const isOpen = () => card.getByTestId("edit").evaluate((details) => /** @type {HTMLDetailsElement} */ (details).open);
+      const written = async () => [await card.getByTestId("edit-question").inputValue(), ...await card.getByTestId("edit-choice").evaluateAll((all) => all.map((one) => /** @type {HTMLInputElement} */ (one).value))];
+      const write = async () => {
+        if (await card.getByTestId("fold").getAttribute("aria-expanded") === "false") await card.getByTestId("fold").click();
+        await card.getByTestId("edit").locator("summary").click();
+        await card.getByTestId("edit-question").fill("Which colour, then?");
+        await card.getByTestId("add-choice").click();
+        await card.getByTestId("edit-choice").nth(2).fill("Green");
+      };
+      const again = async () => {
+        await page.reload();
+        await card.waitFor();
+      };
+      const wanted = ["Which colour, then?", "Red", "Blue", "Green"];
+      await write();
+      equal(await card.locator(".edit-choice .letter").allInnerTexts(), ["A", "B", "C"], "the letters");
+      await again();
+      await card.getByTestId("edit-question").waitFor();
+      equal(await written(), wanted, "after a reload");
+      await card.getByTestId("save").click();
+      await page.getByTestId("toast").waitFor();
+      await again();
+      equal(await isOpen(), false, "saved, and open");
+      await write();
+      await card.getByTestId("edit").locator("summary").click();
+      await again();
+      equal(await isOpen(), false, "given up, and open");
+      await write();
+      polls[1] = { ...polls[1], choices: polls[1].choices.map((choice) => ({ ...choice, text: `${choice.text}!` })) };
+      await again();
+      await card.getByTestId("edit-question").waitFor();
+      equal(await written(), ["Which colour?", "Red!", "Blue!"], "corrected elsewhere meanwhile");
+      await page.context().close();
+    });
     await check("the command that rehearses is for the machine it is said to be for: on a loopback address for this one, with the public address for any", async () => {
       const archive = (/** @type {object} */ more) => (/** @type {any} */ call) => (call.path === "rehearsals" ? { json: { rehearsals: [], ...more } } : kit.office([])(call));
       const page = await show("admin-rehearsals-none", "laptop", { api: archive({}) });

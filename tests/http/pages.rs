@@ -10,6 +10,7 @@ use crate::support::{Backend, until};
 
 on_both![
     results_are_readable_without_javascript,
+    a_page_says_which_round_it_shows,
     what_is_hidden_is_on_no_page,
     a_page_is_in_the_language_that_was_asked_for,
     a_pasted_link_becomes_a_frame,
@@ -40,6 +41,23 @@ fn results_are_readable_without_javascript(backend: Backend) {
     assert!(picture.body.trim_end().ends_with("</svg>"));
     let poster = hall.get(&format!("/poster/{}", event.code)).expect(200).body;
     assert!(poster.contains(&format!("{}\u{a0}{}", &event.code[..3], &event.code[3..])) && poster.contains("/qr.svg"), "{poster}");
+}
+
+fn a_page_says_which_round_it_shows(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    let said = |path: &str| hall.get(&format!("/results/{}{path}", event.code)).expect(200).body;
+    assert!(!said("").contains("round"), "of the only one there is nothing to say");
+    set_state(&hall, &poll, "closed");
+    hall.office("POST", &format!("/api/v1/polls/{poll}/rounds"), Value::Null).expect(201);
+    let ready = said("?lang=de");
+    assert!(ready.contains("Runde 2 · ") && ready.contains("Noch nicht offen"), "it was never open: {ready}");
+    set_state(&hall, &poll, "open");
+    event.voter(&hall).vote(&hall, &poll, 2, 1, &[1]).expect(202);
+    drained(&hall, &poll, 1);
+    until("the page shows the vote of round 2", || said("").contains("round 2 · Voters: 1"));
+    assert!(said(&format!("/{poll}.svg")).contains("round 2 · Voters: 1"));
 }
 
 fn what_is_hidden_is_on_no_page(backend: Backend) {
