@@ -64,7 +64,8 @@ export async function eventPage(id, { go, trouble }) {
     slot(element, "outcome").hidden = isUnasked;
     slot(element, "results-again").hidden = isUnasked || !ended;
     slot(element, "results-page").hidden = ended;
-    for (const one of [control(element, "copy"), slot(element, "poster"), slot(element, "remote")]) one.hidden = ended;
+    for (const one of [control(element, "copy"), ...["poster", "remote", "qr", "ways-in", "is-live"].map((name) => slot(element, name))]) one.hidden = ended;
+    for (const name of ["is-over", "over-note"]) slot(element, name).hidden = !ended;
   }
 
   let postponed = false;
@@ -115,6 +116,7 @@ export async function eventPage(id, { go, trouble }) {
       for (const poll of live.polls) cards.get(poll.id)?.count(poll);
       ways.draw(event.code, live.join_url);
       look.place(live.join_url);
+      slot(element, "black").hidden = !live.view?.blank; // perhaps since yesterday
       if (known !== told && told !== heard) reload().catch(trouble);
       heard = told;
     },
@@ -175,11 +177,13 @@ export async function eventPage(id, { go, trouble }) {
       control(element, "copy-event").ariaDisabled = null;
     }
   });
+  control(element, "show-screen").addEventListener("click", () => act(() => api("PATCH", `events/${id}/view`, { blank: false }), t("screen_shown")));
   const revive = () => act(() => api("PATCH", `events/${id}`, { state: "live" }), t("is_live"));
   control(element, "revive").addEventListener("click", revive);
   control(element, "end").addEventListener("click", async () => {
     if (event.state === "ended") return revive();
-    if (await confirm(t("end_ask"), t("end_ask_text"), t("end_yes"))) act(() => api("PATCH", `events/${id}`, { state: "ended" }), t("has_ended"));
+    const open = event.polls.filter((/** @type {any} */ poll) => poll.state === "open").length;
+    if (await confirm(t("end_ask"), [t("end_ask_text"), open ? t("end_ask_open", { n: open }) : ""].filter(Boolean).join(" "), t("end_yes"))) act(() => api("PATCH", `events/${id}`, { state: "ended" }), t("has_ended"));
   });
   control(element, "delete-event").addEventListener("click", async () => {
     if (!await confirm(t("delete_event_ask"), t("delete_event_text", { title: event.title }), t("delete_yes"))) return;

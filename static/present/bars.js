@@ -13,7 +13,7 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 const $ = (id) => document.getElementById(id);
 let fitted = "";
 
-/** @param {Poll} poll @param {{sorted:boolean}} view */
+/** @param {Poll} poll @param {{sorted:boolean, peek:boolean}} view */
 export function drawBars(poll, view) {
   const list = $("bars");
   const key = `${poll.id}:${poll.round}:${poll.choices.map((choice) => choice.id).join()}`;
@@ -21,11 +21,11 @@ export function drawBars(poll, view) {
     list.dataset.key = key;
     list.replaceChildren(...poll.choices.map((_, at) => newRow(at)));
   }
-  const shown = poll.revealed ? poll.results : null;
+  const shown = poll.revealed || view.peek ? poll.results : null;
   const results = new Map(shown?.choices.map((one) => [one.id, one]));
   const most = Math.max(0, ...[...results.values()].map((one) => one.votes || 0));
   list.classList.toggle("is-hidden", !shown);
-  list.classList.toggle("is-decided", Boolean(shown && poll.state === "closed" && most));
+  list.classList.toggle("is-decided", Boolean(shown?.status === "final" && most));
   poll.choices.forEach((choice, at) => {
     const row = list.children[at];
     const { votes = 0, percent: share = 0 } = results.get(choice.id) ?? {};

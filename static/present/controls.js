@@ -39,6 +39,8 @@ export function controls({ event, latest, redraw }) {
   /** Off stage, where nobody sees that votes still come. */
   const stillOpen = () => (latest.live?.polls ?? []).filter((one) => one !== poll() && phase(one, latest.now()) === "open");
   let fittedTo = "";
+  /** The question whose bars are looked at here while the big screen hides them. @type {string|null} */
+  let peeked = null;
   const view = sharedView(event, showView, (error) => complain(error.status ? error.detail : t("view_unsent")));
 
   /** @param {number} by */
@@ -103,6 +105,12 @@ export function controls({ event, latest, redraw }) {
     fullscreen() { document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen?.().catch(() => complain(t("no_fullscreen"))); },
     window() { if (!open(`${location.pathname}${location.search}#screen`, `gs-screen-${event}`, "popup,width=1280,height=720")) complain(t("no_window")); },
     blank: () => view.choose({ blank: !view.now().blank }),
+    peek() {
+      peeked = peeked ? null : poll()?.id ?? null;
+      refreshControls();
+      redraw();
+    },
+    revive: () => change(() => api("PATCH", `events/${event}`, { state: "live" })),
     view() {
       $("view").hidden = !$("view").hidden;
       button("view").setAttribute("aria-expanded", String(!$("view").hidden));
@@ -159,6 +167,10 @@ export function controls({ event, latest, redraw }) {
     button("reveal").disabled = !one;
     button("timer").disabled = !open;
     button("join").disabled = latest.live?.event.state === "ended";
+    button("revive").hidden = latest.live?.event.state !== "ended";
+    if (one?.id !== peeked || one.revealed) peeked = null;
+    button("peek").disabled = !one || one.revealed;
+    button("peek").setAttribute("aria-pressed", String(Boolean(peeked)));
     $("timer-stop").hidden = !one?.closes_at;
     // Open, close, reveal, next: what comes next stands out.
     const lit = !one ? "next" : open || !one.closed_at ? "toggle" : one.revealed ? "next" : "reveal";
@@ -177,7 +189,7 @@ export function controls({ event, latest, redraw }) {
     $("controls").toggleAttribute("data-empty", !polls.length);
   }
 
-  return { refreshControls, view: view.now };
+  return { refreshControls, view: () => ({ ...view.now(), peek: Boolean(peeked) }) };
 }
 
 /** @param {string} what @returns {HTMLButtonElement} */

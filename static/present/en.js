@@ -50,7 +50,7 @@ const en = {
   upcoming: "Next: {question}",
   last: "Last question",
   no_questions: "No questions yet: add one on the event's page",
-  still_open: "Question {n} is still open: close it",
+  still_open: "Question {n} open: close",
   numbers_both: "% and count",
   numbers_percent: "% only",
   numbers_count: "Count only",

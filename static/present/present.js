@@ -31,8 +31,8 @@ function watch() {
       if (isTold) complain("");
       isTold = false;
       if (!latest.take(live)) return;
-      redraw();
       refreshControls();
+      redraw();
     },
     lost() {
       lostAt ||= Date.now();

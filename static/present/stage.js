@@ -13,7 +13,7 @@ const CROWDED = 8; // choices: then the question makes room for them
 const CROWDED_TEXT = 400; // characters in all choices
 const NEAR_S = 10; // before the close
 
-/** @typedef {import("/assets/present/view.js").View} View */
+/** @typedef {import("/assets/present/view.js").View & {peek:boolean}} View `peek`: the bars are seen here, and nowhere else */
 /** @typedef {import("/assets/shared/live.js").Live} Live */
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
 
@@ -51,7 +51,9 @@ export function drawStage(live, view, now) {
   $("question").classList.toggle("is-long", crowded || poll.question.length > LONG_QUESTION);
   $("question").classList.toggle("is-very-long", poll.question.length > VERY_LONG_QUESTION);
   drawBars(poll, view);
-  speak(spokenResult(poll));
+  $("bars").classList.toggle("is-held", isHeld(poll, phase(poll, now)) && !view.peek);
+  $("held").hidden = !$("bars").classList.contains("is-held");
+  speak(spokenResult(view.peek ? { ...poll, revealed: true } : poll));
 }
 
 /** @param {Live} live @param {Poll|null} poll @param {number} now */
@@ -60,10 +62,11 @@ function drawState(live, poll, now) {
   setText("poll-state", t(step));
   $("poll-state").dataset.phase = step === "closed" && poll?.results?.status === "final" ? "final" : step;
   setText("note", poll ? note(poll, step) : "");
-  const held = Boolean(poll && !poll.revealed && (step === "open" || step === "closed"));
-  $("bars").classList.toggle("is-held", held);
-  $("held").hidden = $("held-below").hidden = !held;
+  $("held-below").hidden = !poll || !isHeld(poll, step);
 }
+
+/** There is a result, and this screen does not show it. @param {Poll} poll @param {string} step */
+const isHeld = (poll, step) => !poll.revealed && (step === "open" || step === "closed");
 
 /** @param {Poll} poll @param {string} step */
 function note(poll, step) {

@@ -341,6 +341,40 @@ export async function forms() {
       await page.context().close();
     });
 
+    await check("a big screen that somebody left blank is told of on the event's page, and shown again from there", async () => {
+      const page = await show("admin-event-blank");
+      const asked = page.waitForRequest((request) => request.method() === "PATCH");
+      await page.getByTestId("show-screen").click();
+      const request = await asked;
+      equal([request.url().split("/api/v1/")[1], request.postDataJSON()], [`events/${kit.EVENT}/view`, { blank: false }], "the server is asked");
+      await page.context().close();
+      const usual = await show("admin-event");
+      assert(await usual.getByTestId("is-blank").isHidden(), "it is said of a screen that shows something");
+      await usual.context().close();
+    });
+
+    await check("who ends an event is told that what is open will be closed; nobody is told how to join one that is over", async () => {
+      const polls = [kit.poll(["Yes", "No"], [3, 4]), kit.final(kit.poll(["Yes", "No"], [3, 4], { id: "8f3k2m9qx1c7w" }))];
+      const event = { state: "live", polls };
+      const page = await show("admin-event", { api: office(event) });
+      const ask = async () => {
+        await page.getByTestId("end-event").click();
+        return page.locator("#confirm-text").innerText();
+      };
+      await page.getByTestId("event-settings").locator("summary").click();
+      assert((await ask()).includes("1 question takes votes now: it is closed."), await page.locator("#confirm-text").innerText());
+      await page.locator('#confirm [value="yes"]').click();
+      await page.getByTestId("event-state").filter({ hasText: "Ended" }).waitFor();
+      const joining = ["join-link", "join-code", "copy-link", "poster-link", "show-remote"];
+      equal(await Promise.all(joining.map((id) => page.getByTestId(id).isVisible())), joining.map(() => false), "ways to join");
+      await page.context().close();
+      const quiet = await show("admin-event", { api: office({ state: "live", polls: [polls[1]] }) });
+      await quiet.getByTestId("event-settings").locator("summary").click();
+      await quiet.getByTestId("end-event").click();
+      assert(!/takes votes/.test(await quiet.locator("#confirm-text").innerText()), "nothing is open");
+      await quiet.context().close();
+    });
+
     await check("who adds one question after another finds the form open, and the hands in the next one", async () => {
       const event = { polls: kit.drafts.slice(0, 2) };
       const page = await show("admin-event-drafts", { api: office(event, ({ method }) => {

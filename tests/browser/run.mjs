@@ -532,6 +532,7 @@ async function evening(app, people) {
     await ada.getByTestId("confirm-yes").click();
     await screen.getByTestId("voters").filter({ hasText: "No votes yet" }).waitFor();
     await eventually("the phone forgets the old vote", async () => (await mine(alice)).length === 0);
+    await alice.getByTestId("poll-state").getByText("Not open yet · round 2").waitFor();
   });
 
   await check("ending the event is told to the phone", async () => {

@@ -150,6 +150,8 @@ phone("twenty", [poll(SHORT, falling(20, 50))], { full: true });
   } });
   phone("refused", [saved], { api: ({ path }) => (path.endsWith("/ballots") ? { status: 409, json: { code: "poll_closed", detail: "Voting is closed." } } : path.endsWith("/passes") ? { status: 201, json: { pass: "p", voter: "v", level: "open" } } : path === `live/${CODE}` ? { json: live([saved]) } : undefined),
     hands: async (page) => { await page.locator("#choices .choice").first().click(); await page.getByTestId("refusal").waitFor(); } });
+  const again = poll(SHORT.slice(0, 4), [0, 0, 0, 0], { round: 2 });
+  phone("second-round", [again], { keep: voted(saved, [1], "counted"), sizes: ["phone", "small"] });
   phone("german", [saved], { lang: "de", keep: voted(saved, [1], "counted"), sizes: ["phone", "small"] });
 }
 
@@ -217,6 +219,12 @@ big("clean", [poll(SHORT.slice(0, 4), [412_000, 345_678, 200_321, 42_001])], { p
 big("large-text", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { hands: async (page) => { for (let more = 0; more < 4; more += 1) await page.keyboard.press("+"); } });
 big("one-vote", [poll(["Yes", "No"], [1, 0])]);
 big("ended", [], { more: { event: { code: CODE, slug: null, title: "Friday all-hands", state: "ended" } }, ready: "#message:not([hidden])" });
+big("ended-on-stage", [final(poll(SHORT.slice(0, 4), [412, 345, 200, 42]))], { more: { event: { code: CODE, slug: null, title: "Friday all-hands", state: "ended" } }, sizes: ["laptop", "phone"] });
+for (const lang of ["en-GB", "de", "ar"]) big(`still-open-${lang.slice(0, 2)}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42]), poll(["Yes", "No"], [3, 4], { id: "8f3k2m9qx1c7w" })], { lang, sizes: ["laptop", "tablet", "phone"] });
+big("peek", [poll(SHORT.slice(0, 4), [412, 345, 200, 42], { revealed: false })], { sizes: ["phone"], hands: async (page) => {
+  await page.getByTestId("view").click();
+  await page.getByTestId("view-peek").click();
+} });
 big("ended-clean", [], { path: `/present/${EVENT}#screen`, more: { event: { code: CODE, slug: null, title: "Friday all-hands", state: "ended" } }, ready: "#message:not([hidden])", sizes: ["projector"] });
 big("own-look", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { more: { event: wine }, sizes: ["projector", "phone"] });
 big("own-look-lobby", [], { more: { event: wine } });
@@ -282,6 +290,7 @@ desk("edit", `/admin/events/${EVENT}`, office([third, second]), { ready: "[data-
 desk("schedule", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: open("schedule") });
 desk("settings", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office([first])(call)).json, slug: "grand-final", accent: "#8b1e3f", logo: LOGO } } : office([first])(call)), { ready: "[data-testid=poll]", hands: open("event-settings") });
 desk("event-ended", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office([first, third])(call)).json, state: "ended" } } : office([first, third])(call)), { ready: "[data-testid=poll]" });
+desk("event-blank", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}/stream` ? { stream: live([first], { view: { edition: 1, joining: false, blank: true, sorted: false, numbers: "both", size: 1 } }) } : office([first])(call)), { ready: "[data-testid=is-blank]:not([hidden])" });
 for (const [name, lang] of [["streams"], ["streams-arabic", "ar"], ["streams-german", "de"]]) desk(name, `/admin/events/${EVENT}`, office([first]), { lang, ready: "[data-testid=poll]", hands: open("streams") });
 desk("in-place", `/admin/events/${EVENT}`, office([first]), { sizes: ["laptop"], ready: "[data-testid=poll]", hands: (page) => page.getByTestId("reword").click() });
 desk("confirm", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", full: false, hands: async (page) => { await open("event-settings")(page); await page.getByTestId("end-event").click(); } });

@@ -279,7 +279,7 @@ export async function told() {
         const what = JSON.stringify(how);
         await verdict.filter({ hasText: words, visible: true }).waitFor().catch(async () => equal(await verdict.textContent(), words, `${what}: the verdict`));
         equal([await verdict.innerText(), await verdict.getAttribute("class")], [words, kind], `${what}: the verdict`);
-        equal(await equation.innerText(), `${books.received.toLocaleString("en")} received = ${books.counted.toLocaleString("en")} counted + ${books.superseded} superseded + ${books.duplicate} duplicate + ${books.late} late`, `${what}: the equation`);
+        equal(await equation.innerText(), `${books.received.toLocaleString("en")} received = ${books.counted.toLocaleString("en")} counted + ${books.superseded} replaced + ${books.duplicate} repeated + ${books.late} late`, `${what}: the equation`);
         await summary.click();
       }
       // What is on its way comes within seconds. What does not has not arrived, though all that a server can say of it is the same.
@@ -559,13 +559,33 @@ export async function told() {
       }
     });
 
+    await check("on the phone nothing moves when voting closes, and a second round says that it is one, to eyes and ears", async () => {
+      const open = kit.poll(kit.SHORT.slice(0, 4), [4, 3, 1, 0]);
+      const keep = kit.voted(open, [1], "counted");
+      let now = open;
+      let version = 1042;
+      const page = await show("vote-million", "phone", { keep, api: kit.audience(() => kit.live([now], { version, refresh_ms: 100 })) });
+      const state = (/** @type {string} */ text) => page.getByTestId("poll-state").getByText(text, { exact: true }).waitFor();
+      const places = () => page.getByTestId("choice").evaluateAll((all) => all.map((one) => one.getBoundingClientRect().top));
+      const [before, become] = [await places(), async (/** @type {any} */ next) => { [now, version] = [next, version + 1]; }];
+      await become(kit.final(open));
+      await state("Closed");
+      equal(await places(), before, "where the choices stand");
+      await become({ ...kit.poll(kit.SHORT.slice(0, 4), [0, 0, 0, 0]), round: 2 });
+      await state("Open · round 2");
+      equal(await places(), before, "where they stand in the second round");
+      await page.locator("#news").getByText("Open · round 2: Which ending?").waitFor();
+      equal(await page.locator("#say").textContent(), "", "what is still said of the vote in the first");
+      await page.context().close();
+    });
+
     await check("who presents is told that a question off stage is still open, and closes it from there; and why nothing can be pressed before there is a question", async () => {
       const polls = [kit.poll(["Yes", "No"], [3, 4]), kit.poll(["Yes", "No"], [3, 4], { id: "8f3k2m9qx1c7w" }), kit.poll(["Yes", "No"], [0, 0], { id: "8f3k2m9qx1c7x", state: "draft", question: "And then?" })];
       for (const size of /** @type {const} */ (["laptop", "phone"])) {
         const page = await show("present-two", size, { api: kit.stage(() => kit.live(polls, { current: polls[1].id })) });
         equal(await page.getByTestId("upcoming").innerText(), "Next: \u2068And then?\u2069", `on a ${size}`);
         const asked = page.waitForRequest((request) => request.method() === "PUT");
-        await page.getByTestId("still-open").filter({ hasText: "Question 1 is still open" }).click();
+        await page.getByTestId("still-open").filter({ hasText: "Question 1 open: close" }).click();
         const request = await asked;
         equal([request.url().split("/api/v1/")[1], request.postDataJSON()], [`polls/${polls[0].id}/state`, { state: "closed" }], "the server is asked");
         await page.context().close();
@@ -578,6 +598,44 @@ export async function told() {
         equal(await empty.locator("#controls button:disabled:visible").count(), 0, "buttons that can do nothing");
         await empty.context().close();
       }
+    });
+
+    await check("on the remote bars can be looked at that the big screen hides: there alone, until they are revealed or another question comes", async () => {
+      const hidden = kit.poll(kit.SHORT.slice(0, 3), [4, 3, 1], { revealed: false });
+      const remote = await show("present-peek", "phone", { hands: undefined, api: kit.stage(() => kit.live([hidden])) });
+      const percents = () => remote.locator("#bars .percent").allInnerTexts();
+      const isHeld = async () => await remote.locator("#bars.is-held").count() === 1;
+      /** @type {string[]} */
+      const sent = [];
+      remote.on("request", (request) => { if (request.method() !== "GET") sent.push(request.url()); });
+      assert(await isHeld(), "nothing is held back");
+      await remote.getByTestId("view").click();
+      await remote.getByTestId("view-peek").click();
+      await remote.waitForFunction(() => document.querySelector("#bars .percent")?.textContent === "50%");
+      equal([await percents(), await isHeld(), await remote.getByTestId("held-below").isVisible()], [["50%", "38%", "12%"], false, true], "it is looked at, and still said to be hidden");
+      equal(sent, [], "what the server is told");
+      await remote.getByTestId("view-peek").click();
+      assert(await isHeld(), "nothing is held back any more");
+      await remote.context().close();
+      for (const [what, size, path] of /** @type {const} */ ([["a laptop", "laptop", ""], ["the clean screen", "phone", "#screen"]])) {
+        const other = await show("present-hidden-live", size, { hands: undefined, path: `/present/${kit.EVENT}${path}` });
+        equal(await other.locator("[data-do=peek]:visible").count(), 0, `on ${what}`);
+        await other.context().close();
+      }
+    });
+
+    await check("who presents an event that is over can make it live again, by a button and by no key; the winner is known when all is counted", async () => {
+      const polls = [{ ...kit.poll(kit.SHORT.slice(0, 3), [4, 3, 1]), ...kit.closed }];
+      const [over, counting] = [kit.live([kit.final(polls[0])], { event: { ...kit.live([]).event, state: "ended" } }), kit.live(polls)];
+      const page = await show("present-final", "laptop", { api: kit.stage(() => over) });
+      equal(await page.locator("#bars.is-decided").count(), 1, "with all counted, decided");
+      const asked = page.waitForRequest((request) => request.method() === "PATCH");
+      await page.getByTestId("revive").click();
+      equal((await asked).postDataJSON(), { state: "live" }, "the server is asked");
+      await page.context().close();
+      const other = await show("present-final", "laptop", { api: kit.stage(() => counting) });
+      equal([await other.getByTestId("revive").isVisible(), await other.locator("#bars.is-decided").count()], [false, 0], "while votes are counted");
+      await other.context().close();
     });
 
     await check("where there is little height, question and first bar are in sight; on the remote short choices are close together", async () => {

@@ -48,7 +48,7 @@ fn a_page_says_which_round_it_shows(backend: Backend) {
     let event = hall.event();
     let poll = event.poll(&hall, json!({}));
     let said = |path: &str| hall.get(&format!("/results/{}{path}", event.code)).expect(200).body;
-    assert!(!said("").contains("round"), "of the only one there is nothing to say");
+    assert!(!said("").contains("round 1"), "of the only one there is nothing to say");
     set_state(&hall, &poll, "closed");
     hall.office("POST", &format!("/api/v1/polls/{poll}/rounds"), Value::Null).expect(201);
     let ready = said("?lang=de");
