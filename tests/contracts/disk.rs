@@ -143,6 +143,43 @@ fn a_full_disk_under_the_spill_is_said_at_the_door_and_forgotten_when_there_is_r
     });
 }
 
+#[test]
+fn a_server_that_starts_on_a_full_disk_takes_votes_with_the_broker_and_keeps_them_there_once_there_is_room() {
+    with_own_broker(|broker| {
+        let Some(disk) = SmallDisk::mount() else { return };
+        let place = Place::at(Some((broker.database_url.clone(), broker.amqp_url.clone())));
+        let mut before = Process::of(&mut beside_the_broker(broker, &place, disk.path()));
+        let door = Door::open(before.address).settled();
+        // It leaves votes behind, and is killed when the disk is full.
+        broker.crash();
+        let left = door.voter();
+        door.vote(&left).expect(202);
+        let ballast = disk.fill();
+        before.kill();
+        broker.control(&["restart", "rabbitmq"]);
+
+        let process = Process::of(&mut beside_the_broker(broker, &place, disk.path()));
+        let door = door.at(process.address);
+        let first = door.voter();
+        until_within(RESTART, "the broker takes votes", || door.vote(&first).status == 202);
+        assert_eq!(figure(process.metrics(), "groundswell_spill_writable"), 0.0);
+        until("it is counted", || door.counted() == 1);
+        assert!(door.is_ready(), "the broker is there");
+
+        drop(ballast);
+        until("votes can be kept here", || figure(process.metrics(), "groundswell_spill_writable") == 1.0);
+        until("what the other left is counted", || door.counted() == 2);
+        broker.crash();
+        let last = door.voter();
+        until("it is kept", || door.vote(&last).status == 202);
+        broker.control(&["restart", "rabbitmq"]);
+        until_within(RESTART, "and counted", || {
+            door.counted() == 3 && door.books()["in_flight"] == 0 && door.books()["unreported"].as_array().is_none_or(Vec::is_empty)
+        });
+        assert_eq!(process.stop(), Some(0));
+    });
+}
+
 const NO_STRACE: &str = "strace may not attach to a process here";
 
 /// So much longer does a sync take. Less than it takes until votes are refused (1,250 ms), even if two are needed.

@@ -110,6 +110,7 @@ pub struct Spill {
 }
 
 /// What others read without asking the writer.
+#[derive(Default)]
 struct State {
     writable: AtomicBool,
     holding: Mutex<Holding>,
@@ -165,7 +166,8 @@ const WRITER_BUSY: NotSafe = NotSafe::Refused("too many votes wait for the disk"
 const WRITER_GONE: NotSafe = NotSafe::Unknown("the spill is closed");
 
 impl Spill {
-    /// Opens the file, or makes it, and writes this process down. What an earlier process left is held on.
+    /// Opens the file, or makes it, and writes this process down. What an earlier process left is held on. A spill that finds no room for that
+    /// does so once there is some: until then it keeps nothing, and the broker alone takes votes.
     pub fn open(settings: SpillSettings, instance: InstanceId) -> anyhow::Result<Spill> {
         Spill::start(settings, Some(instance))
     }
@@ -181,36 +183,27 @@ impl Spill {
     }
 
     fn start(settings: SpillSettings, instance: Option<InstanceId>) -> anyhow::Result<Spill> {
-        let path = settings.file.clone();
-        let open = || -> anyhow::Result<(File, Holding)> {
-            let file = File::open(&path)?;
-            if let Some(instance) = instance {
-                file.write_down(instance)?;
-            }
-            let holding = file.count()?;
-            Ok((file, holding))
-        };
-        let (file, holding) = open().with_context(|| format!("DATA_DIR: {} cannot be used", path.display()))?;
-        if holding.batches > 0 {
-            tracing::info!(
-                batches = holding.batches,
-                ballots = holding.ballots,
-                "votes of an earlier process lie on the disk; they follow now, or as soon as the broker takes them"
-            );
-        }
-        let state =
-            Arc::new(State { writable: AtomicBool::new(false), holding: Mutex::new(holding), gone: Mutex::default(), failed: CancellationToken::new() });
+        let state = Arc::new(State::default());
         let (requests, receiver) = sync_channel(REQUESTS_MAX);
         // Known to the metrics from the start, not only when it has happened.
         metrics::counter!(settings.keeps.metrics().written).increment(0);
-        // An earlier process may have had no time to.
-        let shrinks = state.lock().batches == 0;
-        let mut writer =
-            Writer { file, names: settings.keeps.metrics(), state: state.clone(), settings, keeps: instance.is_some(), full: false, refused_bytes: 0, shrinks };
-        writer.look();
+        let opened = match open_file(&settings, instance, &state) {
+            Ok(file) => Some(Writer::of(file, settings.clone(), instance.is_some(), state.clone())),
+            Err(why) if settings.keeps == Keeps::Spill && instance.is_some() && writer::lacks_room(&settings) => {
+                tracing::warn!(%why, "no room on the local disk: until there is some, votes are accepted with the broker alone");
+                None
+            }
+            Err(why) => return Err(why),
+        };
         let alive = Alive(state.clone());
         std::thread::Builder::new().name("spill".into()).spawn(move || {
-            writer.run(&receiver);
+            let writer = opened.or_else(|| {
+                let file = writer::until_there_is_room(&receiver, &settings, || open_file(&settings, instance, &alive.0))?;
+                Some(Writer::of(file, settings.clone(), instance.is_some(), alive.0.clone()))
+            });
+            if let Some(writer) = writer {
+                writer.run(&receiver);
+            }
             drop(alive);
         })?;
         Ok(Spill { requests, state })
@@ -307,6 +300,28 @@ impl Spill {
         })?;
         answered.await.unwrap_or(Err(WRITER_GONE))
     }
+}
+
+/// What lies in it is known to the state from then on.
+fn open_file(settings: &SpillSettings, instance: Option<InstanceId>, state: &State) -> anyhow::Result<File> {
+    let open = || -> anyhow::Result<(File, Holding)> {
+        let file = File::open(&settings.file)?;
+        if let Some(instance) = instance {
+            file.write_down(instance)?;
+        }
+        let holding = file.count()?;
+        Ok((file, holding))
+    };
+    let (file, holding) = open().with_context(|| format!("DATA_DIR: {} cannot be used", settings.file.display()))?;
+    if holding.batches > 0 {
+        tracing::info!(
+            batches = holding.batches,
+            ballots = holding.ballots,
+            "votes of an earlier process lie on the disk; they follow now, or as soon as the broker takes them"
+        );
+    }
+    *state.lock() = holding;
+    Ok(file)
 }
 
 impl State {

@@ -21,6 +21,8 @@ const GROUP_BYTES_MAX: usize = 8 << 20;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What counting takes of the disk for each byte in the journal: a row is larger than its line in a message, and goes through a log.
 const COUNTING_BYTES: u64 = 8;
+/// What a file takes that holds nothing, with its log and its index (1 MiB; it is a tenth of that).
+const OPENING_BYTES: u64 = 1 << 20;
 /// An idle journal with as much room in it gives it back (16 MiB).
 const IDLE_BYTES_MAX: u64 = 16 << 20;
 
@@ -65,21 +67,67 @@ impl Drop for Alive {
 }
 
 pub(super) struct Writer {
-    pub(super) file: File,
-    pub(super) names: MetricNames,
-    pub(super) state: Arc<State>,
-    pub(super) settings: SpillSettings,
+    file: File,
+    names: MetricNames,
+    state: Arc<State>,
+    settings: SpillSettings,
     /// Batches come here; from an adopted one they only go.
-    pub(super) keeps: bool,
+    keeps: bool,
     /// The last write found no room, whatever the file system says of itself.
-    pub(super) full: bool,
+    full: bool,
     /// The smallest batch of those that the last write found no room for. Where not even that fits, there is no room again.
-    pub(super) refused_bytes: u64,
+    refused_bytes: u64,
     /// All that was held is gone; the disk gets its space back whenever nobody asks for anything.
-    pub(super) shrinks: bool,
+    shrinks: bool,
+}
+
+/// Is that why the file could not be opened?
+pub(super) fn lacks_room(settings: &SpillSettings) -> bool {
+    free_bytes(&settings.directory).is_ok_and(|free| free < settings.free_bytes_min.max(OPENING_BYTES))
+}
+
+/// Refuses what comes meanwhile. `None` when the process stops before.
+pub(super) fn until_there_is_room(requests: &Receiver<Request>, settings: &SpillSettings, open: impl Fn() -> anyhow::Result<File>) -> Option<File> {
+    let names = settings.keeps.metrics();
+    metrics::gauge!(names.writable).set(0.0);
+    let mut looked = Instant::now();
+    loop {
+        match requests.recv_timeout(LOOK_EVERY.saturating_sub(looked.elapsed())) {
+            Ok(Request::Keep(_, answer)) => _ = answer.send(Err(DISK_FULL)),
+            Ok(Request::Oldest { answer, .. }) => _ = answer.send(Ok(Vec::new())),
+            Ok(Request::Release(_, answer) | Request::Strike(_, answer)) => _ = answer.send(Err(DISK_FULL)),
+            Ok(Request::Gone) => {}
+            Ok(Request::Close(done)) => {
+                let _ = done.send(());
+                return None;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+        if looked.elapsed() < LOOK_EVERY {
+            continue;
+        }
+        looked = Instant::now();
+        if lacks_room(settings) {
+            continue;
+        }
+        match open() {
+            Ok(file) => return Some(file),
+            Err(why) => tracing::warn!(%why, "there is room on the local disk, and it cannot be used"),
+        }
+    }
 }
 
 impl Writer {
+    /// Known from the start: is there room?
+    pub(super) fn of(file: File, settings: SpillSettings, keeps: bool, state: Arc<State>) -> Writer {
+        // An earlier process may have had no time to.
+        let shrinks = !state.holds_anything();
+        let mut writer = Writer { file, names: settings.keeps.metrics(), state, settings, keeps, full: false, refused_bytes: 0, shrinks };
+        writer.look();
+        writer
+    }
+
     pub(super) fn run(mut self, requests: &Receiver<Request>) {
         let mut looked = Instant::now();
         loop {
