@@ -2,12 +2,15 @@
 
 use std::fmt::Write;
 
+use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Bytes, Data, Path, Query};
-use actix_web::{HttpResponse, get};
+use actix_web::{HttpRequest, HttpResponse, get, route};
 use futures_util::stream::unfold;
 use serde::Deserialize;
 
+use super::audience::LIVE_CACHE;
 use super::office::{event_of, find, private};
+use super::pages::shown;
 use super::pass::Level;
 use super::sessions::Owner;
 use super::site::Site;
@@ -62,7 +65,7 @@ pub async fn books(_owner: Owner, site: Data<Site>, poll: Path<String>, query: Q
 #[get("/api/v1/polls/{poll}/results.csv")]
 pub async fn results_csv(_owner: Owner, site: Data<Site>, poll: Path<String>, query: Query<RoundQuery>) -> Result<HttpResponse> {
     let Report { poll, counted, .. } = report(&site, &poll, query.round).await?;
-    let table = table(&poll, &counted).map_err(Error::internal)?;
+    let table = table_of(&poll, &counted).map_err(Error::internal)?;
     let name = format!("attachment; filename=\"poll-{}-round-{}.csv\"", poll.id, poll.round);
     Ok(private(HttpResponse::Ok()).content_type("text/csv; charset=utf-8").insert_header(("Content-Disposition", name)).body(table))
 }
@@ -169,20 +172,63 @@ pub async fn report(site: &Site, poll: &str, round: Option<u32>) -> Result<Repor
     Ok(Report { poll, rounds, counted, standing })
 }
 
-fn table(poll: &Poll, counted: &Counted) -> anyhow::Result<Vec<u8>> {
+/// What the audience may see, in the same columns: for graphics machines and spreadsheets that follow it. Without a result to show, its cells
+/// are empty.
+#[route("/results/{code}/{poll}.csv", method = "GET", method = "HEAD")]
+pub async fn shown_csv(request: HttpRequest, path: Path<(String, String)>, site: Data<Site>) -> Result<HttpResponse> {
+    let (code, poll) = path.into_inner();
+    let shown = shown(&site, &request, &code).await?;
+    let unknown = || Error::not_found("poll_unknown", "There is no such poll.");
+    let poll = shown.polls.iter().find(|p| p.id == poll).ok_or_else(unknown)?;
+    let result = poll.results();
+    let rows = poll.choices.iter().map(|choice| TableRow { choice: &choice.text, counted: result.map(|r| r.of(&choice.id)) });
+    let about = About { question: &poll.question, round: poll.round, status: result.map_or("", |r| &r.status), voters: result.map(|r| r.voters) };
+    let table = table(&about, rows).map_err(Error::internal)?;
+    Ok(HttpResponse::Ok().content_type("text/csv; charset=utf-8").insert_header((CACHE_CONTROL, LIVE_CACHE.clone())).body(table))
+}
+
+/// What stands in each row of a table.
+struct About<'a> {
+    question: &'a str,
+    round: u32,
+    status: &'a str,
+    voters: Option<u64>,
+}
+
+struct TableRow<'a> {
+    choice: &'a str,
+    /// Votes and whole percent.
+    counted: Option<(u64, u32)>,
+}
+
+fn table_of(poll: &Poll, counted: &Counted) -> anyhow::Result<Vec<u8>> {
+    let about = About { question: &poll.question, round: poll.round, status: counted.status.as_str(), voters: Some(counted.result.voters) };
+    table(
+        &about,
+        counted
+            .result
+            .choices
+            .iter()
+            .zip(&poll.choices)
+            .map(|((_, votes, percent), choice)| TableRow { choice: &choice.text, counted: Some((*votes, *percent)) }),
+    )
+}
+
+fn table<'a>(about: &About<'_>, rows: impl Iterator<Item = TableRow<'a>>) -> anyhow::Result<Vec<u8>> {
     // A spreadsheet takes UTF-8 for what it is only with this mark in front.
     let mut out = "\u{feff}".as_bytes().to_vec();
     let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut out);
     csv.write_record(["question", "round", "status", "choice", "votes", "percent", "voters"])?;
-    for ((_, votes, percent), choice) in counted.result.choices.iter().zip(&poll.choices) {
+    let known = |number: Option<u64>| number.map_or_else(String::new, |n| n.to_string());
+    for TableRow { choice, counted } in rows {
         csv.write_record([
-            &harmless(&poll.question),
-            &poll.round.to_string(),
-            counted.status.as_str(),
-            &harmless(&choice.text),
-            &votes.to_string(),
-            &percent.to_string(),
-            &counted.result.voters.to_string(),
+            &harmless(about.question),
+            &about.round.to_string(),
+            about.status,
+            &harmless(choice),
+            &known(counted.map(|(votes, _)| votes)),
+            &known(counted.map(|(_, percent)| percent.into())),
+            &known(about.voters),
         ])?;
     }
     csv.flush()?;
@@ -225,7 +271,7 @@ mod tests {
             choices: texts.iter().zip(1..).map(|(text, number)| Choice { number, text: (*text).into() }).collect(),
         };
         let result = PollResult { voters: 6, choices: (1..=6).map(|n| (n, 1, 20)).collect() };
-        let out = table(&poll, &Counted { result, books: Books::default(), status: ResultStatus::Final }).unwrap();
+        let out = table_of(&poll, &Counted { result, books: Books::default(), status: ResultStatus::Final }).unwrap();
         let mut reader = csv::Reader::from_reader(&out[3..]);
         let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
         assert_eq!(rows.len(), 6);

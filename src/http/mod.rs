@@ -107,6 +107,7 @@ fn routes(config: &mut ServiceConfig) {
         .service(assets::service_worker)
         .service(pages::results_page)
         .service(picture::result_picture)
+        .service(export::shown_csv)
         .service(pages::poster_page)
         .service(pages::overlay_page)
         .service(pages::embed_page)

@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 use super::audience::{NO_STORE, qr_of};
 use super::body::{Json, Nothing};
 use super::guard::DeviceId;
+use super::phrases::{Phrases, phrases};
 use super::sessions::{self, Owner, check_same_site};
 use super::site::{Site, chance};
 use super::stream;
@@ -141,7 +142,7 @@ async fn create_event(owner: Owner, site: Data<Site>, body: Json<EventBody>) -> 
     };
     let polls = match &copied {
         Some(event) => (now_ms()..).zip(&event.polls).map(|(born, poll)| draft_like(poll, born)).collect::<Result<_>>()?,
-        None if body.0.demo => demo_polls()?,
+        None if body.0.demo => demo_polls(phrases(body.0.lang.as_deref()))?,
         None => Vec::new(),
     };
     let draft = EventDraft {
@@ -175,7 +176,7 @@ fn draft_like(poll: &Poll, born: Millis) -> Result<PollDraft> {
 }
 
 /// Two polls to try, one of each kind.
-fn demo_polls() -> Result<Vec<PollDraft>> {
+fn demo_polls(words: &Phrases) -> Result<Vec<PollDraft>> {
     let draft = |kind, question: &str, choices: &[&str], max| -> Result<PollDraft> {
         let choices = Poll::parse_choices(choices.iter().copied())?;
         Ok(PollDraft {
@@ -188,15 +189,7 @@ fn demo_polls() -> Result<Vec<PollDraft>> {
             visibility: Visibility::Live,
         })
     };
-    Ok(vec![
-        draft(
-            Kind::Single,
-            "How should the film end?",
-            &["They ride into the sunset", "The dog saves everyone", "It was all a dream", "To be continued"],
-            None,
-        )?,
-        draft(Kind::Multiple, "What belongs on a perfect pizza?", &["Tomatoes", "Mushrooms", "Olives", "Anchovies", "Pineapple"], Some(3))?,
-    ])
+    Ok(vec![draft(Kind::Single, words.demo_film.0, words.demo_film.1, None)?, draft(Kind::Multiple, words.demo_pizza.0, words.demo_pizza.1, Some(3))?])
 }
 
 #[get("/api/v1/events/{event}")]

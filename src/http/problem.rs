@@ -123,7 +123,7 @@ pub async fn unknown_address(request: HttpRequest) -> HttpResponse {
 }
 
 /// What an address takes, for those who asked it otherwise. actix keeps that to itself; a test compares this with all routes.
-const METHODS: [(&str, &str); 48] = [
+const METHODS: [(&str, &str); 49] = [
     ("/", READ),
     ("/admin", READ),
     ("/admin/{rest:.*}", READ),
@@ -134,6 +134,7 @@ const METHODS: [(&str, &str); 48] = [
     ("/sw.js", READ),
     ("/results/{code}", READ),
     ("/results/{code}/{poll}.svg", READ),
+    ("/results/{code}/{poll}.csv", READ),
     ("/poster/{code}", READ),
     ("/overlay/{code}", READ),
     ("/embed/{code}", READ),

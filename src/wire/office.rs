@@ -32,6 +32,9 @@ pub struct EventBody {
     pub slug: Option<String>,
     #[serde(default)]
     pub demo: bool,
+    /// Of the polls to try; English for one that we do not have.
+    #[serde(default)]
+    pub lang: Option<String>,
     /// The event whose look and questions this one begins with.
     #[serde(default)]
     pub copy_of: Option<String>,

@@ -1,8 +1,10 @@
 // Where everything of an event is: how people join, its big screen and the remote of that, what goes over a picture or into a slide.
 
-import { language, grouped, spoken, t } from "/assets/shared/words.js";
+import { language, grouped, percent, spoken, t } from "/assets/shared/words.js";
 import { control, done, oops, setText, slot } from "/assets/admin/dom.js";
 import { isLoopback } from "/assets/admin/rehearsals.js";
+
+const SAFE_USUAL = 5; // percent of the picture on each side: as overlay.css has it
 
 /** @param {string} id @param {any} element the event's page */
 export function addresses(id, element) {
@@ -24,6 +26,17 @@ export function addresses(id, element) {
     }
   });
 
+  // What the picture wants of it; the rest is in docs/api.md.
+  const wishes = slot(element, "overlay-wishes");
+  for (const [place, part] of Object.entries({ "safe-usual": SAFE_USUAL, "safe-wide": 2 * SAFE_USUAL })) slot(wishes, place).textContent = percent(part);
+  wishes.addEventListener("change", leadOverlay);
+  let overlay = "";
+  function leadOverlay() {
+    const wanted = new URLSearchParams();
+    for (const select of wishes.querySelectorAll("select")) if (select.value) wanted.set(select.name, select.value);
+    lead("overlay", wanted.size ? `${overlay}?${wanted}` : overlay);
+  }
+
   const show = control(element, "show-remote");
   show.addEventListener("click", () => {
     const picture = slot(element, "remote-qr");
@@ -44,7 +57,9 @@ export function addresses(id, element) {
       slot(element, "all-results").href = `/api/v1/events/${id}/results.xlsx?lang=${language}`;
       slot(element, "present").href = present;
       const there = new URL(joinUrl).origin;
-      for (const name of ["overlay", "embed"]) lead(name, `${there}/${name}/${code}`);
+      lead("embed", `${there}/embed/${code}`);
+      overlay = `${there}/overlay/${code}`;
+      leadOverlay();
       remote = new URL(present, isLoopback(location.origin) ? there : location.origin).href; // a phone is another machine
     },
   };

@@ -87,12 +87,29 @@ export function done(text, back) {
   $("undo").hidden = !back;
   $("toast").hidden = false;
   say(text);
-  toastTimer = window.setTimeout(() => { $("toast").hidden = true; }, UNDO_WITHIN_MS);
+  leaveSoon();
 }
 
-$("undo").addEventListener("click", () => {
+/** Not while somebody is at it. */
+function leaveSoon() {
+  clearTimeout(toastTimer);
+  toastTimer = window.setTimeout(() => { $("toast").matches(":hover, :focus-within") ? leaveSoon() : takeBack(null); }, UNDO_WITHIN_MS);
+}
+
+/** @param {(() => void)|undefined|null} back */
+function takeBack(back) {
   $("toast").hidden = true;
-  undo?.();
+  undo = undefined;
+  back?.();
+}
+
+$("undo").addEventListener("click", () => takeBack(undo));
+// As everywhere; in a field it takes back what is typed.
+document.addEventListener("keydown", (pressed) => {
+  if (!undo || pressed.key.toLowerCase() !== "z" || !(pressed.ctrlKey || pressed.metaKey) || pressed.shiftKey || pressed.altKey) return;
+  if (/** @type {Element} */ (pressed.target).closest("input:not([type=checkbox], [type=radio], [type=color]), textarea, dialog")) return;
+  pressed.preventDefault();
+  takeBack(undo);
 });
 
 /** Asks before what cannot be taken back. @param {string} title @param {string} text @param {string} yes @returns {Promise<boolean>} */

@@ -3,7 +3,7 @@
 import { api } from "/assets/shared/api.js";
 import { lengthOf } from "/assets/admin/longest.js";
 import { clone, control, say, setText, slot, tellDetails } from "/assets/admin/dom.js";
-import { day, grouped, t } from "/assets/shared/words.js";
+import { day, grouped, language, t } from "/assets/shared/words.js";
 
 /** @typedef {{go:(path:string) => void, trouble:(error:any) => void}} Tools */
 /** @typedef {{id:string, code:string, title:string, state:string, polls:number, open:number, created_at:number, question?:string}} EventLine `open`: polls that take votes now; `question`: the one it was found by */
@@ -85,7 +85,7 @@ export async function eventsPage({ go, trouble }) {
     const button = /** @type {HTMLButtonElement} */ (currentTarget);
     button.disabled = true;
     try {
-      const event = await api("POST", "events", { title: "Demo: try me", demo: true });
+      const event = await api("POST", "events", { title: t("demo_title"), demo: true, lang: language });
       go(`/admin/events/${event.id}`);
     } catch (error) {
       button.disabled = false;

@@ -1,12 +1,12 @@
 // What a phone will show of a question that is being written.
 
-import { hue, letter, t } from "/assets/shared/words.js";
+import { digits, hue, letter, t } from "/assets/shared/words.js";
 import { clone } from "/assets/admin/dom.js";
 
 const SHOWN_MOST = 8; // the rest is counted
 
-/** @param {HTMLElement} place @param {string} question @param {string[]} choices */
-export function drawPreview(place, question, choices) {
+/** @param {HTMLElement} place @param {string} question @param {string[]} choices @param {boolean} several may be picked */
+export function drawPreview(place, question, choices, several) {
   const title = Object.assign(document.createElement("p"), { className: "preview-question", textContent: question || t("preview_question"), dir: "auto" });
   const list = document.createElement("ol");
   const texts = choices.length ? choices : [t("preview_choice"), t("preview_choice")];
@@ -18,6 +18,8 @@ export function drawPreview(place, question, choices) {
     return row;
   }));
   place.classList.toggle("is-empty", !question && !choices.length);
-  place.replaceChildren(title, list);
-  if (texts.length > SHOWN_MOST) place.append(Object.assign(document.createElement("p"), { className: "quiet", textContent: `+ ${texts.length - SHOWN_MOST}` }));
+  place.classList.toggle("is-several", several);
+  const hint = Object.assign(document.createElement("p"), { className: "quiet hint", textContent: t(several ? "preview_several" : "preview_one") });
+  place.replaceChildren(title, hint, list);
+  if (texts.length > SHOWN_MOST) place.append(Object.assign(document.createElement("p"), { className: "quiet", textContent: `+ ${digits(texts.length - SHOWN_MOST)}` }));
 }

@@ -12,6 +12,9 @@ import { NUMBERS, sharedView } from "/assets/present/view.js";
 const IDLE_MS = 3_000;
 const ERROR_MS = 8_000;
 
+/** Of this browser: who speaks to it, or whose hand strays, may want none. */
+const SINGLE_KEYS = "gs:present:keys";
+
 /** @type {(id:string) => any} */
 const $ = (id) => document.getElementById(id);
 
@@ -123,8 +126,9 @@ export function controls({ event, latest, redraw }) {
     if (pressed.key === "Escape" && !$("blank").hidden) actions.blank();
     const onButton = /** @type {Element} */ (pressed.target).closest("button, a");
     if (onButton && (pressed.key === " " || pressed.key === "Enter")) return; // the button's own press
-    const action = KEYS[keyOf(pressed)];
-    if (!action) return;
+    const key = keyOf(pressed);
+    const action = KEYS[key];
+    if (!action || (key.trim().length === 1 && key !== "?" && !$("keys-on").checked)) return;
     pressed.preventDefault();
     actions[action]();
   });
@@ -135,6 +139,9 @@ export function controls({ event, latest, redraw }) {
     if (clicked.detail > 0) button.blur(); // clicked by hand: Space must go on meaning open or close
     actions[button.dataset.do ?? ""]();
   });
+
+  $("keys-on").checked = localStorage.getItem(SINGLE_KEYS) !== "off";
+  $("keys-on").addEventListener("change", () => localStorage.setItem(SINGLE_KEYS, $("keys-on").checked ? "on" : "off"));
 
   $("blank").addEventListener("click", actions.blank); // it lies over the button, and a finger has no B
 

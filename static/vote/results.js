@@ -42,7 +42,9 @@ export function drawClock() {
     return setText("clock", "");
   }
   const left = Math.max(0, Math.ceil((until - serverNow()) / 1000));
-  setText("clock", t(now === "soon" ? "opens_in" : "left", { time: `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}` }));
+  // Hours, where it is that long: 0:59, 59:00, 47:59:00.
+  const time = [left / 3600, (left / 60) % 60, left % 60].map(Math.floor).join(":").replace(/:(?=\d\b)/g, ":0").replace(/^0:0?/, "");
+  setText("clock", t(now === "soon" ? "opens_in" : "left", { time }));
   $("clock").toggleAttribute("data-near", now === "open" && left <= NEAR_S);
   clockTimer = window.setTimeout(() => (until <= serverNow() ? changed() : drawClock()), 250);
 }

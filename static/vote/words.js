@@ -8,7 +8,7 @@ const WORDS_WITHIN_MS = 3_000; // then English has to do
 const en = {
   digits_first: "Type the 6 digits first.",
   digits_six: "A code has 6 digits. This one has {n}.",
-  unknown_code: "We don't know the code {code}. Look at the screen again: it may have changed.",
+  unknown_code: "We don't know the code {code}. Look at the screen again.",
   refused: "This vote was not accepted.",
   code_late: "This vote arrived after voting had closed. It was not counted.",
   earlier: "Your earlier vote stands.",

@@ -75,6 +75,7 @@ fn nothing_of_a_request_stays_behind_in_what_is_kept(kind: Kind) {
         format!("{live}/qr.svg"),
         format!("/results/{}", event.code),
         format!("/results/{}/{poll}.svg", event.code),
+        format!("/results/{}/{poll}.csv", event.code),
         format!("/poster/{}", event.code),
         format!("/embed/{}", event.code),
     ];

@@ -301,6 +301,11 @@ fn a_demo_event_can_be_tried_at_once(backend: Backend) {
     let made = office(&hall, "POST", "/api/v1/events", json!({"title": "Try it", "demo": true})).expect(201).json();
     let kinds: Vec<String> = made["polls"].as_array().unwrap().iter().map(|p| text(&p["kind"])).collect();
     assert_eq!(kinds, ["single", "multiple"]);
+    let german = office(&hall, "POST", "/api/v1/events", json!({"title": "Probe", "demo": true, "lang": "de"})).expect(201).json();
+    assert_eq!(
+        (text(&made["polls"][0]["question"]).as_str(), text(&german["polls"][0]["question"]).as_str()),
+        ("How should the film end?", "Wie soll der Film enden?")
+    );
     let event = Event { id: text(&made["id"]), code: text(&made["code"]) };
     for poll in made["polls"].as_array().unwrap() {
         let poll = text(&poll["id"]);

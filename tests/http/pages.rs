@@ -36,6 +36,9 @@ fn results_are_readable_without_javascript(backend: Backend) {
             assert!(!body.contains(dangerous), "{what} has {dangerous}");
         }
     }
+    let table = hall.get(&format!("/results/{}/{poll}.csv", event.code)).expect(200);
+    assert_eq!(table.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert!(table.body.lines().nth(1).is_some_and(|row| row.ends_with(",1,100,1")), "{}", table.body);
     assert!(page.body.contains("Anyone with the link could vote"), "it says what it proves");
     assert_eq!(picture.header("content-type"), Some("image/svg+xml"));
     assert!(picture.body.trim_end().ends_with("</svg>"));
@@ -71,6 +74,8 @@ fn what_is_hidden_is_on_no_page(backend: Backend) {
         let page = hall.get(&format!("/results/{}", event.code)).expect(200).body;
         assert!(page.contains("not been shown") && !page.contains("100%"), "{visibility}: {page}");
         let picture = hall.get(&format!("/results/{}/{poll}.svg", event.code)).expect(200).body;
+        let table = hall.get(&format!("/results/{}/{poll}.csv", event.code)).expect(200).body;
+        assert!(table.lines().skip(1).all(|row| row.ends_with(",,,")), "{visibility}: {table}");
         assert!(!picture.contains("100%") && picture.contains("not been shown"), "{visibility}: {picture}");
         set_state(&hall, &poll, "closed");
         hall.office("DELETE", &format!("/api/v1/polls/{poll}"), Value::Null).expect(204);

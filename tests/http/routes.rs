@@ -52,6 +52,7 @@ const ROUTES: &[Row] = &[
     ("GET", "/assets/logos/{name}", Anyone, Never, 404, None),
     ("GET", "/results/{code}", Anyone, Live, 200, None),
     ("GET", "/results/{code}/{poll}.svg", Anyone, Live, 200, None),
+    ("GET", "/results/{code}/{poll}.csv", Anyone, Live, 200, None),
     ("GET", "/poster/{code}", Anyone, Hour, 200, None),
     ("GET", "/overlay/{code}", Anyone, Page, 200, None),
     ("GET", "/embed/{code}", Anyone, Page, 200, None),
