@@ -131,7 +131,7 @@ export async function eventPage(id, { go, trouble }) {
   };
 
   const addForm = slot(element, "add").querySelector("form");
-  const fields = () => slot(addForm, "poll").replaceChildren(newPollFields());
+  const fields = () => slot(addForm, "poll").replaceChildren(newPollFields(event.polls.at(-1)?.visibility));
   fields();
   let draft = begun(addForm, `poll:${id}`);
   slot(element, "add").open = draft.found;

@@ -143,10 +143,10 @@ export function editForm(id, details, form, act) {
     /** @param {Poll} now */
     draw(now) {
       const isFirst = !poll;
-      const isFirmer = poll && ((!poll.locked && now.locked) || poll.state !== now.state);
+      const isOther = poll && (Boolean(poll.locked) !== Boolean(now.locked) || poll.state !== now.state);
       poll = now;
       if (isFirst && isBegun(name)) open();
-      if (isFirmer && details.open) lock(); // opened, or the first vote came, while this form was open
+      if (isOther && details.open) lock(); // opened, the first vote came or a new round began, while this form was open
     },
   };
 }

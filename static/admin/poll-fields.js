@@ -19,8 +19,8 @@ export function fillVisibility(select, chosen) {
 /** @param {string} text @param {"question"|"choices"} part */
 const isTemplate = (text, part) => TEMPLATES.some((name) => text === t(`${name}_${part}`));
 
-/** @returns {HTMLElement} */
-export function newPollFields() {
+/** @param {string} [visibility] as the question before has it @returns {HTMLElement} */
+export function newPollFields(visibility = "live") {
   const fields = clone("poll-fields");
   const question = /** @type {HTMLInputElement} */ (fields.querySelector('[name="question"]'));
   const choices = /** @type {HTMLTextAreaElement} */ (fields.querySelector('[name="choices"]'));
@@ -29,7 +29,7 @@ export function newPollFields() {
     [question.value, choices.value] = [asked, given];
     for (const field of [question, choices]) field.dispatchEvent(new Event("input", { bubbles: true }));
   };
-  fillVisibility(fields.querySelector("select"), "live");
+  fillVisibility(fields.querySelector("select"), visibility);
   slot(fields, "templates").append(...TEMPLATES.map((name) => {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: t(name) });
     button.dataset.testid = `template-${name}`;

@@ -1,7 +1,7 @@
 // A result over a picture or inside another page. It shows what the audience may see, follows by itself and has no buttons;
 // H holds the numbers and releases them.
 // Nothing of it may run out of its panel, whatever was asked for.
-//   ?layout=lower|full|versus  poll=<id>  colors=0b8a9a,d04a02  ink=ffffff  ground=10191fcc  scale=1.2  safe=5  numbers=percent|count  theme=dark|light  font=Georgia  join=no  hold
+//   ?layout=lower|full|versus  poll=<id>  colors=0b8a9a,d04a02  ink=ffffff  ground=10191fcc  scale=1.2  safe=5  numbers=percent|count  theme=dark|light  font=Georgia  join=no  lang=de  hold
 
 import { server } from "/assets/shared/api.js";
 import { keyOf } from "/assets/shared/keys.js";
@@ -60,7 +60,6 @@ function watch() {
 addEventListener("keydown", (pressed) => {
   if (keyOf(pressed) !== "h" || pressed.ctrlKey || pressed.metaKey || pressed.altKey) return;
   held = !held;
-  root.toggleAttribute("data-held", held);
   if (!held && latest.live) draw(latest.live);
 });
 

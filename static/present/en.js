@@ -58,6 +58,7 @@ const en = {
   view_unsent: "No answer: the big screen does not know yet, and follows when the connection is back.",
   no_window: "This browser did not open a window. Allow windows for this page, then press W again.",
   seconds: { one: "{n} second", other: "{n} seconds" },
+  hours: { one: "{n} hour", other: "{n} hours" },
   minutes: { one: "{n} minute", other: "{n} minutes" },
 };
 

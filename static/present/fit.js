@@ -1,7 +1,7 @@
 // Makes question and chart fit their place: the layout and the size at which all rows are seen without scrolling, as large as that allows.
 // A long word makes its text smaller before it is broken, its own alone where all would get much smaller. Larger text makes neither smaller.
 
-const PHONE = matchMedia("(max-width: 640px)"); // there the page scrolls
+const PHONE = matchMedia("(max-width: 640px), (max-height: 480px) and (hover: none) and (pointer: coarse)"); // there the page scrolls
 const LOW = matchMedia("(max-height: 480px)"); // there the question leaves its room to the chart
 const STEPS = 8; // of halving the size: less than a pixel at the end
 const SMALLEST_REM = 0.5;

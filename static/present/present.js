@@ -13,6 +13,7 @@ const event = eventOf(location.pathname);
 const latest = new Latest();
 const SIGNED_OUT_MS = 10_000; // between two looks whether that is over
 let lostAt = 0;
+let heardAt = Date.now(); // of the server, a beat included
 let isTold = false; // that somebody has to sign in
 
 document.documentElement.classList.toggle("screen", location.hash === "#screen");
@@ -25,6 +26,7 @@ watch();
 
 function watch() {
   const stop = follow(presenters(event), {
+    heard() { heardAt = Date.now(); },
     document(live) {
       lostAt = 0;
       drawAge(0);
@@ -35,7 +37,7 @@ function watch() {
       redraw();
     },
     lost() {
-      lostAt ||= Date.now();
+      lostAt ||= heardAt;
       if (latest.live) drawAge(lostAt);
       else message(t("no_connection"), t("trying"));
     },
@@ -43,7 +45,7 @@ function watch() {
       const signedOut = error.status === 401;
       if (signedOut && latest.live) {
         // In the midst of a show the room keeps what it sees. Who signs in again in another tab of this browser goes on here.
-        lostAt ||= Date.now();
+        lostAt ||= heardAt;
         drawAge(lostAt);
         if (!isTold && !document.documentElement.classList.contains("screen")) complain(t("please_sign_in"), true);
         isTold = true;

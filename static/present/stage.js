@@ -4,9 +4,10 @@ import { dressFor } from "/assets/shared/look.js";
 import { drawBars } from "/assets/present/bars.js";
 import { fall, rise } from "/assets/present/rising.js";
 import { phonesGoOn } from "/assets/shared/live.js";
-import { age, clock, grouped, howMany, percent, spoken, t } from "/assets/shared/words.js";
+import { clock, grouped, howMany, percent, spoken, t } from "/assets/shared/words.js";
 
 const SPEAK_EVERY_MS = 5_000;
+const SPOKEN_MOST = 6; // choices, the first of them; the table has all
 const LONG_QUESTION = 70; // characters
 const VERY_LONG_QUESTION = 160;
 const CROWDED = 8; // choices: then the question makes room for them
@@ -130,7 +131,7 @@ export function drawAge(lostAt) {
 /** @param {number} ms */
 function inWords(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
-  return seconds < 60 ? t("seconds", { n: seconds }) : seconds < 3600 ? t("minutes", { n: Math.floor(seconds / 60) }) : age(ms);
+  return seconds < 60 ? t("seconds", { n: seconds }) : seconds < 3600 ? t("minutes", { n: Math.floor(seconds / 60) }) : t("hours", { n: Math.floor(seconds / 3600) });
 }
 
 /** @param {string} path */
@@ -168,7 +169,7 @@ function speak(text) {
 
 /** @param {Poll} poll */
 function spokenResult(poll) {
-  const shown = poll.revealed ? (poll.results?.choices ?? []).map((one) => {
+  const shown = poll.revealed ? [...poll.results?.choices ?? []].sort((a, b) => (poll.choices.length > SPOKEN_MOST ? b.votes - a.votes : 0)).slice(0, SPOKEN_MOST).map((one) => {
     const text = poll.choices.find((choice) => choice.id === one.id)?.text ?? "";
     return `${text} ${percent(one.percent)}`;
   }).join(", ") : t("bars_hidden");

@@ -11,7 +11,7 @@ export const presenters = (event) => ({ stream: `events/${encodeURIComponent(eve
 
 /**
  * @param {{stream:string, document:string}} paths below /api/v1/
- * @param {{document: (live: import("/assets/shared/live.js").Live) => void, lost: () => void, refused: (error: import("/assets/shared/api.js").ApiError) => void}} tell
+ * @param {{document: (live: import("/assets/shared/live.js").Live) => void, lost: () => void, heard?: () => void, refused: (error: import("/assets/shared/api.js").ApiError) => void}} tell
  *   `refused`: the server answers, but not with this event; nothing more will come.
  * @returns {() => void} stop
  */
@@ -35,6 +35,7 @@ export function follow(paths, tell) {
 
   function alive() {
     heardAt = Date.now();
+    tell.heard?.();
     clearTimeout(silence);
     silence = window.setTimeout(failed, SILENT_MS);
   }

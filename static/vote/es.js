@@ -13,7 +13,7 @@ export default {
   will_be_sent: "Tu voto está guardado y se enviará.", can_vote: "Puedes votar: tu voto se guarda y se envía después.",
   no_answer: "El servidor no responde.", trying: "Se sigue intentando solo.",
   soon: "Aún no está abierta", open: "Abierta", closed: "Cerrada", round: "ronda {n}", your_vote: "Tu voto: {step}",
-  sending: "Guardado. Enviando … no hace falta recargar.", cleared: "Tu voto está borrado.", not_voted: "No votaste en esta pregunta.", unsent: "Aún no se ha enviado.",
+  sending: "Guardado. Enviando … no hace falta recargar.", cleared: "Tu voto está borrado.", not_voted: "No votaste en esta pregunta.", too_late: "La votación cerró antes del envío.", unsent: "Aún no se ha enviado.",
   no_votes: "Aún no hay votos", nobody: "Ningún voto", votes: { one: "{n} voto", other: "{n} votos" }, voters: { one: "{n} votante", other: "{n} votantes" },
   final: "definitivo", provisional: "provisional", several: "varias respuestas por persona: la suma puede pasar del {all}",
   after_vote: "Verás el resultado cuando hayas votado.", not_shown: "El resultado aún no se ha mostrado.",

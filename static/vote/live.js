@@ -17,6 +17,7 @@ import { changed } from "/assets/vote/small.js";
 
 const KEPT_DOCUMENT_MS = 12 * 3600_000; // a reload without a network may show a document this old
 const REFRESH_MS = 2_000; // before the server has said how often
+const OVER_MS = 30_000; // an event that was ended by mistake goes on
 const NOTICE_MS = 5_000;
 
 /** The code or the vanity name in the address. @type {string} */
@@ -64,7 +65,7 @@ let refreshing = false;
 let misses = 0;
 let quietUntil = 0; // by performance.now(), or a clock that is set back would silence the page
 
-/** Nothing will change any more: the event has ended, and this phone waits for nothing. @type {() => boolean} */
+/** Hardly anything will change any more: the event has ended, and this phone waits for nothing. @type {() => boolean} */
 let isOver = () => false;
 /** @type {(code:string) => void} */
 let unknown = () => {};
@@ -76,10 +77,10 @@ export function follow(listener) {
   ({ over: isOver, unknown, news } = listener);
 }
 
-/** Safe to call at any time; then it goes on by itself while somebody looks and something may change. @param {boolean} [once] even when all is over */
-export async function refresh(once) {
+/** Safe to call at any time; then it goes on by itself while somebody looks. */
+export async function refresh() {
   clearTimeout(refreshTimer);
-  if (!address || refreshing || document.hidden || (!once && confirmed && isOver())) return;
+  if (!address || refreshing || document.hidden) return;
   const quiet = quietUntil - performance.now();
   if (quiet > 0) {
     refreshTimer = window.setTimeout(refresh, quiet);
@@ -106,7 +107,7 @@ export async function refresh(once) {
     refreshing = false;
   }
   const slower = Math.min(misses, 4); // gently: the outage may be ours
-  refreshTimer = window.setTimeout(refresh, asked !== address ? 0 : least + (live?.refresh_ms ?? REFRESH_MS) * 2 ** slower * (0.8 + 0.4 * Math.random()));
+  refreshTimer = window.setTimeout(refresh, asked !== address ? 0 : least + (isOver() ? OVER_MS : (live?.refresh_ms ?? REFRESH_MS) * 2 ** slower) * (0.8 + 0.4 * Math.random()));
 }
 
 /** @param {Live} next */

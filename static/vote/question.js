@@ -27,12 +27,13 @@ export function drawQuestion(poll) {
   const voted = Boolean(mine?.picks.length);
   const isNew = asked.key !== key;
   if (isNew) {
-    editing = false;
+    editing = Boolean(draft(key)); // a change that was begun before a reload
     told = "";
     $("choices").replaceChildren();
   }
   if (now !== "open") editing = false;
   const voting = now === "open" && (!voted || editing);
+  if (asked.voting && now === "closed") setText("say", told = isSame(picked(), mine?.picks ?? []) ? "" : `${t("too_late")} ${voted ? t("earlier") : ""}`);
   const rows = drawChoices(poll);
   if (isNew || asked.voting !== voting || !voting) {
     const ticked = voting ? draft(key) ?? mine?.picks ?? [] : mine?.picks ?? [];
@@ -49,7 +50,7 @@ export function drawQuestion(poll) {
   $("change").hidden = $("clear").hidden = !(now === "open" && voted && poll.rules.change && !editing);
   $("keep").hidden = !editing;
   asked = { key, voting };
-  return { rows, mine, isNew, unsent: voting && !isSame(picked(), mine?.picks ?? []), told: voting ? told : "" };
+  return { rows, mine, isNew, unsent: voting && !isSame(picked(), mine?.picks ?? []), told };
 }
 
 /** @param {Poll} poll @returns {Map<string, Row>} */
@@ -152,6 +153,7 @@ function stopEditing() {
   const poll = currentPoll();
   if (poll) setDraft(ballotKey(poll), null);
   editing = false;
+  told = "";
   changed();
 }
 

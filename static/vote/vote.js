@@ -51,14 +51,14 @@ async function stay() {
 
 function wake() {
   changed(); // another tab may have voted while this one was away
-  refresh(true);
+  refresh();
   deliver();
 }
 
 addEventListener("changed", draw);
 addEventListener("online", () => {
   changed();
-  refresh(true);
+  refresh();
   deliverSoon();
 });
 addEventListener("offline", () => { if (address) connected(false); });

@@ -100,10 +100,23 @@ export class People {
 }
 
 // Playwright puts its own headless flag in front; ours is the one that says which.
-export const launch = () => chromium.launch({ executablePath: findBrowser(), args: ARGS, chromiumSandbox: false });
+export async function launch() {
+  const browser = await chromium.launch({ executablePath: findBrowser(), args: ARGS, chromiumSandbox: false });
+  const plain = browser.newContext.bind(browser);
+  browser.newContext = async (about) => named(await plain(about));
+  return browser;
+}
+
+/** On the audience's page an id is the name in tests, too: a second one would be bytes on a million phones. @template {import("playwright-core").BrowserContext} C @param {C} context @returns {Promise<C>} */
+async function named(context) {
+  await context.addInitScript(() => document.addEventListener("DOMContentLoaded", () => {
+    if (document.getElementById("screen-join")) for (const one of document.querySelectorAll("[id]:not([data-testid])")) one.setAttribute("data-testid", one.id);
+  }));
+  return context;
+}
 
 /** A browser with a memory: what a person has on the phone in their hand. @param {string} directory @param {import("playwright-core").BrowserContextOptions} about */
-export const enduring = (directory, about) => chromium.launchPersistentContext(directory, { executablePath: findBrowser(), args: ARGS, chromiumSandbox: false, ...about });
+export const enduring = async (directory, about) => named(await chromium.launchPersistentContext(directory, { executablePath: findBrowser(), args: ARGS, chromiumSandbox: false, ...about }));
 
 /** @param {import("playwright-core").Page} page @param {string} what fails on what keeps somebody out */
 export async function accessible(page, what) {

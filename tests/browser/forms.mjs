@@ -375,6 +375,80 @@ export async function forms() {
       await quiet.context().close();
     });
 
+    await check("what was done is taken back by keys, too; whoever is at the offer keeps it", async () => {
+      const event = { polls: [kit.poll(["Yes", "No"], [3, 4])] };
+      const page = await show("admin-event", { api: office(event) });
+      await page.clock.install();
+      const reword = async () => {
+        await page.getByTestId("reword").click();
+        await page.getByTestId("in-place").fill("Shall we?");
+        await page.keyboard.press("Enter");
+        await page.getByTestId("toast").filter({ hasText: "Saved." }).waitFor();
+      };
+      const [was, toast] = [event.polls[0].question, page.getByTestId("toast")];
+      await reword();
+      await page.keyboard.press("Control+z");
+      await toast.filter({ hasText: "Undone." }).waitFor();
+      equal(event.polls[0].question, was, "taken back");
+      await reword();
+      await page.getByTestId("undo").focus();
+      await page.clock.fastForward(60_000);
+      assert(await toast.isVisible(), "it goes while somebody is at it");
+      await page.keyboard.press("Enter");
+      await toast.filter({ hasText: "Undone." }).waitFor();
+      equal(event.polls[0].question, was, "taken back after a minute");
+      await reword();
+      await page.clock.fastForward(11_000);
+      await toast.waitFor({ state: "hidden" });
+      await page.keyboard.press("Control+z");
+      await page.getByTestId("slug").evaluate(() => new Promise((resolve) => setTimeout(resolve)));
+      equal(event.polls[0].question, "Shall we?", "what is offered no more");
+      await page.context().close();
+    });
+
+    await check("rows are moved by a press on their handle and on one of two buttons, without dragging and without arrow keys", async () => {
+      const asked = kit.drafts.slice(0, 3).map((/** @type {any} */ one) => ({ ...one }));
+      const page = await show("admin-event", { api: office({ polls: asked }) });
+      const card = page.getByTestId("poll").nth(1);
+      const moved = page.waitForRequest((request) => request.method() === "PATCH");
+      await card.getByTestId("move").click();
+      await card.getByTestId("move-up").click();
+      equal((await moved).postDataJSON(), { position: 0 }, "a question");
+      await page.getByTestId("toast").filter({ hasText: "Moved." }).waitFor();
+      const first = page.getByTestId("poll").first();
+      await first.getByTestId("edit").locator("summary").click();
+      const texts = () => first.getByTestId("edit-choice").evaluateAll((all) => all.map((one) => /** @type {HTMLInputElement} */ (one).value));
+      const [a, b, ...rest] = await texts();
+      await first.locator('[data-do="move-choice"]').first().click();
+      await first.getByTestId("move-down").click();
+      equal(await texts(), [b, a, ...rest], "a choice");
+      await page.keyboard.press("Escape");
+      equal(await first.getByTestId("move-down").count(), 0, "buttons after Escape");
+      await page.context().close();
+    });
+
+    await check("what an overlay shall be like is picked where its address is, and the address says it", async () => {
+      const page = await show("admin-streams");
+      const address = async () => new URL(await page.getByTestId("overlay-link").evaluate((link) => /** @type {HTMLAnchorElement} */ (link).href)).search;
+      equal(await address(), "", "as usual");
+      await page.getByTestId("overlay-layout").selectOption("versus");
+      await page.getByTestId("overlay-size").selectOption("1.3");
+      await page.getByTestId("overlay-margin").selectOption("0");
+      equal(await address(), "?layout=versus&scale=1.3&safe=0", "picked");
+      await page.getByTestId("overlay-layout").selectOption("");
+      equal(await address(), "?scale=1.3&safe=0", "as usual again");
+      await page.context().close();
+    });
+
+    await check("the preview shows how one and how several are picked", async () => {
+      const page = await show("admin-new-event");
+      const hint = page.getByTestId("preview").locator(".hint");
+      equal(await hint.innerText(), "Tap one. The tap is the vote.", "of one");
+      await page.getByTestId("kind-multiple").check();
+      equal(await hint.innerText(), "Pick several, then send.", "of several");
+      await page.context().close();
+    });
+
     await check("who adds one question after another finds the form open, and the hands in the next one", async () => {
       const event = { polls: kit.drafts.slice(0, 2) };
       const page = await show("admin-event-drafts", { api: office(event, ({ method }) => {

@@ -49,7 +49,13 @@ function poll(texts, votes, more = {}) {
 function largestRemainder(exact) {
   const floors = exact.map(Math.floor);
   let left = Math.round(exact.reduce((sum, one) => sum + one, 0)) - floors.reduce((sum, one) => sum + one, 0);
-  for (const at of exact.map((one, at) => [one % 1, at]).sort((a, b) => b[0] - a[0]).map(([, at]) => at)) if (left-- > 0) floors[at] += 1;
+  // As the server does it: equals get the same.
+  for (const part of [...new Set(exact)].sort((a, b) => (b % 1) - (a % 1))) {
+    const equals = exact.flatMap((one, at) => (one === part ? [at] : []));
+    if (left <= 0 || (equals.length > left && part % 1 < 0.5)) break;
+    for (const at of equals) floors[at] += 1;
+    left -= equals.length;
+  }
   return floors;
 }
 
@@ -80,7 +86,7 @@ let chosen;
 const stage = (document) => ({ method, path, body }) => {
   if (path === `events/${EVENT}/live`) return { json: document() };
   if (path === `events/${EVENT}/stream`) return { stream: document() };
-  if (path.endsWith("qr.svg")) return { svg: QR };
+  if (path.endsWith("qr.svg") || path.endsWith("remote.svg")) return { svg: QR };
   if (method === "PUT") return { json: {} };
   if (method === "PATCH" && path === `events/${EVENT}/view`) {
     // Who has heard of no choice yet says all of what it shows.
@@ -112,6 +118,7 @@ phones.push({ name: "vote-no-answer", path: `/${CODE}`, sizes: ["phone"], api: (
 phone("waiting", [], { sizes: ["phone", "laptop"] });
 phone("ended", [], { more: { event: { code: CODE, slug: null, title: "Friday all-hands", state: "ended" } } });
 phone("soon", [], { api: audience(() => live([poll(SHORT.slice(0, 3), [0, 0, 0], { opens_at: NOW() + 90_000 })])) }); // from when it is looked at
+phone("one-vote", [poll(["Yes", "No"], [1, 0])]);
 phone("two", [poll(["Yes", "No"], [0, 0])], { sizes: ["phone", "small", "tablet"] });
 phone("question", [poll(SHORT.slice(0, 4), [0, 0, 0, 0])], { sizes: ["phone", "small", "laptop"] });
 phone("six-long", [poll(longs(6), [12, 30, 7, 0, 3, 9])], { sizes: ["phone", "small"], full: true });
@@ -172,7 +179,7 @@ const stages = [];
 function big(name, polls, { more = {}, ...about } = {}) {
   stages.push({ name: `present-${name}`, path: `/present/${EVENT}`, sizes: ["projector"], api: stage(() => live(polls, { ...more, now: NOW() })), ready: polls.length ? "#bars .row" : "#lobby:not([hidden])", after_ms: 1100, ...about });
 }
-big("lobby", [], { sizes: ["projector", "laptop", "phone"] });
+big("lobby", [], { sizes: ["projector", "laptop", "phone", "cinema"] });
 big("lobby-first", [poll(["Yes", "No"], [0, 0], { state: "draft" })], { more: { current: null }, sizes: ["projector", "phone"], ready: "#lobby:not([hidden])" });
 big("two", [poll(["Yes, ship it", "No, wait"], [731, 473])], { sizes: ["projector", "laptop", "cinema", "phone"] });
 big("three", [poll(SHORT.slice(0, 3), [17, 83, 0])]);
@@ -196,6 +203,8 @@ big("join", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyb
 big("keys", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("?"), sizes: ["laptop"] });
 big("view", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { hands: (page) => page.getByTestId("view").click(), sizes: ["laptop", "tablet", "projector"] });
 big("view-german", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { lang: "de", hands: (page) => page.getByTestId("view").click(), sizes: ["laptop"] });
+big("blank", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: (page) => page.keyboard.press("b"), sizes: ["laptop", "phone"] });
+big("no-answer", [], { api: () => ({ hang: true }), ready: "#message:not([hidden])", sizes: ["projector"] });
 big("lost", [poll(SHORT.slice(0, 3), [17, 83, 0])], { hands: async (page) => { await page.context().setOffline(true); await page.getByTestId("lost").waitFor(); } });
 big("lost-error", [poll(SHORT.slice(0, 3), [17, 83, 0])], { sizes: ["projector", "laptop", "tablet", "phone"], hands: async (page) => {
   await page.context().setOffline(true);
@@ -266,6 +275,7 @@ desk("events", "/admin", office([], many), { ready: ".events li" });
 desk("found", "/admin?search=fi", office([], many), { ready: ".events li" });
 desk("found-nothing", "/admin", office([], many), { hands: async (page) => { await page.getByTestId("search").fill("xyz"); await page.getByTestId("nothing-found").waitFor(); } });
 desk("new-event", "/admin/new", office([]), { ready: "[data-testid=event-form]" });
+desk("new-event-several", "/admin/new", office([]), { ready: "[data-testid=event-form]", hands: async (page) => { await page.getByTestId("template-which").click(); await page.getByTestId("kind-multiple").check(); } });
 desk("new-event-filled", "/admin/new", office([]), { ready: "[data-testid=event-form]", hands: (page) => page.getByTestId("template-ice").click() });
 desk("event-empty", `/admin/events/${EVENT}`, office([]), { ready: ".join", hands: open("add-poll") });
 desk("event", `/admin/events/${EVENT}`, office([first, second, third]), { ready: "[data-testid=poll]" });
@@ -292,6 +302,21 @@ desk("settings", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EV
 desk("event-ended", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office([first, third])(call)).json, state: "ended" } } : office([first, third])(call)), { ready: "[data-testid=poll]" });
 desk("event-blank", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}/stream` ? { stream: live([first], { view: { edition: 1, joining: false, blank: true, sorted: false, numbers: "both", size: 1 } }) } : office([first])(call)), { ready: "[data-testid=is-blank]:not([hidden])" });
 for (const [name, lang] of [["streams"], ["streams-arabic", "ar"], ["streams-german", "de"]]) desk(name, `/admin/events/${EVENT}`, office([first]), { lang, ready: "[data-testid=poll]", hands: open("streams") });
+desk("toast", `/admin/events/${EVENT}`, (call) => (call.method === "PATCH" ? { json: {} } : office([third])(call)), { sizes: ["laptop", "phone"], full: false, ready: "[data-testid=poll]", hands: async (page) => {
+  await page.getByTestId("reword").click();
+  await page.getByTestId("in-place").fill("Shall we?");
+  await page.keyboard.press("Enter");
+  await page.getByTestId("toast").waitFor();
+} });
+desk("move", `/admin/events/${EVENT}`, office([third, second]), { sizes: ["laptop", "phone"], ready: "[data-testid=poll]", hands: async (page) => {
+  await open("edit")(page);
+  await page.getByTestId("edit-choices").locator('[data-do="move-choice"]').nth(1).click();
+} });
+desk("more", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: async (page) => {
+  await page.locator("summary", { hasText: "More" }).click();
+  await page.getByTestId("show-remote").click();
+} });
+desk("account", "/admin/account", office([]), { ready: "form" });
 desk("in-place", `/admin/events/${EVENT}`, office([first]), { sizes: ["laptop"], ready: "[data-testid=poll]", hands: (page) => page.getByTestId("reword").click() });
 desk("confirm", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", full: false, hands: async (page) => { await open("event-settings")(page); await page.getByTestId("end-event").click(); } });
 desk("rehearsal", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office([first])(call)).json, title: "Dry run for Friday", rehearsal: true } } : office([first])(call)), { ready: "[data-testid=poll]" });

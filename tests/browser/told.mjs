@@ -457,9 +457,9 @@ export async function told() {
       await page.context().close();
     });
 
-    await check("equal votes have equal bars, though of three equals one has 34 %", async () => {
+    await check("equal votes have equal bars and equal percents", async () => {
       const three = kit.poll(["One", "Two", "Three"], [5, 5, 5]);
-      equal(three.results.choices.map((/** @type {any} */ one) => one.percent), [34, 33, 33], "percents");
+      equal(three.results.choices.map((/** @type {any} */ one) => one.percent), [33, 33, 33], "percents");
       for (const [name, api, bars] of /** @type {[string, any, string][]} */ ([["present-two", kit.stage(() => kit.live([three])), "#bars .row"], ["overlay-lower", onAir(() => kit.live([three])), "#rows > *"], ["vote-question", kit.audience(() => kit.live([three])), "#choices label"]])) {
         const page = await show(name, name.startsWith("vote") ? "phone" : "projector", { api });
         await page.locator(bars).nth(2).waitFor();
@@ -597,6 +597,56 @@ export async function told() {
         equal(await why.evaluate((one) => one.scrollWidth <= one.clientWidth), true, `${await why.innerText()}, whole on a ${size}`);
         equal(await empty.locator("#controls button:disabled:visible").count(), 0, "buttons that can do nothing");
         await empty.context().close();
+      }
+    });
+
+    await check("keys of one letter can be switched off, for who speaks to the computer; Space, arrows and ? go on", async () => {
+      const page = await show("present-hidden", "laptop");
+      const isBlank = () => page.getByTestId("blank").isVisible();
+      await page.keyboard.press("?");
+      await page.getByTestId("keys-on").uncheck();
+      await page.keyboard.press("Escape");
+      await page.reload();
+      await page.locator("#bars .row").first().waitFor();
+      await page.keyboard.press("b");
+      assert(!await isBlank(), "B still blanks the hall");
+      const asked = page.waitForRequest((request) => request.method() === "PUT");
+      await page.keyboard.press("Space");
+      assert((await asked).url().endsWith("/state"), "Space does nothing");
+      await page.keyboard.press("?");
+      await page.getByTestId("keys-on").check();
+      await page.keyboard.press("Escape");
+      await page.keyboard.press("b");
+      assert(await isBlank(), "B does nothing any more");
+      await page.context().close();
+    });
+
+    await check("with twenty choices, what the keyboard goes to is not under the buttons at the thumb", async () => {
+      const many = kit.poll(kit.SHORT, kit.falling(20, 50), { kind: "multiple" });
+      for (const key of ["Tab", "Shift+Tab"]) {
+        const page = await show("vote-twenty", "phone", { api: kit.audience(() => kit.live([many])) });
+        await page.locator("#choices input").first().click({ force: true }); // there is something to send
+        const under = [];
+        for (let pressed = 0; pressed < 24; pressed += 1) {
+          await page.keyboard.press(key);
+          under.push(...await page.evaluate(() => {
+            const one = document.activeElement;
+            if (!one?.closest("#choices")) return [];
+            const box = /** @type {Element} */ (one.closest(".choice")).getBoundingClientRect();
+            return [box.top + 2, box.bottom - 2].filter((y) => document.elementFromPoint(box.left + 40, y)?.closest(".bottom, .top") || y < 0 || y > innerHeight).map((y) => `${one.getAttribute("value")} at ${Math.round(y)}`);
+          }));
+        }
+        equal(under, [], `out of sight by ${key}`);
+        await page.context().close();
+      }
+    });
+
+    await check("a long wait is told in hours on the phone", async () => {
+      for (const [ms, wanted] of /** @type {const} */ ([[48 * 3_600_000, /^opens in (48:00:00|47:59:5\d)$/], [3_599_000, /^opens in 59:5\d$/], [50_000, /^opens in 0:(50|4\d)$/]])) {
+        const page = await show("vote-soon", "phone", { api: kit.audience(() => kit.live([kit.poll(kit.SHORT.slice(0, 3), [0, 0, 0], { opens_at: kit.NOW() + ms })])) });
+        const said = await page.getByTestId("clock").innerText();
+        assert(wanted.test(said), said);
+        await page.context().close();
       }
     });
 
