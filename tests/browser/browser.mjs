@@ -110,7 +110,7 @@ export async function launch() {
 /** On the audience's page an id is the name in tests, too: a second one would be bytes on a million phones. @template {import("playwright-core").BrowserContext} C @param {C} context @returns {Promise<C>} */
 async function named(context) {
   await context.addInitScript(() => document.addEventListener("DOMContentLoaded", () => {
-    if (document.getElementById("screen-join")) for (const one of document.querySelectorAll("[id]:not([data-testid])")) one.setAttribute("data-testid", one.id);
+    if (document.getElementById("screen-join")) for (const one of document.querySelectorAll("[id]:not([data-testid], template)")) one.setAttribute("data-testid", one.id);
   }));
   return context;
 }
