@@ -39,8 +39,8 @@ fn main() {
         } else if name.ends_with(".html") {
             *text = text.lines().map(str::trim_start).collect::<Vec<_>>().join("\n");
             if name.starts_with("vote/") {
-                // Between blocks and in flex boxes, which is all there is, it means nothing.
-                *text = text.replace(">\n<", "><");
+                // Between blocks and in flex boxes it means nothing. Spans are words of one line.
+                *text = text.replace(">\n<span", "> <span").replace(">\n<", "><");
             }
         } else if name.ends_with(".css") {
             *text = tight(&without_comments(text));

@@ -48,7 +48,7 @@ sub vcl_recv {
         set req.http.X-Kept = regsub(req.url, "^/(overlay|embed)/.*$", "/\1/0");
     } elsif (req.url ~ "^/results/([0-9]{6}|[0-9a-z][0-9a-z-]{1,38}[0-9a-z])(/[0-9a-z]{1,40}\.(svg|csv))?(\?|$)" || req.url ~ "^/poster/([0-9]{6}|[0-9a-z][0-9a-z-]{1,38}[0-9a-z])(\?|$)") {
         set req.http.X-Kept = regsub(req.url, "\?.*$", "");
-        if (req.url ~ "[?&]lang=(de|en|es|fr|ar)(&|$)") {
+        if (req.url !~ "\.csv(\?|$)" && req.url ~ "[?&]lang=(de|en|es|fr|ar)(&|$)") {
             set req.http.X-Kept = req.http.X-Kept + "?lang=" + regsub(req.url, "^.*[?&]lang=(de|en|es|fr|ar)(&.*)?$", "\1");
         }
     }

@@ -137,10 +137,9 @@ fn draw<'a>(words: &'static Phrases, shown: &'a Shown, poll: &ShownPoll, logo: O
     let foot = match results {
         None => words.not_shown.to_owned(),
         Some(r) if r.voters == 0 => words.without_votes(r.status == "final").to_owned(),
-        Some(r) => {
-            format!("{}{} · {}", words.round_before(poll.round), words.voters(r.voters), if r.status == "final" { words.last } else { words.provisional })
-        }
+        Some(r) => format!("{} · {}", words.voters(r.voters), if r.status == "final" { words.last } else { words.provisional }),
     };
+    let foot = words.round_before(poll.round) + &foot;
     let mirrored = |from_start: usize, width: usize| if rtl { WIDTH - from_start - width } else { from_start };
     Picture {
         words,

@@ -15,6 +15,7 @@ pub struct ShownEvent {
     pub code: String,
     pub slug: Option<String>,
     pub title: String,
+    pub state: String,
     pub accent: Option<ShownAccent>,
     pub logo: Option<String>,
     #[serde(default)]
@@ -80,7 +81,7 @@ impl Shown {
 
     /// Now, or when the clock says so.
     pub fn takes_votes(&self, now: &Millis) -> bool {
-        self.polls.iter().any(|poll| poll.phase(now) != Phase::Closed)
+        self.event.state == "live" && self.polls.iter().any(|poll| poll.state == "open" && poll.phase(now) != Phase::Closed)
     }
 
     /// The title, unless it is a question that stands below: an event that was given none is called as its first.

@@ -34,7 +34,7 @@ export function addresses(id, element) {
   function leadOverlay() {
     const wanted = new URLSearchParams();
     for (const select of wishes.querySelectorAll("select")) if (select.value) wanted.set(select.name, select.value);
-    lead("overlay", wanted.size ? `${overlay}?${wanted}` : overlay);
+    lead("overlay", String(wanted) ? `${overlay}?${wanted}` : overlay);
   }
 
   const show = control(element, "show-remote");

@@ -1,6 +1,6 @@
 // The back office: who is there, and which page the address means. Each page is a file beside this one.
 
-import { api } from "/assets/shared/api.js";
+import { api, wordsOfRefusals } from "/assets/shared/api.js";
 import { learn, t } from "/assets/shared/words.js";
 import { en, others } from "/assets/admin/en.js";
 import { $, clone, isFollowedHere, oops, setText, slot } from "/assets/admin/dom.js";
@@ -150,5 +150,6 @@ document.addEventListener("click", (event) => {
 });
 
 await learn(en, others);
+void wordsOfRefusals();
 addEventListener("popstate", () => { if (place() !== shown) route(); }); // not for the skip link
 route();

@@ -25,7 +25,7 @@ export const control = (inside, name) => inside.querySelector(`[data-do="${name}
 export const isFollowedHere = ({ ctrlKey, metaKey, shiftKey }) => !ctrlKey && !metaKey && !shiftKey;
 
 /**
- * Fills what is folded away before anybody can write in it: that it was opened is told only later, and would wipe out what was typed by then.
+ * Fills what is folded away before anybody can write in it: that it was opened or closed is told only later, and would wipe out what was typed by then.
  * @param {HTMLDetailsElement} details @param {() => void} fill @param {() => void} [closed] @returns {() => void} opens it
  */
 export function onOpening(details, fill, closed) {
@@ -34,12 +34,12 @@ export function onOpening(details, fill, closed) {
     if (!isFilled) fill();
     isFilled = true;
   };
-  details.querySelector("summary")?.addEventListener("click", () => { if (!details.open) fillOnce(); });
-  details.addEventListener("toggle", () => {
-    if (details.open) return fillOnce(); // found by the browser's search
+  const close = () => {
     isFilled = false;
     closed?.();
-  });
+  };
+  details.querySelector("summary")?.addEventListener("click", () => (details.open ? close() : fillOnce()));
+  details.addEventListener("toggle", () => (details.open ? fillOnce() : close())); // found by the browser's search, or closed by the page
   return () => {
     fillOnce();
     details.open = true;

@@ -122,7 +122,7 @@ const en = {
   final: "final: everything is counted",
   provisional: "provisional: still counting or open",
   several: "Several picks each, so the sum may pass {all}.",
-  equation: "{received} received = {counted} counted + {superseded} replaced + {duplicate} repeated + {late} late",
+  equation: "{received} received = {counted} counted + {superseded} superseded + {duplicate} duplicate + {late} late",
   batches_missing: { one: "{n} batch of votes did not arrive. Keep the data directory of the server it came from: the votes may still be there.", other: "{n} batches of votes did not arrive. Keep the data directories of the servers they came from: the votes may still be there." },
   batches_of: "{batches} of lane {lane}, from server {instance}",
   server_silent: "Server {instance}, silent for {age}",

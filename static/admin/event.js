@@ -1,7 +1,7 @@
 // One event: how people join, its questions, and what can be done with it.
 
 import { api } from "/assets/shared/api.js";
-import { Latest } from "/assets/shared/live.js";
+import { isScheduled, Latest } from "/assets/shared/live.js";
 import { follow, presenters } from "/assets/shared/stream.js";
 import { t } from "/assets/shared/words.js";
 import { addresses } from "/assets/admin/addresses.js";
@@ -182,7 +182,7 @@ export async function eventPage(id, { go, trouble }) {
   control(element, "revive").addEventListener("click", revive);
   control(element, "end").addEventListener("click", async () => {
     if (event.state === "ended") return revive();
-    const open = event.polls.filter((/** @type {any} */ poll) => poll.state === "open").length;
+    const open = event.polls.filter((/** @type {any} */ poll) => poll.state === "open" && !isScheduled(poll)).length;
     if (await confirm(t("end_ask"), [t("end_ask_text"), open ? t("end_ask_open", { n: open }) : ""].filter(Boolean).join(" "), t("end_yes"))) act(() => api("PATCH", `events/${id}`, { state: "ended" }), t("has_ended"));
   });
   control(element, "delete-event").addEventListener("click", async () => {

@@ -38,8 +38,10 @@ export function editForm(id, details, form, act) {
     fields.max.value = max;
     fields.change.checked = poll.rules.change;
     fields.of.value = JSON.stringify([poll.question, poll.kind, poll.rules, poll.choices]);
-    list.replaceChildren(...poll.choices.map((choice) => choiceRow(choice.id, choice.text)));
+    const asItIs = () => list.replaceChildren(...poll.choices.map((choice) => choiceRow(choice.id, choice.text)));
+    asItIs();
     draft = begun(form, name, fits);
+    if (!draft.found) asItIs(); // also where rows were made for what then did not fit
     lock();
   }
 

@@ -54,7 +54,9 @@ export function sortable(row, handle, moved) {
     /** @type {HTMLElement} */ (buttons.firstElementChild).focus();
   }
 
-  handle.addEventListener("click", () => { if (!wasDragged) offer(!buttons); });
+  handle.setAttribute("aria-expanded", "false");
+  // The press at the end of a drag is none; that of a key is always one.
+  handle.addEventListener("click", ({ detail }) => { if (!wasDragged || !detail) offer(!buttons); });
   row.addEventListener("keydown", (pressed) => {
     if (pressed.key !== "Escape" || !buttons) return;
     offer(false);

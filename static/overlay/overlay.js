@@ -128,7 +128,7 @@ function draw(live) {
     setText(row.querySelector(".text"), choice.text);
     setText(row.querySelector(".percent"), results ? percent(share) : "");
     setText(row.querySelector(".votes"), results ? digits(votes) : "");
-    const part = votes / (results?.voters || 1); // finer than whole percents, which make equals differ
+    const part = votes / (results?.voters || 1); // finer than whole percents
     row.style.setProperty("--share", String(votes ? part : -0.01));
     row.style.setProperty("--weight", String(results?.voters ? Math.max(1, part * 100) : 1));
   });

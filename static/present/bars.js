@@ -40,7 +40,7 @@ export function drawBars(poll, view) {
       fall(part(row, ".votes"), digits(poll.results?.voters));
     }
     row.classList.toggle("is-leading", Boolean(most) && votes === most);
-    // Of the votes, not of whole percents: of three that are equal, one has 34. Nothing is not even a line.
+    // Of the votes, which are finer than whole percents. Nothing is not even a line.
     row.style.setProperty("--share", String(votes ? votes / (poll.results?.voters || votes) : -0.01));
   });
   // Counts of one width, so that percents stand below each other.

@@ -1,6 +1,6 @@
 // What the presenter can do, by button and by key. No single key destroys anything.
 
-import { api } from "/assets/shared/api.js";
+import { api, wordsOfRefusals } from "/assets/shared/api.js";
 import { keyOf } from "/assets/shared/keys.js";
 import { phonesGoOn } from "/assets/shared/live.js";
 import { t } from "/assets/shared/words.js";
@@ -128,7 +128,7 @@ export function controls({ event, latest, redraw }) {
     if (onButton && (pressed.key === " " || pressed.key === "Enter")) return; // the button's own press
     const key = keyOf(pressed);
     const action = KEYS[key];
-    if (!action || (key.trim().length === 1 && key !== "?" && !$("keys-on").checked)) return;
+    if (!action || (key.trim().length === 1 && action !== "help" && !$("keys-on").checked)) return;
     pressed.preventDefault();
     actions[action]();
   });
@@ -156,6 +156,7 @@ export function controls({ event, latest, redraw }) {
     change(() => api("PATCH", `polls/${one.id}`, { closes_at: picked === "stop" ? null : Math.round(latest.now()) + 1000 * Number(picked) }));
   });
 
+  void wordsOfRefusals();
   showView(view.now());
   const stir = fadeWhenIdle();
   refreshControls();

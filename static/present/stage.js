@@ -52,19 +52,22 @@ export function drawStage(live, view, now) {
   $("question").classList.toggle("is-long", crowded || poll.question.length > LONG_QUESTION);
   $("question").classList.toggle("is-very-long", poll.question.length > VERY_LONG_QUESTION);
   drawBars(poll, view);
-  $("bars").classList.toggle("is-held", isHeld(poll, phase(poll, now)) && !view.peek);
+  $("bars").classList.toggle("is-held", isHeld(poll, stepOf(live, poll, now)) && !view.peek);
   $("held").hidden = !$("bars").classList.contains("is-held");
   speak(spokenResult(view.peek ? { ...poll, revealed: true } : poll));
 }
 
 /** @param {Live} live @param {Poll|null} poll @param {number} now */
 function drawState(live, poll, now) {
-  const step = live.event.state === "ended" ? "ended" : poll ? phase(poll, now) : "waiting";
+  const step = stepOf(live, poll, now);
   setText("poll-state", t(step));
   $("poll-state").dataset.phase = step === "closed" && poll?.results?.status === "final" ? "final" : step;
   setText("note", poll ? note(poll, step) : "");
   $("held-below").hidden = !poll || !isHeld(poll, step);
 }
+
+/** @param {Live} live @param {Poll|null} poll @param {number} now */
+const stepOf = (live, poll, now) => (live.event.state === "ended" ? "ended" : poll ? phase(poll, now) : "waiting");
 
 /** There is a result, and this screen does not show it. @param {Poll} poll @param {string} step */
 const isHeld = (poll, step) => !poll.revealed && (step === "open" || step === "closed");

@@ -49,8 +49,11 @@ const refusals = {
   ar: () => import("/assets/shared/refusals.ar.js"),
 };
 
+/** Their words in the reader's language: to be there when there is no connection to fetch them by. */
+export const wordsOfRefusals = async () => refusals[language]?.().catch(() => null);
+
 /** A code we have no words for is said as the server says it. @param {number} status @param {string} code @param {string} detail */
 async function refusal(status, code, detail) {
-  const words = await refusals[language]?.().catch(() => null);
+  const words = await wordsOfRefusals();
   return new ApiError(status, code, words?.default[code] ?? detail);
 }

@@ -27,13 +27,17 @@ export function drawQuestion(poll) {
   const voted = Boolean(mine?.picks.length);
   const isNew = asked.key !== key;
   if (isNew) {
-    editing = Boolean(draft(key)); // a change that was begun before a reload
+    editing = voted && poll.rules.change && Boolean(draft(key)); // a change that was begun before a reload
     told = "";
     $("choices").replaceChildren();
   }
   if (now !== "open") editing = false;
   const voting = now === "open" && (!voted || editing);
-  if (asked.voting && now === "closed") setText("say", told = isSame(picked(), mine?.picks ?? []) ? "" : `${t("too_late")} ${voted ? t("earlier") : ""}`);
+  // What was told is over; what was ticked and not sent when it closed, is told.
+  if (!isNew && asked.voting !== voting) {
+    told = now === "closed" && !isSame(picked(), mine?.picks ?? []) ? `${t("too_late")} ${voted ? t("earlier") : ""}` : "";
+    setText("say", told);
+  }
   const rows = drawChoices(poll);
   if (isNew || asked.voting !== voting || !voting) {
     const ticked = voting ? draft(key) ?? mine?.picks ?? [] : mine?.picks ?? [];
@@ -145,7 +149,6 @@ function send(poll, picks) {
   // The second half: voted in another tab a moment ago.
   if (same || (mine?.picks.length && !change)) return stopEditing();
   editing = false;
-  told = "";
   cast(poll, picks);
 }
 
@@ -153,7 +156,6 @@ function stopEditing() {
   const poll = currentPoll();
   if (poll) setDraft(ballotKey(poll), null);
   editing = false;
-  told = "";
   changed();
 }
 

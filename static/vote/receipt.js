@@ -33,7 +33,7 @@ export function drawReceipt(isClosed, mine, isNew, unsent, told) {
     : !$("keep").hidden && kept !== "saved" ? t("earlier")
     : step === "saved" && isRetrying() && navigator.onLine ? t("sending") : cleared ? t("cleared") : isClosed && step === "none" ? t("not_voted") : ""));
   if (isNew) setText("say", "");
-  else if (stepWas !== step && step !== "none") setText("say", cleared ? t("cleared") : t("your_vote", { step: part($("steps"), `[data-step="${step}"]`).textContent ?? "" }));
+  else if (stepWas !== step && step !== "none" && !told) setText("say", cleared ? t("cleared") : t("your_vote", { step: part($("steps"), `[data-step="${step}"]`).textContent ?? "" }));
   stepWas = step;
   // Without a vote and without a button there is nothing to show at the thumb.
   $("dock").hidden = !$("dock").querySelector("#receipt:not([hidden]), button:not([hidden])");

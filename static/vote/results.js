@@ -20,7 +20,7 @@ export function drawResults(poll, rows, voted) {
     const votes = counts.get(id)?.votes || 0;
     part(label, ".percent").textContent = results ? shares.format((counts.get(id)?.percent || 0) / 100) : "";
     part(label, ".votes").textContent = results ? number.format(votes) : "";
-    label.style.setProperty("--share", String(results?.voters ? votes / results.voters : 0)); // finer than whole percents, which make equals differ
+    label.style.setProperty("--share", String(results?.voters ? votes / results.voters : 0)); // finer than whole percents
     if (votes === most) leading.push(`${part(label, ".text").textContent} ${part(label, ".percent").textContent}`);
   }
   setText("voters", now === "soon" ? "" : results

@@ -263,6 +263,18 @@ export async function forms() {
       await page.context().close();
     });
 
+    await check("a form that was open while people had voted takes choices again once a new round has begun", async () => {
+      const event = { polls: [kit.poll(["Yes", "No"], [3, 4])] };
+      const page = await show("admin-event", { api: office(event) });
+      await page.getByTestId("edit").locator("summary").click();
+      assert(await page.getByTestId("add-choice").isHidden(), "choices are added to a question with votes");
+      event.polls[0] = { ...kit.poll(["Yes", "No"], [0, 0], { state: "closed", round: 2 }), locked: false };
+      await page.locator("summary", { hasText: "More" }).click();
+      await page.getByTestId("duplicate").click(); // anything that looks at the server
+      await page.getByTestId("add-choice").waitFor();
+      await page.context().close();
+    });
+
     await check("a schedule that is emptied is no longer one, in words and in fact: nothing opens for it", async () => {
       const [draft, scheduled] = [{ ...kit.drafts[0], closes_at: kit.NOW() + 600_000 }, { ...kit.drafts[1], state: "open", opens_at: kit.NOW() + 600_000 }];
       for (const [poll, calls] of /** @type {[any, string[]][]} */ ([
@@ -348,7 +360,10 @@ export async function forms() {
       const request = await asked;
       equal([request.url().split("/api/v1/")[1], request.postDataJSON()], [`events/${kit.EVENT}/view`, { blank: false }], "the server is asked");
       await page.context().close();
-      const usual = await show("admin-event");
+      const view = { edition: 1, joining: false, blank: false, sorted: false, numbers: "both", size: 1 };
+      const first = kit.poll(["Yes", "No"], [3, 4]);
+      const usual = await show("admin-event-blank", { ready: "[data-testid=poll]", api: (call) => (call.path === `events/${kit.EVENT}/stream` ? { stream: kit.live([first], { view, join_url: "https://told.example.org/482913" }) } : kit.office([first])(call)) });
+      await usual.getByTestId("join-link").filter({ hasText: "told.example.org" }).waitFor(); // by the stream
       assert(await usual.getByTestId("is-blank").isHidden(), "it is said of a screen that shows something");
       await usual.context().close();
     });

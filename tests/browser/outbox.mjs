@@ -327,7 +327,7 @@ async function evening(hall) {
     await hall.onlyOne(poll, 2);
   });
 
-  await check("nobody is asked while nobody looks, nor when the event is over", async () => {
+  await check("nobody is asked while nobody looks, and seldom when the event is over", async () => {
     const { code, id } = await hall.question();
     const { code: meanwhile } = await hall.question();
     const person = await hall.person();

@@ -279,7 +279,7 @@ export async function told() {
         const what = JSON.stringify(how);
         await verdict.filter({ hasText: words, visible: true }).waitFor().catch(async () => equal(await verdict.textContent(), words, `${what}: the verdict`));
         equal([await verdict.innerText(), await verdict.getAttribute("class")], [words, kind], `${what}: the verdict`);
-        equal(await equation.innerText(), `${books.received.toLocaleString("en")} received = ${books.counted.toLocaleString("en")} counted + ${books.superseded} replaced + ${books.duplicate} repeated + ${books.late} late`, `${what}: the equation`);
+        equal(await equation.innerText(), `${books.received.toLocaleString("en")} received = ${books.counted.toLocaleString("en")} counted + ${books.superseded} superseded + ${books.duplicate} duplicate + ${books.late} late`, `${what}: the equation`);
         await summary.click();
       }
       // What is on its way comes within seconds. What does not has not arrived, though all that a server can say of it is the same.
@@ -639,6 +639,61 @@ export async function told() {
         equal(under, [], `out of sight by ${key}`);
         await page.context().close();
       }
+    });
+
+    await check("a change that the close overtook says so, and that the earlier vote stands; one that was begun is there again after a reload", async () => {
+      const open = kit.poll(kit.SHORT.slice(0, 4), [4, 3, 1, 0], { kind: "multiple", voters: 5 });
+      let [now, version] = [open, 1042];
+      const api = kit.audience(() => kit.live([now], { version, refresh_ms: 100 }));
+      const note = "Voting closed before you sent this. Your earlier vote stands.";
+      const page = await show("vote-several-closed", "phone", { keep: kit.voted(open, [1], "counted"), api });
+      const ticked = () => page.locator("#choices input").evaluateAll((all) => all.flatMap((one, at) => (/** @type {HTMLInputElement} */ (one).checked ? [at] : [])));
+      await page.getByTestId("change").click();
+      await page.locator("#choices input").nth(2).click({ force: true });
+      await page.getByTestId("receipt-note").getByText("Not sent yet.").waitFor();
+      await page.reload();
+      await page.getByTestId("send").waitFor();
+      equal(await ticked(), [1, 2], "after a reload");
+      [now, version] = [kit.final(open), version + 1];
+      await page.getByTestId("receipt-note").getByText(note, { exact: true }).waitFor();
+      equal([await ticked(), await page.locator("#say").textContent()], [[1], note], "what stands, and what is heard");
+      [now, version] = [open, version + 1];
+      await page.getByTestId("change").waitFor();
+      equal(await page.getByTestId("receipt-note").innerText(), "", "what is told once it is open again");
+      await page.context().close();
+
+      [now, version] = [open, 1042];
+      const other = await show("vote-several-closed", "phone", { keep: {}, api });
+      await other.locator("#choices input").first().click({ force: true });
+      [now, version] = [kit.final(open), version + 1];
+      await other.getByTestId("receipt-note").getByText("Voting closed before you sent this.", { exact: true }).waitFor();
+      await other.context().close();
+
+      // Who has sent nothing has nothing to keep; and of a question that was over when it came, nothing was overtaken.
+      const before = { ...kit.poll(kit.SHORT.slice(0, 3), [0, 0, 0], { kind: "multiple" }), id: "8f3k2m9qx1c7a" };
+      [now, version] = [before, 1042];
+      const third = await show("vote-several-closed", "phone", { keep: kit.voted(open, [1], "counted"), api });
+      await third.locator("#choices input").first().click({ force: true });
+      await third.reload();
+      await third.getByTestId("send").waitFor();
+      equal([await third.locator("#choices input:checked").count(), await third.getByTestId("keep").isVisible()], [1, false], "what was begun, and a vote to keep");
+      [now, version] = [kit.final(open), version + 1];
+      await third.getByTestId("poll-state").getByText("Closed").waitFor();
+      equal(await third.getByTestId("receipt-note").innerText(), "", "what is told of another question");
+      await third.context().close();
+    });
+
+    await check("a phone in somebody's hand notices that an event which had ended goes on", async () => {
+      const poll = kit.poll(["Yes", "No"], [3, 4]);
+      let [state, version] = ["ended", 1042];
+      const page = await show("vote-ended", "phone", { api: kit.audience(() => kit.live([poll], { version, event: { ...kit.live([]).event, state } })) });
+      await page.clock.install();
+      await page.reload();
+      await page.getByTestId("screen-ended").waitFor();
+      [state, version] = ["live", version + 1];
+      await page.clock.fastForward(40_000);
+      await page.getByTestId("question").waitFor();
+      await page.context().close();
     });
 
     await check("a long wait is told in hours on the phone", async () => {

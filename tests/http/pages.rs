@@ -56,9 +56,12 @@ fn a_page_says_which_round_it_shows(backend: Backend) {
     hall.office("POST", &format!("/api/v1/polls/{poll}/rounds"), Value::Null).expect(201);
     let ready = said("?lang=de");
     assert!(ready.contains("Runde 2 · ") && ready.contains("Noch nicht offen"), "it was never open: {ready}");
+    let vote_here = format!("href=\"/{}\"", event.code);
+    assert!(!ready.contains(&vote_here), "nothing takes votes: {ready}");
     set_state(&hall, &poll, "open");
     event.voter(&hall).vote(&hall, &poll, 2, 1, &[1]).expect(202);
     drained(&hall, &poll, 1);
+    assert!(said("").contains(&vote_here));
     until("the page shows the vote of round 2", || said("").contains("round 2 · Voters: 1"));
     assert!(said(&format!("/{poll}.svg")).contains("round 2 · Voters: 1"));
 }

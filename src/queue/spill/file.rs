@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, ffi, params};
 use uuid::Uuid;
 
 use super::writer::Keeping;
@@ -221,11 +221,28 @@ pub(super) fn meaning_of(why: rusqlite::Error) -> Trouble {
     }
 }
 
+/// Is that all that is wrong: the disk is full?
+pub(super) fn lacks_room(why: &anyhow::Error) -> bool {
+    let code = why.downcast_ref::<FileError>().and_then(FileError::sqlite_error).map(|found| found.extended_code);
+    matches!(code, Some(ffi::SQLITE_FULL | ffi::SQLITE_IOERR_SHMSIZE))
+}
+
 #[cfg(test)]
 mod tests {
-    use rusqlite::ffi;
 
     use super::*;
+
+    #[test]
+    fn only_a_full_disk_is_worth_waiting_for() {
+        let of = |code| lacks_room(&anyhow::Error::from(FileError::SqliteFailure(ffi::Error::new(code), None)).context("DATA_DIR"));
+        assert!(of(ffi::SQLITE_FULL) && of(ffi::SQLITE_IOERR_SHMSIZE));
+        assert!(
+            !of(ffi::SQLITE_IOERR)
+                && !of(ffi::SQLITE_CORRUPT)
+                && !of(ffi::SQLITE_CANTOPEN)
+                && !lacks_room(&anyhow::anyhow!("it was written by a newer version"))
+        );
+    }
 
     #[test]
     fn a_disk_without_room_is_not_taken_for_one_that_fails() {

@@ -189,7 +189,7 @@ impl Spill {
         metrics::counter!(settings.keeps.metrics().written).increment(0);
         let opened = match open_file(&settings, instance, &state) {
             Ok(file) => Some(Writer::of(file, settings.clone(), instance.is_some(), state.clone())),
-            Err(why) if settings.keeps == Keeps::Spill && instance.is_some() && writer::lacks_room(&settings) => {
+            Err(why) if settings.keeps == Keeps::Spill && instance.is_some() && file::lacks_room(&why) => {
                 tracing::warn!(%why, "no room on the local disk: until there is some, votes are accepted with the broker alone");
                 None
             }
@@ -198,7 +198,7 @@ impl Spill {
         let alive = Alive(state.clone());
         std::thread::Builder::new().name("spill".into()).spawn(move || {
             let writer = opened.or_else(|| {
-                let file = writer::until_there_is_room(&receiver, &settings, || open_file(&settings, instance, &alive.0))?;
+                let file = writer::until_there_is_room(&receiver, &settings, &alive.0, || open_file(&settings, instance, &alive.0))?;
                 Some(Writer::of(file, settings.clone(), instance.is_some(), alive.0.clone()))
             });
             if let Some(writer) = writer {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::file::{File, FileError, Trouble, meaning_of};
+use super::file::{File, FileError, Trouble, lacks_room, meaning_of};
 use super::{Held, Keeps, Kept, MetricNames, ROW_BYTES, SpillSettings, State};
 use crate::domain::{Batch, InstanceId};
 use crate::queue::NotSafe;
@@ -21,8 +21,6 @@ const GROUP_BYTES_MAX: usize = 8 << 20;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What counting takes of the disk for each byte in the journal: a row is larger than its line in a message, and goes through a log.
 const COUNTING_BYTES: u64 = 8;
-/// What a file takes that holds nothing, with its log and its index (1 MiB; it is a tenth of that).
-const OPENING_BYTES: u64 = 1 << 20;
 /// An idle journal with as much room in it gives it back (16 MiB).
 const IDLE_BYTES_MAX: u64 = 16 << 20;
 
@@ -81,13 +79,13 @@ pub(super) struct Writer {
     shrinks: bool,
 }
 
-/// Is that why the file could not be opened?
-pub(super) fn lacks_room(settings: &SpillSettings) -> bool {
-    free_bytes(&settings.directory).is_ok_and(|free| free < settings.free_bytes_min.max(OPENING_BYTES))
-}
-
-/// Refuses what comes meanwhile. `None` when the process stops before.
-pub(super) fn until_there_is_room(requests: &Receiver<Request>, settings: &SpillSettings, open: impl Fn() -> anyhow::Result<File>) -> Option<File> {
+/// Refuses what comes meanwhile. `None` when the process stops before, or there is room and the file cannot be used all the same: votes may lie in it.
+pub(super) fn until_there_is_room(
+    requests: &Receiver<Request>,
+    settings: &SpillSettings,
+    state: &State,
+    open: impl Fn() -> anyhow::Result<File>,
+) -> Option<File> {
     let names = settings.keeps.metrics();
     metrics::gauge!(names.writable).set(0.0);
     let mut looked = Instant::now();
@@ -108,12 +106,14 @@ pub(super) fn until_there_is_room(requests: &Receiver<Request>, settings: &Spill
             continue;
         }
         looked = Instant::now();
-        if lacks_room(settings) {
-            continue;
-        }
         match open() {
             Ok(file) => return Some(file),
-            Err(why) => tracing::warn!(%why, "there is room on the local disk, and it cannot be used"),
+            Err(why) if lacks_room(&why) => {}
+            Err(why) => {
+                tracing::error!(why = format!("{why:#}"), "the spill failed");
+                state.failed.cancel();
+                return None;
+            }
         }
     }
 }
