@@ -13,7 +13,7 @@ export default {
   will_be_sent: "Votre vote est gardé et sera envoyé.", can_vote: "Vous pouvez voter : votre vote sera gardé et envoyé plus tard.",
   no_answer: "Le serveur ne répond pas.", trying: "Nouvel essai automatique.",
   soon: "Pas encore ouvert", open: "Ouvert", closed: "Fermé", round: "tour {n}", your_vote: "Votre vote : {step}",
-  sending: "Gardé. Envoi en cours … inutile d’actualiser.", cleared: "Votre vote est effacé.", not_voted: "Vous n’avez pas voté ici.", too_late: "Le vote a fermé avant l’envoi.", unsent: "Pas encore envoyé.",
+  sending: "Gardé. Envoi en cours … inutile d’actualiser.", cleared: "Votre vote est effacé.", not_voted: "Vous n’avez pas voté ici.", too_late: "Fermé avant l’envoi.", unsent: "Pas encore envoyé.",
   no_votes: "Pas encore de vote", nobody: "Aucun vote", votes: { one: "{n} vote", other: "{n} votes" }, voters: { one: "{n} votant", other: "{n} votants" },
   final: "définitif", provisional: "provisoire", several: "plusieurs choix par personne : la somme peut dépasser {all}",
   after_vote: "Vous verrez le résultat après avoir voté.", not_shown: "Le résultat n’a pas encore été montré.",

@@ -54,7 +54,7 @@ export function drawQuestion(poll) {
   $("change").hidden = $("clear").hidden = !(now === "open" && voted && poll.rules.change && !editing);
   $("keep").hidden = !editing;
   asked = { key, voting };
-  return { rows, mine, isNew, unsent: voting && !isSame(picked(), mine?.picks ?? []), told };
+  return { rows, mine, isNew, unsent: voting && !isSame(picked(), mine?.picks ?? []), told: now === "open" && !voting ? "" : told };
 }
 
 /** @param {Poll} poll @returns {Map<string, Row>} */
