@@ -28,7 +28,7 @@ const en = {
   cleared: "Your vote is cleared.",
   not_voted: "You did not vote on this question.",
   unsent: "Not sent yet.",
-  too_late: "Voting closed before you sent this.",
+  too_late: "Closed before you sent this.",
   no_votes: "No votes yet",
   nobody: "No votes",
   votes: { one: "{n} vote", other: "{n} votes" },

@@ -645,7 +645,7 @@ export async function told() {
       const open = kit.poll(kit.SHORT.slice(0, 4), [4, 3, 1, 0], { kind: "multiple", voters: 5 });
       let [now, version] = [open, 1042];
       const api = kit.audience(() => kit.live([now], { version, refresh_ms: 100 }));
-      const note = "Voting closed before you sent this. Your earlier vote stands.";
+      const note = "Closed before you sent this. Your earlier vote stands.";
       const page = await show("vote-several-closed", "phone", { keep: kit.voted(open, [1], "counted"), api });
       const ticked = () => page.locator("#choices input").evaluateAll((all) => all.flatMap((one, at) => (/** @type {HTMLInputElement} */ (one).checked ? [at] : [])));
       await page.getByTestId("change").click();
@@ -666,7 +666,7 @@ export async function told() {
       const other = await show("vote-several-closed", "phone", { keep: {}, api });
       await other.locator("#choices input").first().click({ force: true });
       [now, version] = [kit.final(open), version + 1];
-      await other.getByTestId("receipt-note").getByText("Voting closed before you sent this.", { exact: true }).waitFor();
+      await other.getByTestId("receipt-note").getByText("Closed before you sent this.", { exact: true }).waitFor();
       await other.context().close();
 
       // Who has sent nothing has nothing to keep; and of a question that was over when it came, nothing was overtaken.
