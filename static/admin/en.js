@@ -48,6 +48,7 @@ const en = {
   demo_title: "Demo: try me",
   preview_choice: "A choice",
   preview_one: "Tap one. The tap is the vote.",
+  preview_once: "Pick one, then send: it cannot be changed.",
   preview_several: "Pick several, then send.",
   end_event: "End the event …",
   live_again: "Make it live again",

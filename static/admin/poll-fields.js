@@ -24,7 +24,7 @@ export function newPollFields(visibility = "live") {
   const fields = clone("poll-fields");
   const question = /** @type {HTMLInputElement} */ (fields.querySelector('[name="question"]'));
   const choices = /** @type {HTMLTextAreaElement} */ (fields.querySelector('[name="choices"]'));
-  const preview = () => drawPreview(slot(fields, "preview"), question.value.trim(), lines(choices.value), fields.querySelector('[name="kind"][value="multiple"]').checked);
+  const preview = () => drawPreview(slot(fields, "preview"), question.value.trim(), lines(choices.value), { several: fields.querySelector('[name="kind"][value="multiple"]').checked, change: fields.querySelector('[name="change"]').checked });
   const write = (/** @type {string} */ asked, /** @type {string} */ given) => {
     [question.value, choices.value] = [asked, given];
     for (const field of [question, choices]) field.dispatchEvent(new Event("input", { bubbles: true }));

@@ -5,8 +5,8 @@ import { clone } from "/assets/admin/dom.js";
 
 const SHOWN_MOST = 8; // the rest is counted
 
-/** @param {HTMLElement} place @param {string} question @param {string[]} choices @param {boolean} several may be picked */
-export function drawPreview(place, question, choices, several) {
+/** @param {HTMLElement} place @param {string} question @param {string[]} choices @param {{several:boolean, change:boolean}} how people pick */
+export function drawPreview(place, question, choices, { several, change }) {
   const title = Object.assign(document.createElement("p"), { className: "preview-question", textContent: question || t("preview_question"), dir: "auto" });
   const list = document.createElement("ol");
   const texts = choices.length ? choices : [t("preview_choice"), t("preview_choice")];
@@ -19,7 +19,7 @@ export function drawPreview(place, question, choices, several) {
   }));
   place.classList.toggle("is-empty", !question && !choices.length);
   place.classList.toggle("is-several", several);
-  const hint = Object.assign(document.createElement("p"), { className: "quiet hint", textContent: t(several ? "preview_several" : "preview_one") });
+  const hint = Object.assign(document.createElement("p"), { className: "quiet hint", textContent: t(several ? "preview_several" : change ? "preview_one" : "preview_once") });
   place.replaceChildren(title, hint, list);
   if (texts.length > SHOWN_MOST) place.append(Object.assign(document.createElement("p"), { className: "quiet", textContent: `+ ${digits(texts.length - SHOWN_MOST)}` }));
 }

@@ -19,6 +19,9 @@ let editing = false;
 let told = ""; // stays until the next tap
 let asked = { key: "", voting: false };
 
+/** Is a tap the vote? Not where several are picked, nor where a slip of the thumb could not be mended. @param {Poll} poll */
+const isTapped = ({ kind, rules }) => kind === "single" && rules.change;
+
 /** Changes only what changed. @param {Poll} poll @returns {{rows:Map<string, Row>, mine:Saved|null, isNew:boolean, unsent:boolean, told:string}} `unsent`: what is ticked is not the vote that was sent */
 export function drawQuestion(poll) {
   const key = ballotKey(poll);
@@ -50,7 +53,7 @@ export function drawQuestion(poll) {
   setText("hint", voting ? howMany(poll) : "");
   $("choices-set").disabled = !voting;
   for (const [id, row] of rows) row.label.classList.toggle("is-mine", !voting && voted && Boolean(mine?.picks.includes(id)));
-  $("send").hidden = !(voting && (poll.kind === "multiple" || $("ballot").dataset.arrows));
+  $("send").hidden = !(voting && (!isTapped(poll) || $("ballot").dataset.arrows));
   $("change").hidden = $("clear").hidden = !(now === "open" && voted && poll.rules.change && !editing);
   $("keep").hidden = !editing;
   asked = { key, voting };
@@ -91,7 +94,7 @@ function newRow(poll, choice) {
 function howMany(poll) {
   const { min, max } = poll.rules;
   const ticked = picked().length;
-  if (poll.kind === "single") return t($("ballot").dataset.arrows ? "press_enter" : "tap_one");
+  if (isTapped(poll)) return t($("ballot").dataset.arrows ? "press_enter" : "tap_one");
   const rule = min === max ? t("pick", { n: max }) : min > 1 ? t("pick_range", { min, n: max }) : max >= poll.choices.length ? t("pick_any") : t("pick_up_to", { n: max });
   return ticked ? t("picked", { rule, n: ticked }) : t("then_send", { rule });
 }
@@ -112,7 +115,7 @@ $("choices").addEventListener("click", (/** @type {Event} */ event) => {
   const input = /** @type {HTMLInputElement} */ (event.target);
   const poll = currentPoll();
   if (!poll || input.tagName !== "INPUT") return;
-  if (poll.kind === "multiple") return tick(poll, input, event);
+  if (!isTapped(poll)) return tick(poll, input, event);
   if (byArrow) {
     $("ballot").dataset.arrows = "yes";
     return changed();

@@ -120,7 +120,7 @@ export async function desk(app, people, account) {
     await ada.keyboard.press("ArrowDown");
     await eventually("it went down by one", async () => JSON.stringify(await questions()) === JSON.stringify(["Which ending?", "Ship it?", "Which ending?"]));
     await ada.getByTestId("toast").filter({ hasText: "Moved" }).waitFor();
-    equal(await ada.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Move “Ship it?”: arrow keys, or drag", "the focus");
+    equal(await ada.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Move “Ship it?”: arrow keys, drag, or press", "the focus");
     const { polls } = await (await ada.request.get(new URL(`/api/v1/events/${(await admin.event(ada)).id}`, home).href)).json();
     equal(polls.map((/** @type {any} */ poll) => poll.question), ["Which ending?", "Ship it?", "Which ending?"], "on the server");
   });

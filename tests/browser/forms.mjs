@@ -459,6 +459,9 @@ export async function forms() {
       const page = await show("admin-new-event");
       const hint = page.getByTestId("preview").locator(".hint");
       equal(await hint.innerText(), "Tap one. The tap is the vote.", "of one");
+      await page.getByTestId("change").uncheck();
+      equal(await hint.innerText(), "Pick one, then send: it cannot be changed.", "of one, for good");
+      await page.getByTestId("change").check();
       await page.getByTestId("kind-multiple").check();
       equal(await hint.innerText(), "Pick several, then send.", "of several");
       await page.context().close();

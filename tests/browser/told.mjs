@@ -683,6 +683,23 @@ export async function told() {
       await third.context().close();
     });
 
+    await check("where a vote cannot be changed, a slip of the thumb is none: it is picked, then sent", async () => {
+      const open = kit.poll(kit.SHORT.slice(0, 3), [4, 3, 1]);
+      open.rules = { ...open.rules, change: false };
+      const page = await show("vote-question", "phone", { api: kit.audience(() => kit.live([open])) });
+      /** @type {any[]} */
+      const sent = [];
+      page.on("request", (request) => { if (request.url().endsWith("/ballots")) sent.push(request.postDataJSON().choices); });
+      await page.getByTestId("hint").getByText("Pick 1, then send.").waitFor();
+      for (const at of [0, 2]) await page.getByTestId("choice").nth(at).click();
+      await page.getByTestId("receipt-note").getByText("Not sent yet.").waitFor();
+      equal(sent, [], "sent by tapping");
+      await page.getByTestId("send").click();
+      await page.locator("#steps [aria-current]").getByText("Counted").waitFor();
+      equal([sent.length, await page.getByTestId("change").isVisible(), await page.getByTestId("send").isVisible()], [1, false, false], "votes sent, and offers to change or send again");
+      await page.context().close();
+    });
+
     await check("a phone in somebody's hand notices that an event which had ended goes on", async () => {
       const poll = kit.poll(["Yes", "No"], [3, 4]);
       let [state, version] = ["ended", 1042];
