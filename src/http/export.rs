@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::audience::LIVE_CACHE;
 use super::office::{event_of, find, private};
-use super::pages::shown;
+use super::pages::{shown, shown_poll};
 use super::pass::Level;
 use super::sessions::Owner;
 use super::site::Site;
@@ -178,8 +178,7 @@ pub async fn report(site: &Site, poll: &str, round: Option<u32>) -> Result<Repor
 pub async fn shown_csv(request: HttpRequest, path: Path<(String, String)>, site: Data<Site>) -> Result<HttpResponse> {
     let (code, poll) = path.into_inner();
     let shown = shown(&site, &request, &code).await?;
-    let unknown = || Error::not_found("poll_unknown", "There is no such poll.");
-    let poll = shown.polls.iter().find(|p| p.id == poll).ok_or_else(unknown)?;
+    let poll = shown_poll(&shown, &poll)?;
     let result = poll.results();
     let rows = poll.choices.iter().map(|choice| TableRow { choice: &choice.text, counted: result.map(|r| r.of(&choice.id)) });
     let about = About { question: &poll.question, round: poll.round, status: result.map_or("", |r| &r.status), voters: result.map(|r| r.voters) };

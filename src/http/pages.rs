@@ -20,7 +20,7 @@ use super::site::Site;
 use crate::clock::now_ms;
 use crate::domain::Millis;
 use crate::error::{Error, Result};
-use crate::wire::shown::{OembedAnswer, OembedQuery, Shown, ShownEvent, Wishes};
+use crate::wire::shown::{OembedAnswer, OembedQuery, Shown, ShownEvent, ShownPoll, Wishes};
 
 #[derive(Template)]
 #[template(path = "results.html")]
@@ -146,6 +146,11 @@ pub async fn shown(site: &Site, request: &HttpRequest, code: &str) -> Result<Sho
     let event = find_event(site, request, code)?;
     let frame = site.live.newest(event).await?;
     Ok(Shown::read(&frame.json))
+}
+
+/// One of its polls.
+pub fn shown_poll<'a>(shown: &'a Shown, id: &str) -> Result<&'a ShownPoll> {
+    shown.polls.iter().find(|poll| poll.id == id).ok_or_else(|| Error::not_found("poll_unknown", "There is no such poll."))
 }
 
 /// Where sites find how to frame an event whose page they were given.

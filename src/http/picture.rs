@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::audience::LIVE_CACHE;
 use super::logo;
-use super::pages::shown;
+use super::pages::{shown, shown_poll};
 use super::phrases::{Phrases, phrases};
 use super::site::Site;
 use crate::error::{Error, Result};
@@ -82,8 +82,7 @@ const LOGO_HEIGHT: usize = 80;
 pub async fn result_picture(request: HttpRequest, path: Path<(String, String)>, wishes: Query<Wishes>, site: Data<Site>) -> Result<HttpResponse> {
     let (code, poll) = path.into_inner();
     let shown = shown(&site, &request, &code).await?;
-    let unknown = || Error::not_found("poll_unknown", "There is no such poll.");
-    let poll = shown.polls.iter().find(|p| p.id == poll).ok_or_else(unknown)?;
+    let poll = shown_poll(&shown, &poll)?;
     let logo = match &shown.event.logo {
         Some(address) => logo::of_address(&site, address).await?.map(|(kind, bytes)| format!("data:{kind};base64,{}", STANDARD.encode(bytes))),
         None => None,
