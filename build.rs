@@ -5,6 +5,8 @@
 
 #[path = "build/joined.rs"]
 mod joined;
+#[path = "build/shortened.rs"]
+mod shortened;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,6 +20,9 @@ use sha2::{Digest, Sha256};
 const APP: &str = "vote/vote.js";
 /// The service worker has an address of its own: only at the top may it answer for the pages there, and a browser looks for the next one under it.
 const WORKER: (&str, &str) = ("vote/sw.js", "/sw.js");
+
+/// What stands around an address, in a page or in a script.
+const QUOTES: [char; 3] = ['"', '\'', '`'];
 
 /// Enough to never meet twice among a few dozen files, short enough to read.
 const HASH_CHARS: usize = 12;
@@ -34,8 +39,7 @@ fn main() {
     joined::scripts(&mut texts, APP);
     for (name, text) in &mut texts {
         if name.ends_with(".js") {
-            let bare = without_comments(text);
-            *text = if name.starts_with("vote/") { joined::spaces(&joined::lines(&joined::declarations(&bare))) } else { joined::lines(&bare) };
+            *text = shortened::script(name, text);
         } else if name.ends_with(".html") {
             *text = text.lines().map(str::trim_start).collect::<Vec<_>>().join("\n");
             if name.starts_with("vote/") {
@@ -43,7 +47,7 @@ fn main() {
                 *text = text.replace(">\n<span", "> <span").replace(">\n<", "><");
             }
         } else if name.ends_with(".css") {
-            *text = tight(&without_comments(text));
+            *text = tight(text);
         }
     }
     let styles = joined::styles(&mut texts);
@@ -102,7 +106,7 @@ impl House {
         if is_text(name) {
             let mut text = String::from_utf8(body).expect("read as text");
             for other in self.files.keys().cloned().collect::<Vec<_>>() {
-                for quote in ['"', '\''] {
+                for quote in QUOTES {
                     let reference = format!("{quote}/assets/{other}{quote}");
                     if other != name && text.contains(&reference) {
                         self.finish(&other);
@@ -130,57 +134,22 @@ fn read((name, body): (String, Vec<u8>)) -> (String, String) {
     (name, text)
 }
 
-/// Comments are for whoever reads the sources; a phone in a full stadium should not have to fetch them, nor indentation. What is left needs no
-/// parser to be right: a comment goes only where nothing in front of it can be the beginning of a text, and lines keep theirs for whoever debugs.
-fn without_comments(text: &str) -> String {
-    // Inside a text over several lines, nothing looks like what it is.
-    if text.lines().any(|line| line.matches('`').count() % 2 == 1) {
-        return text.to_owned();
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut inside = false;
-    for line in text.lines().map(str::trim) {
-        // A type in front of code is no comment of several lines.
-        let begins = !inside && line.starts_with("/*") && !line.contains("*/");
-        if inside || begins {
-            inside = !line.contains("*/");
-            assert!(inside || line.ends_with("*/"), "code behind the end of a comment: {line}");
-            continue;
-        }
-        let line = without_comment(line);
-        if !line.is_empty() {
-            out.push_str(&line);
-            out.push('\n');
-        }
-    }
-    out
-}
-
-/// Style without the spaces that only people need. A space that could mean something (between selectors, in a value) is not among them.
+/// Style without what only people need: comments, and spaces that mean nothing (between selectors and in values they do).
 fn tight(css: &str) -> String {
     assert!(!css.contains("url("), "an address in a style may hold any of these");
-    let text = css.replace('\n', " ");
+    let mut bare = String::with_capacity(css.len());
+    for (at, piece) in css.split("/*").enumerate() {
+        bare.push_str(if at == 0 { piece } else { piece.split_once("*/").expect("a comment ends").1 });
+    }
+    let text = bare.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let spaces = [(" {", "{"), ("{ ", "{"), ("; ", ";"), (": ", ":"), (", ", ","), (" }", "}"), ("} ", "}"), (";}", "}"), (" > ", ">"), (" ~ ", "~")];
     let zeros = [(":0.", ":."), (",0.", ",."), (" 0.", " ."), ("(0.", "(."), ("-0.", "-.")];
     spaces.iter().chain(&zeros).fold(text, |text, (loose, tight)| text.replace(loose, tight))
 }
 
-fn without_comment(line: &str) -> String {
-    let closed = |before: &str| ['"', '\'', '`'].iter().all(|quote| before.matches(*quote).count() % 2 == 0);
-    let mut line = line.to_owned();
-    while let Some((before, rest)) = line.split_once("/*").filter(|(before, _)| closed(before)) {
-        let Some((_, after)) = rest.split_once("*/") else { break };
-        line = format!("{before}{}", after.trim_start());
-    }
-    match line.split_once("//") {
-        Some((before, _)) if closed(before) && (before.is_empty() || before.ends_with(' ')) => before.trim_end().to_owned(),
-        _ => line.trim_end().to_owned(),
-    }
-}
-
 /// A reference that was not rewritten names a file that is not there: a page that would break in front of an audience.
 fn check_references(name: &str, text: &str, done: &BTreeMap<String, Finished>) {
-    for quote in ['"', '\''] {
+    for quote in QUOTES {
         for piece in text.split(&format!("{quote}/assets/")).skip(1) {
             let url = format!("/assets/{}", piece.split(quote).next().unwrap_or_default());
             assert!(done.values().any(|f| f.url == url), "static/{name} names {url}, which does not exist");

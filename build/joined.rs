@@ -2,8 +2,6 @@
 //! few forms that are understood are spelled here, and any other stops the build.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::iter::Peekable;
-use std::str::Chars;
 
 /// Puts what `entry` imports in front of it, each once, and takes those files out of `files`. As if everything had been written in one file, so
 /// no two of them may use one name at the top. `import("…")` stays what it is: asked for when it is needed.
@@ -42,100 +40,6 @@ fn join(files: &BTreeMap<String, String>, name: &str, done: &mut Vec<String>, un
     out.push_str(&own);
     under_way.pop();
     done.push(name.to_owned());
-}
-
-/// A script with fewer line ends: behind these marks one means nothing, as every statement of ours ends with its own. Nor does the last mark in a
-/// block, but behind a loop that has none. Not where a text goes over several lines.
-pub fn lines(text: &str) -> String {
-    if text.lines().any(|line| line.matches('`').count() % 2 == 1) {
-        return text.to_owned();
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut is_loop = false;
-    for line in text.lines() {
-        if line.starts_with('}') && out.ends_with(';') && !is_loop {
-            out.pop();
-        }
-        out.push_str(line);
-        if !line.ends_with(['{', '}', ';', ',', '(', '[']) {
-            out.push('\n');
-        }
-        is_loop = line.starts_with("for ") || line.starts_with("while ");
-    }
-    out
-}
-
-/// A script in which all names are declared by the shorter word, and those of lines that follow each other by one. That some of them never change
-/// was checked before (`npm run types`).
-pub fn declarations(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut goes_on = false; // the line before declares, and that is all it does
-    for line in text.lines() {
-        let line = line.replace("for (const ", "for (let ");
-        let declared = line.strip_prefix("const ").or_else(|| line.strip_prefix("let "));
-        match declared {
-            Some(rest) if goes_on => {
-                out.truncate(out.len() - ";\n".len());
-                out.push_str(", ");
-                out.push_str(rest);
-            }
-            Some(rest) => {
-                out.push_str("let ");
-                out.push_str(rest);
-            }
-            None => out.push_str(&line),
-        }
-        out.push('\n');
-        goes_on = declared.is_some_and(|rest| rest.ends_with(';') && rest.matches(';').count() == 1);
-    }
-    out
-}
-
-/// A script with fewer spaces: beside these marks one means nothing. Not in a text, nor in a line that ends inside of one; a pattern with a quote in
-/// it would be taken for the beginning of a text.
-pub fn spaces(text: &str) -> String {
-    if text.lines().any(|line| line.matches('`').count() % 2 == 1) {
-        return text.to_owned();
-    }
-    text.lines().map(|line| narrow(line).unwrap_or_else(|| line.to_owned())).collect::<Vec<_>>().join("\n")
-}
-
-fn narrow(line: &str) -> Option<String> {
-    let is_mark = |c: Option<char>| c.is_some_and(|c| "=<>!?:&|{},;()".contains(c));
-    let is_sign = |c: Option<char>| c.is_some_and(|c| "+-*/%".contains(c));
-    let follows = |chars: &Peekable<Chars<'_>>, at: usize, any: &str| chars.clone().nth(at).is_some_and(|c| any.contains(c));
-    let mut out = String::with_capacity(line.len());
-    let (mut quote, mut depth) = (None, 0); // code inside a text is left as it is, too
-    let mut chars = line.chars().peekable();
-    while let Some(c) = chars.next() {
-        match quote {
-            // Two signs beside each other would be another one.
-            None if c == ' ' && is_sign(chars.peek().copied()) && follows(&chars, 1, " ") && !follows(&chars, 2, "+-/") => {
-                out.extend(chars.next());
-                chars.next();
-                continue;
-            }
-            None if c == ' ' && out.ends_with(';') && chars.peek() == Some(&'}') => {
-                out.pop();
-                continue;
-            }
-            None if c == ' ' && (is_mark(out.chars().next_back()) || is_mark(chars.peek().copied())) => continue,
-            None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
-            None => {}
-            Some(_) if c == '\\' => {
-                out.push(c);
-                out.extend(chars.next());
-                continue;
-            }
-            Some('`') if c == '{' && out.ends_with('$') => depth += 1,
-            Some('`') if c == '}' && depth > 0 => depth -= 1,
-            Some(end) if c == end && depth > 0 => return None, // a text in a text in a text
-            Some(end) if c == end => quote = None,
-            Some(_) => {}
-        }
-        out.push(c);
-    }
-    quote.is_none().then_some(out)
 }
 
 /// The name that a line declares at the top of its file.
