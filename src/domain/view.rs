@@ -37,6 +37,8 @@ pub struct StageView {
     pub blank: bool,
     /// By votes, instead of in the order of the choices.
     pub sorted: bool,
+    /// Where the round before stood is marked, and its votes are named.
+    pub earlier: bool,
     pub numbers: Numbers,
     /// A step of text size.
     pub size: u8,
@@ -48,7 +50,7 @@ const SIZE_USUAL: u8 = 3;
 
 impl Default for StageView {
     fn default() -> StageView {
-        StageView { edition: 0, joining: false, blank: false, sorted: false, numbers: Numbers::Both, size: SIZE_USUAL }
+        StageView { edition: 0, joining: false, blank: false, sorted: false, earlier: true, numbers: Numbers::Both, size: SIZE_USUAL }
     }
 }
 
@@ -58,6 +60,7 @@ pub struct ViewEdit {
     pub joining: Option<bool>,
     pub blank: Option<bool>,
     pub sorted: Option<bool>,
+    pub earlier: Option<bool>,
     pub numbers: Option<Numbers>,
     pub size: Option<u8>,
 }
@@ -73,6 +76,7 @@ impl StageView {
             joining: edit.joining.unwrap_or(self.joining),
             blank: edit.blank.unwrap_or(self.blank),
             sorted: edit.sorted.unwrap_or(self.sorted),
+            earlier: edit.earlier.unwrap_or(self.earlier),
             numbers: edit.numbers.unwrap_or(self.numbers),
             size,
         })

@@ -161,10 +161,10 @@ pub async fn report(site: &Site, poll: &str, round: Option<u32>) -> Result<Repor
     if round == 0 || round > poll.round {
         return Err(round_unknown());
     }
-    let tally = tallies.get(&id).and_then(|t| t.rounds.get(&round)).cloned().unwrap_or_default();
+    let tally = tallies.get(&id).cloned().unwrap_or_default();
     let closed_at = if round == poll.round { poll.closed_at } else { history.rounds.get(&round).copied().flatten() };
     // A choice removed since stands in the results of the rounds in which it was picked.
-    let was_there = |removed: bool, number: u16| !removed || tally.counts.get(&number).is_some_and(|c| c.votes != 0);
+    let was_there = |removed: bool, number: u16| !removed || tally.rounds.get(&round).and_then(|t| t.counts.get(&number)).is_some_and(|c| c.votes != 0);
     poll.choices = history.choices.into_iter().filter(|(choice, removed)| was_there(*removed, choice.number)).map(|(choice, _)| choice).collect();
     let rounds = (1..=poll.round).collect();
     poll.round = round;
@@ -270,7 +270,7 @@ mod tests {
             choices: texts.iter().zip(1..).map(|(text, number)| Choice { number, text: (*text).into() }).collect(),
         };
         let result = PollResult { voters: 6, choices: (1..=6).map(|n| (n, 1, 20)).collect() };
-        let out = table_of(&poll, &Counted { result, books: Books::default(), status: ResultStatus::Final }).unwrap();
+        let out = table_of(&poll, &Counted { result, books: Books::default(), status: ResultStatus::Final, before: None }).unwrap();
         let mut reader = csv::Reader::from_reader(&out[3..]);
         let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
         assert_eq!(rows.len(), 6);

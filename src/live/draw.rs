@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::Frame;
 use crate::domain::{Event, Millis, Poll, PollId, PollResult, ResultStatus};
 use crate::store::{PollTally, RoundTally};
-use crate::wire::document::{Counted, Document, Moment};
+use crate::wire::document::{Before, Counted, Document, Moment};
 
 /// Up to when everything accepted is in the tally.
 #[derive(Clone, Copy)]
@@ -24,11 +24,8 @@ pub(super) fn draw(event: &Event, tallies: &HashMap<PollId, PollTally>, now: Mil
     // Both parts only ever rise, and every process reads them from the same rows.
     let version = event.edition + received;
     let moment = Moment { now, version, counted_through: through.counted, refresh_ms };
-    let nothing = RoundTally::default();
-    let counted = |poll: &Poll| {
-        let round = tallies.get(&poll.id).and_then(|t| t.rounds.get(&poll.round)).unwrap_or(&nothing);
-        counted_of(poll, round, poll.closed_at, through.settled)
-    };
+    let nothing = PollTally::default();
+    let counted = |poll: &Poll| counted_of(poll, tallies.get(&poll.id).unwrap_or(&nothing), poll.closed_at, through.settled);
     let public = Document::public(event, moment, counted).to_json();
     let presenter = Document::presenter(event, moment, join_url, counted).to_json();
     let seen = event.polls.iter().filter(|p| p.audience_sees_result(now)).count();
@@ -38,12 +35,25 @@ pub(super) fn draw(event: &Event, tallies: &HashMap<PollId, PollTally>, now: Mil
     Drawn { public: Frame::new(moment, seen + finals, public), presenter: Frame::new(moment, all + finals, presenter) }
 }
 
-/// The numbers of one round of a poll.
-pub fn counted_of(poll: &Poll, round: &RoundTally, closed_at: Option<Millis>, settled_through: Millis) -> Counted {
-    let voters = round.books.voters.max(0) as u64;
+/// The numbers of the round that the poll is in, and of the last one before it in which anybody voted.
+pub fn counted_of(poll: &Poll, tally: &PollTally, closed_at: Option<Millis>, settled_through: Millis) -> Counted {
+    let nothing = RoundTally::default();
+    let round = tally.rounds.get(&poll.round).unwrap_or(&nothing);
+    let before = tally.rounds.range(..poll.round).rev().find(|(_, earlier)| earlier.books.voters > 0);
     Counted {
-        result: PollResult::draw(poll.kind, poll.choices.iter().map(|c| c.number), &round.counts, voters),
+        result: result_of(poll, round),
         books: round.books,
         status: ResultStatus::of(closed_at, settled_through),
+        before: before.map(|(number, earlier)| Before { round: *number, result: result_of(poll, earlier) }),
     }
+}
+
+/// Of the poll's choices. Those that were removed since have no place, but their votes were votes: percents are of all.
+fn result_of(poll: &Poll, round: &RoundTally) -> PollResult {
+    let has_place = |number: &u16| poll.choices.iter().any(|c| c.number == *number);
+    let removed = round.counts.keys().copied().filter(|number| !has_place(number));
+    let numbers = poll.choices.iter().map(|c| c.number).chain(removed);
+    let mut result = PollResult::draw(poll.kind, numbers, &round.counts, round.books.voters.max(0) as u64);
+    result.choices.truncate(poll.choices.len());
+    result
 }

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr};
 use super::Pool;
 use crate::error::{Error, Result};
 
-const FILES: [(i64, &str, &str); 7] = [
+const FILES: [(i64, &str, &str); 8] = [
     (1, "spine", include_str!("../../migrations/0001_spine.sql")),
     (2, "rehearsal", include_str!("../../migrations/0002_rehearsal.sql")),
     (3, "heard", include_str!("../../migrations/0003_heard.sql")),
@@ -16,6 +16,7 @@ const FILES: [(i64, &str, &str); 7] = [
     (5, "lists", include_str!("../../migrations/0005_lists.sql")),
     (6, "vouched", include_str!("../../migrations/0006_vouched.sql")),
     (7, "stage_view", include_str!("../../migrations/0007_stage_view.sql")),
+    (8, "earlier_round", include_str!("../../migrations/0008_earlier_round.sql")),
 ];
 
 /// Brings the database to the newest version. Several processes may try at once: sqlx takes an advisory lock on Postgres, and

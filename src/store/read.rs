@@ -101,18 +101,26 @@ struct ViewRow {
     joining: Option<bool>,
     blank: Option<bool>,
     sorted: Option<bool>,
+    earlier: Option<bool>,
     numbers: Option<String>,
     size: Option<i32>,
 }
 
 impl ViewRow {
     fn into_view(self) -> Result<StageView> {
-        let ViewRow { view_edition: Some(edition), joining: Some(joining), blank: Some(blank), sorted: Some(sorted), numbers: Some(numbers), size: Some(size) } =
-            self
+        let ViewRow {
+            view_edition: Some(edition),
+            joining: Some(joining),
+            blank: Some(blank),
+            sorted: Some(sorted),
+            earlier: Some(earlier),
+            numbers: Some(numbers),
+            size: Some(size),
+        } = self
         else {
             return Ok(StageView::default());
         };
-        Ok(StageView { edition: edition as u64, joining, blank, sorted, numbers: Numbers::parse(&numbers)?, size: size as u8 })
+        Ok(StageView { edition: edition as u64, joining, blank, sorted, earlier, numbers: Numbers::parse(&numbers)?, size: size as u8 })
     }
 }
 
@@ -165,7 +173,7 @@ macro_rules! load_event {
     ($connection:expr, $id:expr) => {{
         let event: Option<$crate::store::read::EventRow> = sqlx::query_as(
             "select e.id, e.code, e.slug, e.title, e.state, e.rehearsal, e.accent, e.logo, e.current, e.edition, e.created_at, e.updated_at,
-                    v.edition as view_edition, v.joining, v.blank, v.sorted, v.numbers, v.size
+                    v.edition as view_edition, v.joining, v.blank, v.sorted, v.earlier, v.numbers, v.size
              from event e left join stage_view v on v.event = e.id where e.id = $1 and e.deleted_at is null",
         )
         .bind($id.0)

@@ -54,6 +54,7 @@ pub struct ViewPart {
     joining: bool,
     blank: bool,
     sorted: bool,
+    earlier: bool,
     numbers: &'static str,
     size: u8,
 }
@@ -95,6 +96,16 @@ pub struct ResultsPart {
     voters: u64,
     status: &'static str,
     choices: Vec<ChoiceResultPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<BeforePart>,
+}
+
+/// The last round before this one in which anybody voted.
+#[derive(Serialize)]
+struct BeforePart {
+    round: u32,
+    voters: u64,
+    choices: Vec<ChoiceResultPart>,
 }
 
 #[derive(Serialize)]
@@ -120,6 +131,13 @@ pub struct Counted {
     pub result: PollResult,
     pub books: Books,
     pub status: ResultStatus,
+    pub before: Option<Before>,
+}
+
+/// The numbers of an earlier round, in the order of the choices of this one.
+pub struct Before {
+    pub round: u32,
+    pub result: PollResult,
 }
 
 /// What all polls of a document share.
@@ -192,8 +210,8 @@ impl<'a> EventPart<'a> {
 
 impl ViewPart {
     pub fn of(view: &StageView) -> ViewPart {
-        let StageView { edition, joining, blank, sorted, numbers, size } = *view;
-        ViewPart { edition, joining, blank, sorted, numbers: numbers.as_str(), size }
+        let StageView { edition, joining, blank, sorted, earlier, numbers, size } = *view;
+        ViewPart { edition, joining, blank, sorted, earlier, numbers: numbers.as_str(), size }
     }
 }
 
@@ -226,12 +244,19 @@ impl<'a> ChoicePart<'a> {
 
 impl ResultsPart {
     pub fn of(poll: &Poll, counted: &Counted) -> ResultsPart {
-        let choices = counted.result.choices.iter().map(|(number, votes, percent)| ChoiceResultPart {
-            id: choice_id(poll.id, *number),
-            votes: *votes,
-            percent: *percent,
+        let before = counted.before.as_ref().map(|before| BeforePart {
+            round: before.round,
+            voters: before.result.voters,
+            choices: ChoiceResultPart::all(poll, &before.result),
         });
-        ResultsPart { voters: counted.result.voters, status: counted.status.as_str(), choices: choices.collect() }
+        ResultsPart { voters: counted.result.voters, status: counted.status.as_str(), choices: ChoiceResultPart::all(poll, &counted.result), before }
+    }
+}
+
+impl ChoiceResultPart {
+    fn all(poll: &Poll, result: &PollResult) -> Vec<ChoiceResultPart> {
+        let part = |(number, votes, percent): &(u16, u64, u32)| ChoiceResultPart { id: choice_id(poll.id, *number), votes: *votes, percent: *percent };
+        result.choices.iter().map(part).collect()
     }
 }
 

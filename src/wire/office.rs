@@ -227,14 +227,15 @@ pub struct ViewPatch {
     joining: Option<bool>,
     blank: Option<bool>,
     sorted: Option<bool>,
+    earlier: Option<bool>,
     numbers: Option<String>,
     size: Option<u8>,
 }
 
 impl ViewPatch {
     pub fn into_edit(self) -> Result<ViewEdit> {
-        let ViewPatch { joining, blank, sorted, numbers, size } = self;
-        Ok(ViewEdit { joining, blank, sorted, numbers: numbers.as_deref().map(Numbers::parse).transpose()?, size })
+        let ViewPatch { joining, blank, sorted, earlier, numbers, size } = self;
+        Ok(ViewEdit { joining, blank, sorted, earlier, numbers: numbers.as_deref().map(Numbers::parse).transpose()?, size })
     }
 }
 

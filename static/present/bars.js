@@ -13,7 +13,7 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 const $ = (id) => document.getElementById(id);
 let fitted = "";
 
-/** @param {Poll} poll @param {{sorted:boolean, peek:boolean}} view */
+/** @param {Poll} poll @param {{sorted:boolean, earlier:boolean, peek:boolean}} view */
 export function drawBars(poll, view) {
   const list = $("bars");
   const key = `${poll.id}:${poll.round}:${poll.choices.map((choice) => choice.id).join()}`;
@@ -23,6 +23,7 @@ export function drawBars(poll, view) {
   }
   const shown = poll.revealed || view.peek ? poll.results : null;
   const results = new Map(shown?.choices.map((one) => [one.id, one]));
+  const before = view.earlier ? shown?.before : undefined;
   const most = Math.max(0, ...[...results.values()].map((one) => one.votes || 0));
   list.classList.toggle("is-hidden", !shown);
   list.classList.toggle("is-decided", Boolean(shown?.status === "final" && most));
@@ -42,10 +43,13 @@ export function drawBars(poll, view) {
     row.classList.toggle("is-leading", Boolean(most) && votes === most);
     // Of the votes, which are finer than whole percents. Nothing is not even a line.
     row.style.setProperty("--share", String(votes ? votes / (poll.results?.voters || votes) : -0.01));
+    const was = before?.choices.find((one) => one.id === choice.id);
+    part(row, ".was").toggleAttribute("hidden", !was);
+    if (was) row.style.setProperty("--was", String(was.votes / (before?.voters || 1)));
   });
   // Counts of one width, so that percents stand below each other.
   list.style.setProperty("--digits", String(digits(shown ? most : poll.results?.voters).length));
-  drawTwin(poll, results, Boolean(shown));
+  drawTwin(poll, results, Boolean(shown), before);
   // The number of voters decides how much room the numbers take: fitted again only when it gets longer.
   const room = JSON.stringify([key, poll.question, poll.choices.map((choice) => choice.text), String(poll.results?.voters ?? 0).length]);
   if (fitted !== room) {
@@ -98,16 +102,19 @@ function newRow(at) {
   return row;
 }
 
-/** The same in a table, for whoever listens instead of looking. @param {Poll} poll @param {Map<string, any>} results @param {boolean} shown */
-function drawTwin(poll, results, shown) {
+/** The same in a table, for whoever listens instead of looking. @param {Poll} poll @param {Map<string, any>} results @param {boolean} shown @param {import("/assets/shared/live.js").Results["before"]} before */
+function drawTwin(poll, results, shown, before) {
   const table = $("twin");
   setText(table, "caption", `${poll.question} ${howMany(poll)}${shown ? "" : `, ${t("bars_hidden")}`}`);
   const body = table.querySelector("tbody");
+  table.querySelector(".was-head").hidden = !before;
+  if (before) setText(table, ".was-head", t("percent_in", { round: t("round", { n: before.round }) }));
   while (body.rows.length > poll.choices.length) body.deleteRow(-1);
   poll.choices.forEach((choice, at) => {
     const row = body.rows[at] ?? newTwinRow(body);
     const one = results.get(choice.id);
-    const cells = [`${letter(at)}: ${choice.text}`, shown ? digits(one?.votes) : t("hidden"), shown ? percent(one?.percent) : t("hidden")];
+    const cells = [`${letter(at)}: ${choice.text}`, shown ? digits(one?.votes) : t("hidden"), shown ? percent(one?.percent) : t("hidden"), before ? percent(before.choices.find((was) => was.id === choice.id)?.percent) : ""];
+    row.cells[3].hidden = !before;
     cells.forEach((text, cell) => { if (row.cells[cell].textContent !== text) row.cells[cell].textContent = text; });
   });
 }
@@ -118,6 +125,7 @@ function newTwinRow(body) {
   const head = document.createElement("th");
   head.scope = "row";
   row.append(head);
+  row.insertCell();
   row.insertCell();
   row.insertCell();
   return row;

@@ -59,7 +59,7 @@ export function controls({ event, latest, redraw }) {
   }
 
   /** On the screen, and on the buttons: what is on, and what goes no further. @param {import("/assets/present/view.js").View} shown */
-  function showView({ blank, joining, sorted, numbers, size }) {
+  function showView({ blank, joining, sorted, earlier, numbers, size }) {
     const fitted = `${size} ${numbers}`;
     const fits = fitted === fittedTo;
     fittedTo = fitted;
@@ -69,6 +69,7 @@ export function controls({ event, latest, redraw }) {
     button("blank").setAttribute("aria-pressed", String(blank));
     button("join").setAttribute("aria-pressed", String(joining));
     button("sort").setAttribute("aria-pressed", String(sorted));
+    button("earlier").setAttribute("aria-pressed", String(earlier));
     button("smaller").disabled = size === 0;
     button("larger").disabled = size === SIZES.length - 1;
     label("numbers", t(`numbers_${numbers}`));
@@ -101,6 +102,7 @@ export function controls({ event, latest, redraw }) {
     },
     join: () => (button("join").disabled ? stir() : view.choose({ joining: !view.now().joining })),
     sort: () => view.choose({ sorted: !view.now().sorted }),
+    earlier: () => view.choose({ earlier: !view.now().earlier }),
     timer() { poll()?.state === "open" ? $("timer").showModal() : stir(); },
     larger: () => resize(1),
     smaller: () => resize(-1),
@@ -177,6 +179,7 @@ export function controls({ event, latest, redraw }) {
     button("join").disabled = latest.live?.event.state === "ended";
     button("revive").hidden = latest.live?.event.state !== "ended";
     if (one?.id !== peeked || one.revealed) peeked = null;
+    button("earlier").hidden = !one?.results?.before;
     button("peek").disabled = !one || one.revealed;
     button("peek").setAttribute("aria-pressed", String(Boolean(peeked)));
     $("timer-stop").hidden = !one?.closes_at;

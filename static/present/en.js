@@ -7,6 +7,7 @@ const en = {
   nobody: "No votes",
   voters: { one: "{n} voter", other: "{n} voters" },
   round: "round {n}",
+  percent_in: "Percent in {round}",
   final: "final",
   provisional: "provisional, still counting",
   tie: "a tie",

@@ -54,7 +54,15 @@ export function drawStage(live, view, now) {
   drawBars(poll, view);
   $("bars").classList.toggle("is-held", isHeld(poll, stepOf(live, poll, now)) && !view.peek);
   $("held").hidden = !$("bars").classList.contains("is-held");
+  drawEarlier(poll, view);
   speak(spokenResult(view.peek ? { ...poll, revealed: true } : poll));
+}
+
+/** What the marks in the bars are. @param {Poll} poll @param {View} view */
+function drawEarlier(poll, view) {
+  const before = view.earlier && (poll.revealed || view.peek) ? poll.results?.before : undefined;
+  $("earlier").hidden = !before;
+  if (before) setText("earlier-round", `${t("round", { n: before.round })}: ${howMany(poll, before.voters)}`);
 }
 
 /** @param {Live} live @param {Poll|null} poll @param {number} now */

@@ -5,7 +5,7 @@
 import { api } from "/assets/shared/api.js";
 import { SIZES } from "/assets/present/fit.js";
 
-/** @typedef {{edition:number, joining:boolean, blank:boolean, sorted:boolean, numbers:string, size:number}} View */
+/** @typedef {{edition:number, joining:boolean, blank:boolean, sorted:boolean, earlier:boolean, numbers:string, size:number}} View */
 
 export const NUMBERS = ["both", "percent", "count"];
 
@@ -29,7 +29,7 @@ const LATER = [401, 408, 429]; // not refused for good: somebody signs in again 
  */
 export function sharedView(event, show, failed) {
   /** @type {View} */
-  let view = { edition: 0, joining: false, blank: false, sorted: false, ...kept() };
+  let view = { edition: 0, joining: false, blank: false, sorted: false, earlier: true, ...kept() };
   /** Chosen here, and not yet with the server. @type {Partial<View>} */
   let unsent = {};
   /** The newest that the server said. @type {View|undefined} */

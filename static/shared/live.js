@@ -2,7 +2,8 @@
 
 /**
  * @typedef {{id:string, text:string}} Choice
- * @typedef {{voters:number, status:"provisional"|"final", choices:{id:string, votes:number, percent:number}[]}} Results
+ * @typedef {{id:string, votes:number, percent:number}} Count
+ * @typedef {{voters:number, status:"provisional"|"final", choices:Count[], before?:{round:number, voters:number, choices:Count[]}}} Results `before`: the last round in which anybody voted
  * @typedef {{received:number, counted:number, superseded:number, duplicate:number, late:number, in_flight:number,
  *   missing:{instance:string, lane:number, first:number, last:number}[], unreported:{instance:string, last_sign:number}[], status:string}} Books
  * @typedef {{id:string, kind:"single"|"multiple", question:string, state:"draft"|"open"|"closed", round:number,

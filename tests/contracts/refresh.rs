@@ -71,9 +71,9 @@ fn what_the_presenters_screens_show_is_no_news_to_phones(backend: Backend) {
         assert_eq!((&view["blank"], &view["edition"]), (&true.into(), &blank.edition.into()));
 
         // Two remotes change different things: each leaves alone what it does not name.
-        let other = ViewEdit { sorted: Some(true), numbers: Some(Numbers::Count), size: Some(6), ..ViewEdit::default() };
+        let other = ViewEdit { sorted: Some(true), earlier: Some(false), numbers: Some(Numbers::Count), size: Some(6), ..ViewEdit::default() };
         let both = store.set_view(event.id, other, stamp()).await.unwrap().view;
-        assert_eq!(both, StageView { edition: blank.edition + 1, blank: true, joining: false, sorted: true, numbers: Numbers::Count, size: 6 });
+        assert_eq!(both, StageView { edition: blank.edition + 1, blank: true, joining: false, sorted: true, earlier: false, numbers: Numbers::Count, size: 6 });
         assert_eq!(store.event(event.id).await.unwrap().view, both, "it is kept");
         let beyond = store.set_view(event.id, ViewEdit { size: Some(7), ..ViewEdit::default() }, stamp()).await;
         assert_eq!(refusal(beyond), "size_invalid");

@@ -1,6 +1,6 @@
 //! A vote belongs to the round that its voter saw: it counts in that one or in none, and is found again in that one.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::hall::{Hall, Voter, ballot_of, drained, set_state, votes};
 use crate::on_both;
@@ -11,6 +11,7 @@ on_both![
     the_same_ballot_gets_its_success_again_whatever_became_of_choices_and_rules,
     a_voter_is_told_of_the_ballot_of_the_round_that_was_asked_for,
     a_tap_for_a_round_that_is_only_beginning_is_taken_when_it_has_begun,
+    a_result_says_how_the_last_round_in_which_anybody_voted_came_out,
 ];
 
 fn a_tap_for_a_round_that_is_over_does_not_count_in_the_next(backend: Backend) {
@@ -62,6 +63,34 @@ fn the_same_ballot_gets_its_success_again_whatever_became_of_choices_and_rules(b
     assert_eq!(early.send(&hall, &poll, &tap(2, 2, &[1])).code(), "round_over", "that one was another ballot");
     let next = json!({"ballot": format!("{}", uuid::Uuid::from_u128(9)), "revision": 1, "round": 2, "picks": [format!("{poll}-3")]});
     assert_eq!(late.send(&hall, &poll, &next.to_string()).code(), "picks_unknown", "in the new round its rules hold");
+}
+
+/// Of choices that are left; but a percent stays one of all who voted then.
+fn a_result_says_how_the_last_round_in_which_anybody_voted_came_out(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({"visibility": "after_close"}));
+    let next_round = || hall.office("POST", &format!("/api/v1/polls/{poll}/rounds"), json!(null)).expect(201);
+    let before = |results: Value| results["results"]["before"].clone();
+    let of_audience = || before(hall.get(&format!("/api/v1/live/{}", event.code)).expect(200).json()["polls"][0].clone());
+    let of_owner = |round: u32| before(hall.office("GET", &format!("/api/v1/polls/{poll}/results?round={round}"), Value::Null).expect(200).json());
+    let voters: Vec<Voter> = (0..4).map(|_| event.voter(&hall)).collect();
+    for (voter, pick) in voters.iter().zip([1, 1, 2, 3]) {
+        voter.vote(&hall, &poll, u128::from(pick) + 10, 1, &[pick]).expect(202);
+    }
+    drained(&hall, &poll, 4);
+    assert_eq!(of_owner(1), json!(null), "there is none before the first");
+    next_round();
+    set_state(&hall, &poll, "open");
+    next_round(); // one in which nobody voted is passed over
+    let finalists = json!([{"id": format!("{poll}-1"), "text": "A"}, {"id": format!("{poll}-3"), "text": "C"}]);
+    until("the old rounds are settled", || hall.office("PATCH", &format!("/api/v1/polls/{poll}"), json!({"choices": finalists})).status == 200);
+    set_state(&hall, &poll, "open");
+    let first = json!({"round": 1, "voters": 4, "choices": [{"id": format!("{poll}-1"), "votes": 2, "percent": 50}, {"id": format!("{poll}-3"), "votes": 1, "percent": 25}]});
+    until("the change is known", || of_owner(3) == first);
+    assert_eq!(of_audience(), json!(null), "what is held back is held back whole");
+    set_state(&hall, &poll, "closed");
+    until("the close has reached everybody", || of_audience() == first);
 }
 
 fn a_voter_is_told_of_the_ballot_of_the_round_that_was_asked_for(backend: Backend) {

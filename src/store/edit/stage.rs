@@ -169,15 +169,16 @@ impl Store {
             edit_event!(&pool, event, stamp, "event.view", event.to_string(), |tx, before, edition| {
                 let view = before.view.with(edit, edition as u64)?;
                 sqlx::query(
-                    "insert into stage_view (event, edition, joining, blank, sorted, numbers, size) values ($1, $2, $3, $4, $5, $6, $7)
+                    "insert into stage_view (event, edition, joining, blank, sorted, earlier, numbers, size) values ($1, $2, $3, $4, $5, $6, $7, $8)
                      on conflict (event) do update set edition = excluded.edition, joining = excluded.joining, blank = excluded.blank,
-                         sorted = excluded.sorted, numbers = excluded.numbers, size = excluded.size",
+                         sorted = excluded.sorted, earlier = excluded.earlier, numbers = excluded.numbers, size = excluded.size",
                 )
                 .bind(event.0)
                 .bind(edition)
                 .bind(view.joining)
                 .bind(view.blank)
                 .bind(view.sorted)
+                .bind(view.earlier)
                 .bind(view.numbers.as_str())
                 .bind(i32::from(view.size))
                 .execute(&mut *tx)
