@@ -7,6 +7,7 @@ import { digits, howMany, hue, letter, percent, t } from "/assets/shared/words.j
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
 
 const MOVE_MS = 500;
+const PERCENT_AT_ONCE = 3; // a bar that glides further has a number that counts along
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** @type {(id:string) => any} */
@@ -33,12 +34,12 @@ export function drawBars(poll, view) {
     setText(row, ".text", choice.text);
     part(row, ".text").setAttribute("dir", "auto");
     if (shown) {
-      rise(part(row, ".percent"), share || 0, percent);
+      rise(part(row, ".percent"), share || 0, percent, PERCENT_AT_ONCE);
       rise(part(row, ".votes"), votes || 0, digits);
     } else {
       // Unseen, but as wide as what will stand there: nothing moves at the reveal.
-      fall(part(row, ".percent"), percent(100));
-      fall(part(row, ".votes"), digits(poll.results?.voters));
+      fall(part(row, ".percent"), percent(100), 0);
+      fall(part(row, ".votes"), digits(poll.results?.voters), 0);
     }
     row.classList.toggle("is-leading", Boolean(most) && votes === most);
     // Of the votes, which are finer than whole percents. Nothing is not even a line.

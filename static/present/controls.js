@@ -2,7 +2,7 @@
 
 import { api, wordsOfRefusals } from "/assets/shared/api.js";
 import { keyOf } from "/assets/shared/keys.js";
-import { phonesGoOn } from "/assets/shared/live.js";
+import { isUntouched, phonesGoOn } from "/assets/shared/live.js";
 import { t } from "/assets/shared/words.js";
 import { refit } from "/assets/present/bars.js";
 import { SIZES } from "/assets/present/fit.js";
@@ -33,7 +33,7 @@ export function controls({ event, latest, redraw }) {
   let asked = null;
   let busy = Promise.resolve();
 
-  /** One at a time and in order, so that two quick presses do two things. @param {() => Promise<unknown>|undefined} ask */
+  /** One at a time and in order: the second of two quick presses still sees what the first did not change yet, and asks for the same. @param {() => Promise<unknown>|undefined} ask */
   function change(ask) {
     busy = busy.then(ask).then(() => complain(""), (error) => { asked = null; complain(error.detail ?? String(error)); });
   }
@@ -93,7 +93,7 @@ export function controls({ event, latest, redraw }) {
     },
     reveal() {
       const one = poll();
-      if (!one) return stir();
+      if (!one || button("reveal").disabled) return stir();
       change(() => api("PUT", `polls/${one.id}/visibility`, { revealed: !one.revealed }));
     },
     close_other() {
@@ -174,7 +174,8 @@ export function controls({ event, latest, redraw }) {
     button("previous").disabled = at <= 0;
     button("next").disabled = !next;
     button("toggle").disabled = !one || latest.live?.event.state === "ended";
-    button("reveal").disabled = !one;
+    // Asked of nobody yet, and meant to stay hidden while people vote: a key too many must not change that.
+    button("reveal").disabled = !one || (isUntouched(one) && !one.revealed && one.visibility !== "live");
     button("timer").disabled = !open;
     button("join").disabled = latest.live?.event.state === "ended";
     button("revive").hidden = latest.live?.event.state !== "ended";
@@ -194,6 +195,8 @@ export function controls({ event, latest, redraw }) {
     const upcoming = next ? t("upcoming", { question: `\u2068${next.question}\u2069` }) : t(one ? "last" : "no_questions");
     const other = stillOpen()[0];
     button("close_other").hidden = !other;
+    $("controls").toggleAttribute("data-other", Boolean(other));
+    $("controls").toggleAttribute("data-over", latest.live?.event.state === "ended");
     if (other) label("close_other", t("still_open", { n: polls.indexOf(other) + 1 }));
     setText($("upcoming"), upcoming);
     $("upcoming").toggleAttribute("data-last", Boolean(one && !next));

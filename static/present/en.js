@@ -51,7 +51,7 @@ const en = {
   upcoming: "Next: {question}",
   last: "Last question",
   no_questions: "No questions yet: add one on the event's page",
-  still_open: "Question {n} open: close",
+  still_open: "Close question {n}, still open",
   numbers_both: "% and count",
   numbers_percent: "% only",
   numbers_count: "Count only",

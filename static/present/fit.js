@@ -26,20 +26,24 @@ export const SIZES = [0.7, 0.8, 0.9, 1, 1.15, 1.3, 1.5];
 
 /**
  * Names beside the bars are compared best, so they win as long as they are not much smaller. With percent and count on one line rows are
- * lower: for many choices, and for larger text where the height is used up.
+ * lower, and of more than three nobody takes a count for the next one's.
  * @typedef {{layout:"side"|"above", inline?:boolean, columns:number, largest_rem:number, from:number, to:number, worth:number}} Layout
  * @typedef {"together"|"own"|"broken"} Words long words make all names smaller, their own alone, or are broken
  * @typedef {{layout:Layout, size:number, words:Words}} Fit
  * @type {Layout[]}
  */
 const LAYOUTS = [
-  { layout: "side", columns: 1, largest_rem: 2.9, from: 1, to: 12, worth: 1.25 },
-  { layout: "side", inline: true, columns: 1, largest_rem: 2.2, from: 1, to: 12, worth: 1 },
+  { layout: "side", columns: 1, largest_rem: 2.9, from: 1, to: 3, worth: 1.25 },
+  { layout: "side", inline: true, columns: 1, largest_rem: 2.9, from: 4, to: 12, worth: 1.35 },
+  { layout: "side", columns: 1, largest_rem: 2.9, from: 4, to: 12, worth: 1.25 },
+  { layout: "side", inline: true, columns: 1, largest_rem: 2.2, from: 1, to: 3, worth: 1 },
   { layout: "above", columns: 1, largest_rem: 2.6, from: 1, to: 10, worth: 1 },
   { layout: "above", columns: 2, largest_rem: 2.1, from: 7, to: 40, worth: 0.86 },
   { layout: "above", columns: 3, largest_rem: 1.8, from: 16, to: 100, worth: 0.7 },
   { layout: "above", columns: 4, largest_rem: 1.6, from: 30, to: 100, worth: 0.6 },
 ];
+
+const ABOVE = LAYOUTS.filter(({ layout }) => layout === "above");
 
 /** @param {HTMLElement} question @param {HTMLElement} list @param {number} scale of the text, as its reader wishes */
 export function fit(question, list, scale) {
@@ -48,7 +52,7 @@ export function fit(question, list, scale) {
   if (PHONE.matches) {
     question.style.setProperty("--asked", String(scale));
     question.style.removeProperty("font-size");
-    return set(list, LAYOUTS[2], 0);
+    return set(list, ABOVE[0], 0);
   }
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
   ask(question, list, 1, rem);
@@ -125,10 +129,10 @@ function chart(list, rem, larger) {
 
 /** @param {HTMLElement} list @param {number} rem @param {Words} words @param {{from:number, to:number}} [larger] @param {number} [least] @returns {Fit} no size: none fits */
 function bestOf(list, rem, words, larger, least = 0) {
-  let best = { layout: LAYOUTS[3], size: 0, words, worth: 0 };
+  let best = { layout: ABOVE[1], size: 0, words, worth: 0 };
   for (const layout of LAYOUTS) {
     if (list.children.length < layout.from || list.children.length > layout.to) continue;
-    const factor = layout.inline && larger ? LAYOUTS[0].worth : layout.worth;
+    const factor = layout.inline && larger ? Math.max(LAYOUTS[0].worth, layout.worth) : layout.worth;
     const low = Math.max(SMALLEST_REM * rem, least, larger?.from ?? 0, best.worth / factor); // smaller ones win nothing
     const track = larger ? TRACK_LEAST_LARGER : innerHeight > innerWidth ? TRACK_LEAST_UPRIGHT : TRACK_LEAST;
     const size = largest(list, layout, rem, track, [low, larger?.to ?? layout.largest_rem * rem], words);

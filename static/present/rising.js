@@ -7,8 +7,8 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 /** @type {WeakMap<Element, {shown:number, to:number, frame:number}>} */
 const rising = new WeakMap();
 
-/** @param {Element} place @param {number} to @param {(n:number) => string} write */
-export function rise(place, to, write) {
+/** @param {Element} place @param {number} to @param {(n:number) => string} write @param {number} [atOnce] a change smaller than that is not counted through */
+export function rise(place, to, write, atOnce = AT_ONCE) {
   const now = rising.get(place) ?? { shown: NaN, to: NaN, frame: 0 };
   rising.set(place, now);
   if (now.to === to && now.frame) return; // on its way there
@@ -20,7 +20,7 @@ export function rise(place, to, write) {
     const text = write(n);
     if (place.textContent !== text) place.textContent = text;
   };
-  if (!Number.isFinite(from) || Math.abs(to - from) < AT_ONCE || still.matches || document.hidden) {
+  if (!Number.isFinite(from) || Math.abs(to - from) < atOnce || still.matches || document.hidden) {
     now.frame = 0;
     return put(to);
   }
@@ -33,10 +33,10 @@ export function rise(place, to, write) {
   now.frame = requestAnimationFrame(step);
 }
 
-/** Says something else, and starts anew the next time. @param {Element} place @param {string} text */
-export function fall(place, text) {
+/** Says something else, and starts anew the next time. @param {Element} place @param {string} text @param {number} [from] counts up from there then; left out, it is there at once */
+export function fall(place, text, from = NaN) {
   const now = rising.get(place);
   if (now) cancelAnimationFrame(now.frame);
-  rising.delete(place);
+  rising.set(place, { shown: from, to: NaN, frame: 0 });
   if (place.textContent !== text) place.textContent = text;
 }

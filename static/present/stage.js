@@ -28,7 +28,7 @@ export const onStage = (live) => live.polls.find((poll) => poll.id === live.curr
 export function drawStage(live, view, now) {
   const poll = onStage(live);
   document.title = t("on_stage", { title: live.event.title });
-  setText("title", live.event.title);
+  setText("title", poll && names(poll, live.event.title) ? "" : live.event.title); // it stands below
   dressFor(live.event);
   drawJoin(live);
   const over = live.event.state === "ended";
@@ -78,7 +78,7 @@ function drawState(live, poll, now) {
 const stepOf = (live, poll, now) => (live.event.state === "ended" ? "ended" : poll ? phase(poll, now) : "waiting");
 
 /** There is a result, and this screen does not show it. @param {Poll} poll @param {string} step */
-const isHeld = (poll, step) => !poll.revealed && (step === "open" || step === "closed");
+const isHeld = (poll, step) => !poll.revealed && (step === "open" || step === "closed" || (step === "ended" && Boolean(poll.closed_at)));
 
 /** @param {Poll} poll @param {string} step */
 function note(poll, step) {
@@ -90,7 +90,7 @@ function note(poll, step) {
   if (voters && poll.revealed && poll.state === "closed" && choices.filter((one) => one.votes === most).length > 1) parts.push(t("tie"));
   const where = whereShown(poll, step);
   if (where) parts.push(t(where));
-  if (poll.revealed && poll.kind === "multiple") parts.push(t("several", { all: percent(100) }));
+  if (voters && poll.revealed && poll.kind === "multiple") parts.push(t("several", { all: percent(100) }));
   return parts.join(" · ");
 }
 
@@ -108,6 +108,14 @@ function whereShown(poll, step) {
 export function phase(poll, now) {
   if (poll.state === "open") return poll.opens_at && now < poll.opens_at ? "opens_soon" : poll.closes_at && now >= poll.closes_at ? "closed" : "open";
   return poll.state === "draft" || !poll.closed_at ? "not_open" : "closed";
+}
+
+const CUT_LEAST = 100; // characters of a question that became a title, before "…": as in the server's pages
+
+/** Is this title the question, or its beginning? @param {Poll} poll @param {string} title */
+function names({ question }, title) {
+  const cut = title.replace(/…$/, "");
+  return question === title || ([...cut].length >= CUT_LEAST && question.startsWith(cut));
 }
 
 /** @param {Live} live */
@@ -135,8 +143,10 @@ export function drawClock(live, now) {
 
 /** @param {number} lostAt 0: there */
 export function drawAge(lostAt) {
+  const isNew = $("lost").hidden && lostAt;
   $("lost").hidden = !lostAt;
   if (lostAt) setText("lost", t("lost", { age: inWords(Date.now() - lostAt) }));
+  if (isNew) speak($("lost").textContent); // once: a voice does not count seconds
 }
 
 /** @param {number} ms */
@@ -150,6 +160,7 @@ export const eventOf = (path) => decodeURIComponent(path.split("/")[2] ?? "");
 
 /** Instead of a stage. @param {string} title @param {string} text @param {string} [link] @param {string} [to] */
 export function message(title, text, link, to = "/admin") {
+  document.title = `Groundswell: ${title}`;
   setText("message-title", title);
   setText("message-text", text);
   $("message-link").hidden = !link;

@@ -90,9 +90,9 @@ export function age(ms) {
 /** 75 s as 1:15, two days as 48:00:00. @param {number} seconds */
 export function clock(seconds) {
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
-  const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
-  return `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(seconds % 60)}`;
+  return [...(hours ? [digits(hours), two.format(minutes)] : [digits(minutes)]), two.format(seconds % 60)].join(":");
 }
+const two = new Intl.NumberFormat(locale, { minimumIntegerDigits: 2 });
 
 /**
  * Votes where each person has one, else people. "Yet" only where more may come.

@@ -12,6 +12,7 @@ export const ARGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disab
 export const SIZES = {
   small: { width: 320, height: 568 }, phone: { width: 360, height: 740 }, tablet: { width: 820, height: 1180 },
   laptop: { width: 1280, height: 800 }, projector: { width: 1920, height: 1080 }, cinema: { width: 3840, height: 2160 },
+  zoomed: { width: 640, height: 400 }, tiny: { width: 320, height: 256 }, // laptops at 200 and 400 %
 };
 
 /** @typedef {keyof typeof SIZES} Size */

@@ -23,7 +23,7 @@ function moving(polls, more = {}) {
     api: ({ method, path, body }) => {
       if (path.endsWith("qr.svg")) return { svg: kit.QR };
       if (path.endsWith("/stream")) return { stream: document() };
-      if (method === "PATCH" && path.endsWith("/view")) return { json: { view: { edition: 1, joining: false, blank: false, sorted: false, ...body } } };
+      if (method === "PATCH" && path.endsWith("/view")) return { json: { view: { edition: 1, joining: false, blank: false, sorted: false, earlier: true, ...body } } };
       return { json: document() };
     },
     /** To what a page follows, and waits until it has taken it. @param {Page} page @param {any[]} to */
@@ -81,6 +81,28 @@ export async function moved() {
           assert(glides >= 2 && longest > 0 && longest <= 1, `${glides} bars glide, for ${longest} s`);
           equal(sorted.going, 2, "rows on their way");
         }
+        await page.context().close();
+      }
+    });
+
+    await check("at the reveal percents count up from nothing, and no bar, name or number takes another place, though the winner has all", async () => {
+      for (const [texts, votes] of /** @type {[string[], number[]][]} */ ([[["Yes", "No"], [640, 0]], [["Yes", "No", "Perhaps", "Never"], [640, 0, 0, 0]]])) {
+        const held = kit.final(kit.poll(texts, votes, { revealed: false }));
+        const server = moving([held]);
+        const page = await show("present-two", { api: server.api });
+        const places = () => page.locator("#bars :is(.letter, .text, .track)").evaluateAll((parts) => parts.map((part) => Object.values(part.getBoundingClientRect().toJSON()).map(Math.round).join()));
+        const before = await places();
+        await page.evaluate(() => {
+          const seen = /** @type {string[]} */ ([]);
+          Object.assign(window, { seen });
+          const place = /** @type {Element} */ (document.querySelector("#bars .percent"));
+          new MutationObserver(() => seen.push(place.textContent ?? "")).observe(place, { childList: true, characterData: true, subtree: true });
+        });
+        await server.move(page, { ...held, revealed: true });
+        await page.waitForFunction(() => /** @type {any} */ (window).seen.at(-1) === "100%");
+        const seen = /** @type {string[]} */ (await page.evaluate(() => /** @type {any} */ (window).seen));
+        assert(seen.length > 2 && Number.parseInt(seen[0], 10) < 60, `percents seen: ${seen.join(", ")}`);
+        equal(await places(), before, `where ${texts.length} rows stand`);
         await page.context().close();
       }
     });

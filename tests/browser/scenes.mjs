@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 
 /** @typedef {import("./theatre.mjs").Api} Api */
 /** @typedef {import("playwright-core").Page} Page */
-/** @typedef {"phone"|"small"|"tablet"|"laptop"|"projector"|"cinema"} Size */
+/** @typedef {"phone"|"small"|"tablet"|"laptop"|"projector"|"cinema"|"zoomed"|"tiny"} Size */
 /**
  * @typedef {{name:string, path:string, sizes:Size[], api:Api, keep?:Record<string, unknown>, lang?:string, zone?:string, hands?:(page:Page, theatre:import("./theatre.mjs").Theatre) => Promise<unknown>,
  *   ready?:string, after_ms?:number, full?:boolean}} Scene
@@ -90,7 +90,7 @@ const stage = (document) => ({ method, path, body }) => {
   if (method === "PUT") return { json: {} };
   if (method === "PATCH" && path === `events/${EVENT}/view`) {
     // Who has heard of no choice yet says all of what it shows.
-    const before = body.numbers && "size" in body ? { edition: 2000, joining: false, blank: false, sorted: false } : chosen;
+    const before = body.numbers && "size" in body ? { edition: 2000, joining: false, blank: false, sorted: false, earlier: true } : chosen;
     chosen = { ...before, ...body, edition: before.edition + 1 };
     return { json: { view: chosen } };
   }
@@ -102,6 +102,13 @@ const voted = (one, picks, state) => ({
   [`gs:ballot:${CODE}:${one.id}:${one.round}`]: { poll: one.id, round: one.round, ballot: "b", revision: 1, picks: picks.map((at) => one.choices[at].id), state, accepted_at: NOW() - 60_000, before: null, unsure: false },
   [`gs:pass:${CODE}`]: { pass: "p", voter: "v", level: "open" },
 });
+
+/** After a discussion. */
+const secondRound = () => {
+  const now = final(poll(SHORT.slice(0, 4), [120, 610, 190, 42], { round: 2 }));
+  const before = poll(SHORT.slice(0, 4), [412, 345, 200, 3]).results;
+  return { ...now, results: { ...now.results, before: { round: 1, voters: before?.voters, choices: before?.choices } } };
+};
 
 /** @type {Scene[]} */
 const phones = [];
@@ -196,6 +203,8 @@ big("draft", [poll(SHORT.slice(0, 4), [0, 0, 0, 0], { state: "draft", revealed: 
 big("closed-hidden", [{ ...poll(SHORT.slice(0, 4), [412, 345, 200, 42], { revealed: false }), ...closed }]);
 big("final", [final(poll(SHORT.slice(0, 4), [412, 345, 200, 42]))], { sizes: ["projector", "laptop"] });
 big("tie", [final(poll(SHORT.slice(0, 3), [200, 200, 42]))]);
+big("second-round", [secondRound()], { sizes: ["projector", "laptop", "phone"] });
+big("second-round-view", [secondRound()], { lang: "ar", sizes: ["laptop"], hands: (page) => page.getByTestId("view").click() });
 big("several", [final(poll(SHORT.slice(0, 5), [70, 20, 61, 5, 0], { kind: "multiple", voters: 90, question: "Which snacks?" }))]);
 big("countdown", [poll(SHORT.slice(0, 3), [17, 83, 0], { closes_at: NOW() + 600_000 })]);
 big("arabic", [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })], { lang: "ar", sizes: ["projector", "laptop"] });
@@ -230,6 +239,11 @@ big("one-vote", [poll(["Yes", "No"], [1, 0])]);
 big("ended", [], { more: { event: { code: CODE, slug: null, title: "Friday all-hands", state: "ended" } }, ready: "#message:not([hidden])" });
 big("ended-on-stage", [final(poll(SHORT.slice(0, 4), [412, 345, 200, 42]))], { more: { event: { code: CODE, slug: null, title: "Friday all-hands", state: "ended" } }, sizes: ["laptop", "phone"] });
 for (const lang of ["en-GB", "de", "ar"]) big(`still-open-${lang.slice(0, 2)}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42]), poll(["Yes", "No"], [3, 4], { id: "8f3k2m9qx1c7w" })], { lang, sizes: ["laptop", "tablet", "phone"] });
+big("ended-hidden", [final(poll(SHORT.slice(0, 4), [412, 345, 200, 42], { revealed: false }))], { more: { event: { code: CODE, slug: null, title: "Friday all-hands", state: "ended" } }, sizes: ["laptop", "projector"] });
+big("long-names", [poll(["Monday 7 December in the morning", "Still thinking about it", "Never", "Friday"], [5, 3, 1, 1])], { sizes: ["projector", "laptop"] });
+big("long-title", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { more: { event: { code: CODE, slug: null, title: "Jahreshauptversammlung", state: "live" } }, sizes: ["zoomed", "phone", "small", "laptop"] });
+big("long-title-word", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { more: { event: { code: CODE, slug: null, title: "Donaudampfschifffahrtselektrizitätenhauptbetriebswerk", state: "live" } }, sizes: ["zoomed", "small"] });
+big("zoomed", [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { lang: "de", sizes: ["zoomed", "tiny"] });
 big("peek", [poll(SHORT.slice(0, 4), [412, 345, 200, 42], { revealed: false })], { sizes: ["phone"], hands: async (page) => {
   await page.getByTestId("view").click();
   await page.getByTestId("view-peek").click();
@@ -403,4 +417,4 @@ frame("embed-hidden", `/embed/${CODE}`, [{ ...poll(SHORT.slice(0, 4), null, { vi
 frame("embed-arabic", `/embed/${CODE}`, [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })], { lang: "ar", sizes: ["laptop"] });
 
 export const scenes = [...phones, ...stages, ...desks, ...frames];
-export const kit = { drafts, onStageNow, CODE, EVENT, NOW, SHORT, LONG, longs, ARABIC, poll, live, falling, audience, stage, office, voted, final, closed, QR };
+export const kit = { drafts, secondRound, onStageNow, CODE, EVENT, NOW, SHORT, LONG, longs, ARABIC, poll, live, falling, audience, stage, office, voted, final, closed, QR };

@@ -585,7 +585,7 @@ export async function told() {
         const page = await show("present-two", size, { api: kit.stage(() => kit.live(polls, { current: polls[1].id })) });
         equal(await page.getByTestId("upcoming").innerText(), "Next: \u2068And then?\u2069", `on a ${size}`);
         const asked = page.waitForRequest((request) => request.method() === "PUT");
-        await page.getByTestId("still-open").filter({ hasText: "Question 1 open: close" }).click();
+        await page.getByTestId("still-open").filter({ hasText: "Close question 1, still open" }).click();
         const request = await asked;
         equal([request.url().split("/api/v1/")[1], request.postDataJSON()], [`polls/${polls[0].id}/state`, { state: "closed" }], "the server is asked");
         await page.context().close();
@@ -598,6 +598,98 @@ export async function told() {
         equal(await empty.locator("#controls button:disabled:visible").count(), 0, "buttons that can do nothing");
         await empty.context().close();
       }
+    });
+
+    await check("where the round before stood is marked in the bars, named below and in the table, and can be switched off; hidden bars have no marks", async () => {
+      const seen = (/** @type {Page} */ page) => page.evaluate(() => ({
+        marks: Array.from(document.querySelectorAll("#bars .was:not([hidden])"), (mark) => {
+          const [at, track] = [mark.getBoundingClientRect(), mark.parentElement?.getBoundingClientRect() ?? new DOMRect()];
+          return Math.round((100 * (at.left - track.left)) / (track.width - at.width));
+        }),
+        below: document.querySelector("#earlier:not([hidden])")?.textContent?.trim() ?? "",
+        twin: Array.from(document.querySelectorAll("#twin tr"), (row) => Array.from(/** @type {HTMLTableRowElement} */ (row).cells).filter((cell) => !cell.hidden).length),
+      }));
+      const page = await show("present-second-round", "projector");
+      equal(await seen(page), { marks: [43, 36, 21, 0], below: "round 1: 960 votes", twin: [4, 4, 4, 4, 4] }, "what the hall sees");
+      await page.getByTestId("view").click();
+      const said = page.waitForRequest((request) => request.method() === "PATCH");
+      await page.getByTestId("view-earlier").click();
+      equal((await said).postDataJSON().earlier, false, "the server is told");
+      equal(await seen(page), { marks: [], below: "", twin: [3, 3, 3, 3, 3] }, "switched off");
+      await page.context().close();
+      const held = kit.secondRound();
+      const hidden = await show("present-second-round", "projector", { api: kit.stage(() => kit.live([{ ...held, revealed: false }])) });
+      equal(await seen(hidden), { marks: [], below: "", twin: [3, 3, 3, 3, 3] }, "while the bars are hidden");
+      await hidden.context().close();
+      const first = await show("present-final", "projector");
+      await first.getByTestId("view").click();
+      assert(await first.getByTestId("view-earlier").isHidden(), "a first round has an earlier one");
+      await first.context().close();
+    });
+
+    await check("a bar is as thick as the others, however long its name", async () => {
+      for (const size of /** @type {const} */ (["projector", "laptop"])) {
+        const page = await show("present-long-names", size);
+        const heights = await page.locator("#bars .track").evaluateAll((tracks) => tracks.map((track) => track.getBoundingClientRect().height));
+        assert(Math.max(...heights) - Math.min(...heights) < 1, `on a ${size}: ${heights}`);
+        await page.context().close();
+      }
+    });
+
+    await check("a title, however long, leaves the way to join alone; one that is the question is not said twice", async () => {
+      for (const [name, size] of /** @type {const} */ ([["long-title", "zoomed"], ["long-title-word", "zoomed"], ["long-title-word", "small"], ["long-title", "laptop"], ["zoomed", "tiny"]])) {
+        const page = await show(`present-${name}`, size);
+        const over = await page.evaluate(() => {
+          const [title, join] = ["#title", ".join p"].map((where) => document.querySelector(where)?.getBoundingClientRect() ?? new DOMRect());
+          return !(title.right <= join.left || title.bottom <= join.top) || document.documentElement.scrollWidth > innerWidth;
+        });
+        assert(!over, `${name} on ${size}: over the way to join, or out of the window`);
+        await page.context().close();
+      }
+      const long = "Which of all the endings that were written for this film over the last eleven years do you like best, and why?";
+      for (const [title, question] of [["Which ending?", "Which ending?"], [`${long.slice(0, 104)}…`, long]]) {
+        const page = await show("present-two", "laptop", { api: kit.stage(() => kit.live([kit.poll(["Yes", "No"], [3, 4], { question })], { event: { code: kit.CODE, slug: null, title, state: "live" } })) });
+        equal([await page.getByTestId("event-title").textContent(), await page.getByTestId("question").textContent()], ["", question], title);
+        await page.context().close();
+      }
+    });
+
+    await check("a key too many before the start does not show to a hall what is to stay hidden while it votes", async () => {
+      for (const [visibility, asks] of /** @type {const} */ ([["hidden", false], ["after_close", false], ["live", true]])) {
+        const page = await show("present-draft", "laptop", { api: kit.stage(() => kit.live([kit.poll(["Yes", "No"], [0, 0], { state: "draft", revealed: false, visibility })])) });
+        /** @type {string[]} */
+        const asked = [];
+        page.on("request", (request) => { if (request.method() === "PUT") asked.push(request.url()); });
+        await page.keyboard.press("Enter");
+        await page.keyboard.press("r");
+        const answered = page.waitForRequest((request) => request.url().endsWith("/state")); // in order: what was asked before is known then
+        await page.keyboard.press("Space");
+        await answered;
+        equal(asked.some((url) => url.endsWith("/visibility")), asks, `${visibility}: the server is asked to reveal`);
+        await page.context().close();
+      }
+    });
+
+    await check("a voice says once that the connection is lost, and does not count the seconds", async () => {
+      const page = await show("present-two", "laptop");
+      await page.evaluate(() => {
+        const said = /** @type {string[]} */ ([]);
+        Object.assign(window, { said });
+        for (const place of document.querySelectorAll("[role=status], [role=alert], [aria-live]")) new MutationObserver(() => said.push(place.textContent ?? "")).observe(place, { childList: true, characterData: true, subtree: true });
+      });
+      await page.context().setOffline(true);
+      await page.locator("#say").filter({ hasText: "No connection." }).waitFor();
+      const shown = await page.getByTestId("lost").innerText();
+      await page.getByTestId("lost").filter({ hasNotText: shown }).waitFor(); // a second later it says another age
+      const said = await page.evaluate(() => /** @type {any} */ (window).said);
+      equal(said.length, 1, `said: ${said}`);
+      await page.context().close();
+    });
+
+    await check("an event that ended with its bars hidden says so, instead of showing bars of nothing", async () => {
+      const page = await show("present-ended-hidden", "laptop");
+      equal([await page.getByTestId("held").isVisible(), await page.locator("#bars.is-held").count()], [true, 1], "held, and said");
+      await page.context().close();
     });
 
     await check("keys of one letter can be switched off, for who speaks to the computer; Space, arrows and ? go on", async () => {
