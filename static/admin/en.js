@@ -118,6 +118,7 @@ const en = {
   event_copied: "Duplicated: this is the copy. No votes came along.",
   undone: "Undone.",
   closes_first: "Voting would close before it opens.",
+  time_here: "Here that is {time}.",
   picture_failed: "The picture could not be drawn. Check the connection and try again, or take the SVG.",
   voters: { one: "{n} voter", other: "{n} voters" },
   final: "final: everything is counted",

@@ -1,7 +1,7 @@
 // One question in the list of an event: its state at a glance and what can be done with it.
 
 import { api } from "/assets/shared/api.js";
-import { howMany, moment, t } from "/assets/shared/words.js";
+import { howMany, t } from "/assets/shared/words.js";
 import { isScheduled, isUntouched, phonesGoOn } from "/assets/shared/live.js";
 import { clone, confirm, control, setText, slot } from "/assets/admin/dom.js";
 import { foldable } from "/assets/admin/fold.js";
@@ -9,7 +9,7 @@ import { inPlace } from "/assets/admin/in-place.js";
 import { fillVisibility } from "/assets/admin/poll-fields.js";
 import { editForm } from "/assets/admin/poll-edit.js";
 import { resultsBox } from "/assets/admin/results.js";
-import { scheduleForm } from "/assets/admin/schedule.js";
+import { momentHere, scheduleForm } from "/assets/admin/schedule.js";
 import { sortable } from "/assets/admin/sortable.js";
 
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
@@ -106,7 +106,7 @@ export function pollCard(id, { id: event, code }, act) {
   function count_(now) {
     drawLife(element, now);
     if (now.results) setText(slot(element, "voters"), now.state === "draft" || isScheduled(now) ? "" : howMany(now));
-    line.sum([element.querySelector(".life [aria-current]").textContent, slot(element, "voters").textContent, isScheduled(now) ? t("opens", { time: moment(now.opens_at ?? 0) }) : ""]);
+    line.sum([element.querySelector(".life [aria-current]").textContent, slot(element, "voters").textContent, isScheduled(now) ? t("opens", { time: momentHere(now.opens_at ?? 0) }) : ""]);
     results.draw(now);
   }
 
@@ -141,6 +141,6 @@ function about(poll) {
   const ahead = (/** @type {number|null} */ at) => at && at > Date.now();
   return [
     pick, poll.rules.change ? "" : t("no_changing"), poll.round > 1 ? t("round", { n: poll.round }) : "",
-    ahead(poll.opens_at) ? t("opens", { time: moment(poll.opens_at ?? 0) }) : "", ahead(poll.closes_at) && poll.state !== "closed" ? t("closes", { time: moment(poll.closes_at ?? 0) }) : "",
+    ahead(poll.opens_at) ? t("opens", { time: momentHere(poll.opens_at ?? 0) }) : "", ahead(poll.closes_at) && poll.state !== "closed" ? t("closes", { time: momentHere(poll.closes_at ?? 0) }) : "",
   ].filter(Boolean).join(" ·\u00a0");
 }

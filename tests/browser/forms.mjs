@@ -297,6 +297,121 @@ export async function forms() {
       }
     });
 
+    await check("a schedule is set in the time of another place: the hours stay as they were typed, it is said what they are here, and they stand there again", async () => {
+      const event = { polls: [{ ...kit.drafts[0] }] };
+      const page = await show("admin-event-drafts", { zone: "Europe/Berlin", api: office(event) });
+      const [schedule, opens, closes, zone, name, here] = ["schedule", "opens", "closes", "zone", "zone-name", "zone-here"].map((id) => page.getByTestId(id));
+      const unfold = () => schedule.locator("summary").click();
+      const stands = async () => [await opens.inputValue(), await closes.inputValue(), await zone.inputValue()];
+      const save = async () => {
+        await page.getByTestId("save-schedule").click();
+        await page.getByTestId("toast").filter({ hasText: "Scheduled." }).waitFor();
+        return [event.polls[0].opens_at, event.polls[0].closes_at];
+      };
+      await unfold();
+      const all = await zone.locator("option").allInnerTexts();
+      equal([all.slice(0, 2), all.length > 300, new Set(all).size], [["Europe/Berlin", "UTC"], true, all.length], "the zones");
+      await opens.fill("2099-07-01T08:00");
+      await closes.fill("2099-07-01T09:30");
+      equal([await name.innerText(), await here.innerText()], ["Europe/Berlin, CEST", ""], "of this place");
+      await zone.selectOption("America/New_York");
+      equal(await stands(), ["2099-07-01T08:00", "2099-07-01T09:30", "America/New_York"], "what was typed, once the place is another");
+      equal(await name.innerText(), "America/New_York, GMT-4", "the clock of that day");
+      assert(/^Here that is 14:00\W+15:30\.$/.test(await here.innerText()), await here.innerText());
+      await opens.fill("2099-07-01T20:00");
+      await closes.fill("");
+      equal(await here.innerText(), "Here that is 2 Jul 2099, 02:00.", "on another day");
+      await closes.fill("2099-07-01T21:00");
+      assert(/^Here that is 2 Jul 2099\W+02:00\W+03:00\.$/.test(await here.innerText()), await here.innerText());
+      await opens.fill("2099-03-07T20:00");
+      await closes.fill("2099-03-08T20:00"); // the clock was put forward between them
+      equal(await name.innerText(), "America/New_York, GMT-5, GMT-4", "the clocks of those days");
+      equal(await save(), [Date.UTC(2099, 2, 8, 1), Date.UTC(2099, 2, 9, 0)], "what the server is told");
+      const about = schedule.page().locator('[data-fill="about"]');
+      assert((await about.innerText()).includes("opens 8 Mar 2099, 02:00 CET"), await about.innerText());
+      await unfold();
+      equal(await stands(), ["2099-03-07T20:00", "2099-03-08T20:00", "America/New_York"], "opened again");
+      await page.reload();
+      await unfold();
+      equal(await stands(), ["2099-03-07T20:00", "2099-03-08T20:00", "America/New_York"], "after a reload");
+      await zone.selectOption("Europe/Berlin");
+      equal([await stands(), await here.innerText()], [["2099-03-07T20:00", "2099-03-08T20:00", "Europe/Berlin"], ""], "of this place again");
+      equal(await save(), [Date.UTC(2099, 2, 7, 19), Date.UTC(2099, 2, 8, 19)], "what the server is told");
+      await about.filter({ hasText: "opens 7 Mar 2099, 20:00" }).waitFor();
+      assert(!/CET/.test(await about.innerText()), `the zone is said where there is only one: ${await about.innerText()}`);
+      await page.context().close();
+    });
+
+    await check("an hour that a clock leaves out is the next one, of one that comes twice it is the first; what was set exactly stays so", async () => {
+      const twice = Date.UTC(2099, 9, 25, 1, 30, 20); // the second half past two in Berlin, and 20 seconds
+      const event = { polls: [{ ...kit.drafts[0] }] };
+      const page = await show("admin-event-drafts", { zone: "America/New_York", api: office(event) });
+      const save = async () => {
+        const asked = page.waitForRequest((request) => request.method() === "PATCH");
+        await page.getByTestId("save-schedule").click();
+        return (await asked).postDataJSON().opens_at;
+      };
+      await page.getByTestId("schedule").locator("summary").click();
+      for (const [zone, typed, at, here] of /** @type {[string, string, number, string][]} */ ([
+        ["Europe/Berlin", "2099-03-29T02:30", Date.UTC(2099, 2, 29, 1, 30), "28 Mar 2099, 21:30"], // left out: half past three
+        ["Europe/Berlin", "2099-03-29T03:00", Date.UTC(2099, 2, 29, 1), "28 Mar 2099, 21:00"],
+        ["Europe/Berlin", "2099-10-25T02:30", Date.UTC(2099, 9, 25, 0, 30), "24 Oct 2099, 20:30"], // comes twice
+        ["Europe/Berlin", "2099-10-25T03:00", Date.UTC(2099, 9, 25, 2), "24 Oct 2099, 22:00"],
+        ["America/New_York", "2099-03-08T02:30", Date.UTC(2099, 2, 8, 7, 30), ""],
+        ["America/New_York", "2099-11-01T01:30", Date.UTC(2099, 10, 1, 5, 30), ""],
+        ["Australia/Lord_Howe", "2099-10-04T02:15", Date.UTC(2099, 9, 3, 15, 45), "3 Oct 2099, 11:45"], // put forward by half an hour
+        ["Pacific/Marquesas", "2099-05-01T00:00", Date.UTC(2099, 4, 1, 9, 30), "05:30"],
+        ["UTC", "2099-05-01T00:00", Date.UTC(2099, 4, 1), "30 Apr 2099, 20:00"],
+      ])) {
+        await page.getByTestId("zone").selectOption(zone);
+        await page.getByTestId("opens").fill(typed);
+        equal(await page.getByTestId("zone-here").innerText(), here && `Here that is ${here}.`, `here, of ${typed} in ${zone}`);
+        equal(await page.evaluate(async ([wall, place]) => (await import(String("/assets/admin/zone.js"))).momentOf(wall, place), [typed, zone]), at, `${typed} in ${zone}`);
+      }
+      await page.getByTestId("zone").selectOption("Europe/Berlin");
+      await page.getByTestId("opens").fill("2099-03-29T02:30");
+      equal(await save(), Date.UTC(2099, 2, 29, 1, 30), "what is sent of a time that is left out");
+      event.polls[0].opens_at = twice;
+      await page.evaluate(() => sessionStorage.setItem("gs:zone", "Europe/Berlin"));
+      await page.reload();
+      await page.getByTestId("schedule").locator("summary").click();
+      equal(await page.getByTestId("opens").inputValue(), "2099-10-25T02:30", "what the clock shows");
+      await page.getByTestId("closes").fill("2099-10-25T09:00");
+      equal(await save(), twice, "what nobody touched");
+      // Every half hour of a year, beside what the browser itself makes of its own clock.
+      const wrong = await page.evaluate(async () => {
+        const { here, momentOf, wallOf } = await import(String("/assets/admin/zone.js"));
+        const all = Array.from({ length: 365 * 48 }, (_, at) => Date.UTC(2027, 0, 1) + at * 1_800_000);
+        return all.filter((at) => {
+          const wall = new Date(at).toISOString().slice(0, 16);
+          return momentOf(wall, here()) !== new Date(wall).getTime() || wallOf(at, here()) !== new Date(at - new Date(at).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+        }).length;
+      });
+      equal(wrong, 0, "half hours that are another");
+      await page.context().close();
+    });
+
+    await check("a close that would come before the opening is refused at its field: by the clock of the place that was chosen", async () => {
+      const event = { polls: [{ ...kit.drafts[0] }] };
+      const page = await show("admin-event-drafts", { zone: "Europe/Berlin", api: office(event) });
+      await page.getByTestId("schedule").locator("summary").click();
+      await page.getByTestId("zone").selectOption("America/New_York");
+      for (const [opens, closes] of [["2099-07-01T20:00", "2099-07-01T19:00"], ["2099-03-08T02:45", "2099-03-08T03:15"]]) { // quarter to three is left out: it is quarter to four
+        await page.getByTestId("opens").fill(opens);
+        await page.getByTestId("closes").fill(closes);
+        equal(await told(page), [], "before it is sent");
+        await page.getByTestId("save-schedule").click();
+        await page.getByText("Voting would close before it opens.").waitFor();
+        equal(await told(page), [["closes", "Voting would close before it opens.", true]], `from ${opens} to ${closes}`);
+      }
+      equal(event.polls[0].opens_at, null, "what the server was told");
+      await page.getByTestId("closes").fill("2099-03-08T04:00");
+      await page.getByTestId("save-schedule").click();
+      await page.getByTestId("toast").filter({ hasText: "Scheduled." }).waitFor();
+      equal([event.polls[0].opens_at, event.polls[0].closes_at], [Date.UTC(2099, 2, 8, 7, 45), Date.UTC(2099, 2, 8, 8)], "a quarter of an hour");
+      await page.context().close();
+    });
+
     await check("what is typed into a form in the moment that it opens stays there", async () => {
       const page = await show("admin-event", { api: office({ polls: [kit.poll(["Yes", "No"], [3, 4])] }) });
       const card = page.getByTestId("poll").first();
