@@ -8,6 +8,7 @@ import { isTooLong } from "/assets/admin/longest.js";
 import { onPaste } from "/assets/admin/pasted.js";
 import { sortable } from "/assets/admin/sortable.js";
 import { CHOICES_MOST, readLimits, twiceIn } from "/assets/admin/poll-fields.js";
+import { previewBeside } from "/assets/admin/preview.js";
 
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
 
@@ -18,6 +19,10 @@ import { CHOICES_MOST, readLimits, twiceIn } from "/assets/admin/poll-fields.js"
 export function editForm(id, details, form, act) {
   form.append(clone("edit-fields"));
   const list = slot(form, "choices");
+  const preview = previewBeside(slot(form, "beside"), () => {
+    const { question, kind, change } = /** @type {any} */ (form.elements);
+    return { question: question.value.trim(), choices: [...list.children].map((row) => textOf(row).value.trim()).filter(Boolean), several: kind.value === "multiple", change: change.checked };
+  });
   const name = `edit:${id}`;
   /** @type {Poll} */
   let poll;
@@ -53,6 +58,7 @@ export function editForm(id, details, form, act) {
     return true;
   }
 
+  /** What follows from the state of the question, its kind and its rows. */
   function lock() {
     const locked = Boolean(poll.locked);
     slot(form, "kinds").hidden = poll.state !== "draft";
@@ -69,6 +75,7 @@ export function editForm(id, details, form, act) {
       control(row, "move-choice").setAttribute("aria-label", t("move_n", { n: at + 1 }));
       control(row, "remove-choice").setAttribute("aria-label", t("remove_n", { n: at + 1 }));
     });
+    preview();
   }
 
   /** A choice came or went: what was said of them may be true no more. */

@@ -3,7 +3,7 @@
 import { t } from "/assets/shared/words.js";
 import { clone, done, each, required, slot, text, Wrong } from "/assets/admin/dom.js";
 import { bare, onPaste, rows } from "/assets/admin/pasted.js";
-import { drawPreview } from "/assets/admin/preview.js";
+import { previewBeside } from "/assets/admin/preview.js";
 
 export const CHOICES_MOST = 20;
 const TEMPLATES = ["yes_no", "agreement", "which", "ice"];
@@ -24,7 +24,7 @@ export function newPollFields(visibility = "live") {
   const fields = clone("poll-fields");
   const question = /** @type {HTMLInputElement} */ (fields.querySelector('[name="question"]'));
   const choices = /** @type {HTMLTextAreaElement} */ (fields.querySelector('[name="choices"]'));
-  const preview = () => drawPreview(slot(fields, "preview"), question.value.trim(), lines(choices.value), { several: fields.querySelector('[name="kind"][value="multiple"]').checked, change: fields.querySelector('[name="change"]').checked });
+  const preview = previewBeside(fields, () => ({ question: question.value.trim(), choices: lines(choices.value), several: fields.querySelector('[name="kind"][value="multiple"]').checked, change: fields.querySelector('[name="change"]').checked }));
   const write = (/** @type {string} */ asked, /** @type {string} */ given) => {
     [question.value, choices.value] = [asked, given];
     for (const field of [question, choices]) field.dispatchEvent(new Event("input", { bubbles: true }));
@@ -49,7 +49,6 @@ export function newPollFields(visibility = "live") {
     return button;
   }));
   onPaste(choices, (all) => all.join("\n"));
-  fields.addEventListener("input", preview);
   fields.addEventListener("change", (/** @type {Event} */ { target }) => {
     const radio = /** @type {HTMLInputElement} */ (target);
     if (radio.name === "kind") slot(fields, "limits").hidden = radio.value !== "multiple";

@@ -1,12 +1,26 @@
-// What a phone will show of a question that is being written.
+// What a phone will show of a question that is being written, or corrected.
 
 import { digits, hue, letter, t } from "/assets/shared/words.js";
 import { clone } from "/assets/admin/dom.js";
 
 const SHOWN_MOST = 8; // the rest is counted
 
-/** @param {HTMLElement} place @param {string} question @param {string[]} choices @param {{several:boolean, change:boolean}} how people pick */
-export function drawPreview(place, question, choices, { several, change }) {
+/** @typedef {{question:string, choices:string[], several:boolean, change:boolean}} Written `several`, `change`: how people pick */
+
+/**
+ * Stands beside the fields of a question and follows what is typed there.
+ * @param {HTMLElement} fields @param {() => Written} read @returns {() => void} draws it anew, after what was not typed
+ */
+export function previewBeside(fields, read) {
+  const place = clone("preview");
+  const draw = () => drawPreview(place, read());
+  fields.append(place);
+  fields.addEventListener("input", draw);
+  return draw;
+}
+
+/** @param {HTMLElement} place @param {Written} written */
+function drawPreview(place, { question, choices, several, change }) {
   const title = Object.assign(document.createElement("p"), { className: "preview-question", textContent: question || t("preview_question"), dir: "auto" });
   const list = document.createElement("ol");
   const texts = choices.length ? choices : [t("preview_choice"), t("preview_choice")];

@@ -582,6 +582,44 @@ export async function forms() {
       await page.context().close();
     });
 
+    await check("a question that is corrected has the preview beside it: of its words, its rows, its kind, below the form where the window is narrow", async () => {
+      const event = { polls: [{ ...kit.drafts[0], choices: ["Lake", "Bar", "Pub"].map((text, at) => ({ id: `c${at}`, text })) }] };
+      for (const size of /** @type {const} */ (["laptop", "phone"])) {
+        const page = await show("admin-event-drafts", { api: office(event) }, size);
+        const card = page.getByTestId("poll").first();
+        const [preview, kinds] = [card.getByTestId("preview"), card.locator('[data-fill="kinds"]')];
+        const shown = async () => [await preview.locator(".preview-question").innerText(), await preview.locator(".text").allInnerTexts(), (await preview.locator(".letter").allInnerTexts()).join("")];
+        await card.getByTestId("edit").locator("summary").click();
+        equal(await shown(), [event.polls[0].question, ["Lake", "Bar", "Pub"], "ABC"], "as it is");
+        await card.getByTestId("edit-question").fill("Where to?");
+        await card.getByTestId("edit-choice").nth(1).fill("Rooftop bar");
+        equal(await shown(), ["Where to?", ["Lake", "Rooftop bar", "Pub"], "ABC"], "typed");
+        await card.getByTestId("remove-choice").first().click();
+        equal(await shown(), ["Where to?", ["Rooftop bar", "Pub"], "AB"], "removed");
+        await page.getByTestId("undo").click();
+        equal(await shown(), ["Where to?", ["Lake", "Rooftop bar", "Pub"], "ABC"], "and back");
+        await card.locator('[data-do="move-choice"]').first().press("ArrowDown");
+        equal(await shown(), ["Where to?", ["Rooftop bar", "Lake", "Pub"], "ABC"], "moved");
+        await card.getByTestId("edit-choice").nth(2).fill("");
+        await paste(card.getByTestId("edit-choice").nth(2), "Pub\nPark");
+        equal(await shown(), ["Where to?", ["Rooftop bar", "Lake", "Pub", "Park"], "ABCD"], "pasted");
+        await card.getByTestId("add-choice").click();
+        equal((await shown())[1], ["Rooftop bar", "Lake", "Pub", "Park"], "a row without words");
+        const hint = preview.locator(".hint");
+        equal(await hint.innerText(), "Tap one. The tap is the vote.", "of one");
+        await card.locator('[name="change"]').uncheck();
+        equal(await hint.innerText(), "Pick one, then send: it cannot be changed.", "of one, for good");
+        await card.getByTestId("edit-multiple").check();
+        equal([await hint.innerText(), await preview.evaluate((one) => one.classList.contains("is-several"))], ["Pick several, then send.", true], "of several");
+        const [a, b, save] = await Promise.all([kinds, preview, card.getByTestId("save")].map(async (one) => (await one.boundingBox()) ?? { x: 0, y: 0, width: 0, height: 0 }));
+        assert(size === "phone" ? b.y > a.y + a.height && b.y + b.height < save.y : b.x >= a.x + a.width && b.y < a.y, `the preview at ${JSON.stringify(b)}, a field at ${JSON.stringify(a)}`);
+        await card.getByTestId("edit").locator("summary").click();
+        await card.getByTestId("edit").locator("summary").click();
+        equal([await shown(), await hint.innerText()], [[event.polls[0].question, ["Lake", "Bar", "Pub"], "ABC"], "Tap one. The tap is the vote."], "given up, and opened again");
+        await page.context().close();
+      }
+    });
+
     await check("who adds one question after another finds the form open, and the hands in the next one", async () => {
       const event = { polls: kit.drafts.slice(0, 2) };
       const page = await show("admin-event-drafts", { api: office(event, ({ method }) => {
