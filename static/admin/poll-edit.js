@@ -45,8 +45,10 @@ export function editForm(id, details, form, act) {
     fields.of.value = JSON.stringify([poll.question, poll.kind, poll.rules, poll.choices]);
     const asItIs = () => list.replaceChildren(...poll.choices.map((choice) => choiceRow(choice.id, choice.text)));
     asItIs();
+    const [first] = list.children;
     draft = begun(form, name, fits);
-    if (!draft.found) asItIs(); // also where rows were made for what then did not fit
+    if (!draft.found && !first?.isConnected) asItIs(); // rows were made for what then did not fit
+    slot(form, "begun").hidden = !draft.found;
     lock();
   }
 

@@ -589,8 +589,17 @@ export async function forms() {
         const card = page.getByTestId("poll").first();
         const [preview, kinds] = [card.getByTestId("preview"), card.locator('[data-fill="kinds"]')];
         const shown = async () => [await preview.locator(".preview-question").innerText(), await preview.locator(".text").allInnerTexts(), (await preview.locator(".letter").allInnerTexts()).join("")];
+        const drawn = card.getByTestId("edit-choices").evaluate((list) => new Promise((resolve) => {
+          let rows = 0;
+          new MutationObserver((changes) => {
+            for (const { addedNodes } of changes) rows += addedNodes.length;
+            setTimeout(() => resolve(rows));
+          }).observe(list, { childList: true });
+        }));
         await card.getByTestId("edit").locator("summary").click();
+        equal(await drawn, 3, "rows that were drawn");
         equal(await shown(), [event.polls[0].question, ["Lake", "Bar", "Pub"], "ABC"], "as it is");
+        assert(await card.getByTestId("begun").isHidden(), "nothing was begun before");
         await card.getByTestId("edit-question").fill("Where to?");
         await card.getByTestId("edit-choice").nth(1).fill("Rooftop bar");
         equal(await shown(), ["Where to?", ["Lake", "Rooftop bar", "Pub"], "ABC"], "typed");
@@ -616,6 +625,26 @@ export async function forms() {
         await card.getByTestId("edit").locator("summary").click();
         await card.getByTestId("edit").locator("summary").click();
         equal([await shown(), await hint.innerText()], [[event.polls[0].question, ["Lake", "Bar", "Pub"], "ABC"], "Tap one. The tap is the vote."], "given up, and opened again");
+        await page.context().close();
+      }
+    });
+
+    await check("what is there again after a reload says that it is not saved, until it is, and its preview shows it", async () => {
+      for (const [lang, words] of [["en-GB", "You began this earlier. It is not saved yet."], ["de", "Das hattest du schon angefangen. Es ist noch nicht gespeichert."]]) {
+        const event = { polls: [{ ...kit.drafts[0] }] };
+        const page = await show("admin-event-drafts", { lang, api: office(event) });
+        const card = page.getByTestId("poll").first();
+        const [begun, summary] = [card.getByTestId("begun"), card.getByTestId("edit").locator("summary")];
+        await summary.click();
+        await card.getByTestId("edit-question").fill("Where to?");
+        assert(await begun.isHidden(), "it is said of what is being typed");
+        await page.reload();
+        await begun.filter({ visible: true }).waitFor();
+        equal([await begun.innerText(), await card.getByTestId("preview").locator(".preview-question").innerText()], [words, "Where to?"], "after a reload");
+        await card.getByTestId("save").click();
+        await page.getByTestId("toast").waitFor();
+        await summary.click();
+        assert(await begun.isHidden(), "it is said of what was saved");
         await page.context().close();
       }
     });
