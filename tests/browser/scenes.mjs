@@ -312,6 +312,17 @@ desk("results-draft", `/admin/events/${EVENT}`, office([third]), { ready: "[data
 desk("results", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", hands: open("results") });
 desk("edit", `/admin/events/${EVENT}`, office([third, second]), { ready: "[data-testid=poll]", hands: open("edit") });
 desk("schedule", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: open("schedule") });
+for (const [name, lang] of [["schedule-elsewhere", "en-GB"], ["schedule-elsewhere-arabic", "ar"]]) desk(name, `/admin/events/${EVENT}`, office([third]), { lang, zone: "Europe/Berlin", ready: "[data-testid=poll]", hands: async (page) => {
+  await open("schedule")(page);
+  await page.getByTestId("zone").selectOption("America/New_York");
+  for (const [field, at] of [["opens", "2099-03-07T20:00"], ["closes", "2099-03-08T20:00"]]) await page.getByTestId(field).fill(at); // a night of 23 hours between them
+} });
+desk("edit-again", `/admin/events/${EVENT}`, office([second]), { ready: "[data-testid=poll]", hands: async (page) => {
+  await open("edit")(page);
+  await page.getByTestId("edit-question").fill("What shall we do about the release?");
+  await page.reload();
+  await page.getByTestId("begun").waitFor();
+} });
 desk("settings", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office([first])(call)).json, slug: "grand-final", accent: "#8b1e3f", logo: LOGO } } : office([first])(call)), { ready: "[data-testid=poll]", hands: open("event-settings") });
 desk("event-ended", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}` ? { json: { .../** @type {any} */ (office([first, third])(call)).json, state: "ended" } } : office([first, third])(call)), { ready: "[data-testid=poll]" });
 desk("event-blank", `/admin/events/${EVENT}`, (call) => (call.path === `events/${EVENT}/stream` ? { stream: live([first], { view: { edition: 1, joining: false, blank: true, sorted: false, numbers: "both", size: 1 } }) } : office([first])(call)), { ready: "[data-testid=is-blank]:not([hidden])" });
