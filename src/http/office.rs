@@ -1,6 +1,6 @@
 //! The back office: setting up, signing in, preparing events and polls, running them.
 
-use actix_web::http::header::CACHE_CONTROL;
+use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL};
 use actix_web::web::{Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, put};
 use subtle::ConstantTimeEq;
@@ -95,8 +95,13 @@ async fn signed_in(site: &Site, account: Account, email: &Email, device: Option<
     Ok(private(HttpResponse::Created()).cookie(cookie).cookie(known).json(SessionAnswer::of(&account)))
 }
 
+/// Nobody is an answer, too: a page that asks whether somebody is signed in did nothing wrong. A credential that is named and not known is an error.
 #[get("/api/v1/session")]
-async fn show_session(owner: Owner) -> Result<HttpResponse> {
+async fn show_session(request: HttpRequest, owner: Result<Owner>) -> Result<HttpResponse> {
+    let owner = match owner {
+        Err(Error::Unauthorized(_)) if !request.headers().contains_key(AUTHORIZATION) => return Ok(private(HttpResponse::Ok()).json(SessionAnswer::NOBODY)),
+        owner => owner?,
+    };
     let by_token = Account { id: AccountId(1), email: owner.name, role: crate::store::Role::Owner };
     Ok(private(HttpResponse::Ok()).json(SessionAnswer::of(&owner.account.unwrap_or(by_token))))
 }

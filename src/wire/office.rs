@@ -257,7 +257,7 @@ pub struct SetupAnswer {
 
 #[derive(Serialize)]
 pub struct SessionAnswer<'a> {
-    user: UserPart<'a>,
+    user: Option<UserPart<'a>>,
 }
 
 #[derive(Serialize)]
@@ -268,8 +268,10 @@ struct UserPart<'a> {
 }
 
 impl<'a> SessionAnswer<'a> {
+    pub const NOBODY: SessionAnswer<'static> = SessionAnswer { user: None };
+
     pub fn of(account: &'a Account) -> SessionAnswer<'a> {
-        SessionAnswer { user: UserPart { id: account.id.to_string(), email: &account.email, role: account.role.as_str() } }
+        SessionAnswer { user: Some(UserPart { id: account.id.to_string(), email: &account.email, role: account.role.as_str() }) }
     }
 }
 

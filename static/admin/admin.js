@@ -37,6 +37,7 @@ async function route() {
   try {
     const { user } = await api("GET", "session");
     if (mine !== turn) return;
+    if (!user) return signedOut("");
     begunBy(user.id);
     $("who").hidden = $("rooms").hidden = false;
     $("who-email").textContent = user.email;

@@ -14,7 +14,7 @@ const READY_WITHIN_S = 30;
 /** @param {import("./app.mjs").App} app @param {import("./browser.mjs").People} people @param {{email:string, password:string}} account */
 export async function desk(app, people, account) {
   const home = new URL("/admin", app.join).href;
-  const ada = await people.newPerson("the admin at the desk", { expects: (url, status) => (status === 401 && url.pathname === "/api/v1/session") || (status === 422 && url.pathname.startsWith("/api/v1/events/")) });
+  const ada = await people.newPerson("the admin at the desk", { expects: (url, status) => status === 422 && url.pathname.startsWith("/api/v1/events/") });
   const questions = () => ada.getByTestId("poll-question").allInnerTexts();
 
   await need("the admin signs in by keyboard alone", async () => {

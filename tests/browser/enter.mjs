@@ -26,12 +26,13 @@ export async function enter(browser, theatre, scene, { size, colorScheme }) {
 }
 
 /**
- * Enters a scene by its name, in light.
+ * Enters a scene by its name.
  * @param {import("playwright-core").Browser} browser @param {import("./theatre.mjs").Theatre} theatre @param {string} name
  * @param {import("./scenes.mjs").Size} size @param {Partial<import("./scenes.mjs").Scene>} otherwise what is not as the scene has it
+ * @param {"light"|"dark"} colorScheme
  */
-export function enterNamed(browser, theatre, name, size, otherwise) {
+export function enterNamed(browser, theatre, name, size, otherwise, colorScheme = "light") {
   const scene = scenes.find((one) => one.name === name);
   if (!scene) throw new Error(`no scene ${name}`);
-  return enter(browser, theatre, { ...scene, ...otherwise }, { size, colorScheme: "light" });
+  return enter(browser, theatre, { ...scene, ...otherwise }, { size, colorScheme });
 }

@@ -13,7 +13,7 @@ const SEEN_WITHIN_MS = 30_000;
 /** @param {import("./app.mjs").App} app @param {import("./browser.mjs").People} people @param {{email:string, password:string}} account @param {string} token */
 export async function rehearsal(app, people, account, token) {
   const home = new URL("/admin", app.join).href;
-  const ada = await people.newPerson("the admin before the show", { expects: (url, status) => (status === 401 && url.pathname === "/api/v1/session") || (status === 404 && url.pathname === "/api/v1/rehearsals/nothing") });
+  const ada = await people.newPerson("the admin before the show", { expects: (url, status) => status === 404 && url.pathname === "/api/v1/rehearsals/nothing" });
   let told = "";
 
   await need("where nothing was rehearsed, the page teaches how, with this server's own address in the command", async () => {
