@@ -1,8 +1,9 @@
 // Always in sight: at the thumb where the vote is and what was refused, at the top whether anybody is there. In words, never as a spinner.
 
 import { keep } from "/assets/vote/keep.js";
-import { back, currentPoll, live, lost, saidBack } from "/assets/vote/live.js";
-import { ballotKey, isRetrying, read, unread, waiting } from "/assets/vote/outbox.js";
+import { back, currentPoll, live, lost, phase, saidBack } from "/assets/vote/live.js";
+import { announceVote } from "/assets/vote/news.js";
+import { ballotKey, isRetrying, mineOf, read, unread, waiting } from "/assets/vote/outbox.js";
 import { $, part, setText } from "/assets/vote/small.js";
 import { reason, t } from "/assets/vote/words.js";
 
@@ -33,7 +34,8 @@ export function drawReceipt(isClosed, mine, isNew, unsent, told) {
     : !$("keep").hidden && kept !== "saved" ? t("earlier")
     : step === "saved" && isRetrying() && navigator.onLine ? t("sending") : cleared ? t("cleared") : isClosed && step === "none" ? t("not_voted") : ""));
   if (isNew) setText("say", "");
-  else if (stepWas !== step && step !== "none" && !told) setText("say", cleared ? t("cleared") : t("your_vote", { step: part($("steps"), `[data-step="${step}"]`).textContent ?? "" }));
+  if (isNew || step === "none") announceVote("");
+  else if (stepWas !== step && !told) announceVote(cleared ? t("cleared") : t("your_vote", { step: part($("steps"), `[data-step="${step}"]`).textContent ?? "" }));
   stepWas = step;
   // Without a vote and without a button there is nothing to show at the thumb.
   $("dock").hidden = !$("dock").querySelector("#receipt:not([hidden]), button:not([hidden])");

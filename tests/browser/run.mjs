@@ -1,5 +1,5 @@
 // One evening with Groundswell, lived by real people in a real browser: an admin, a presenter and several phones.
-//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only story|phones|pictures|outbox|elsewhere|told|said|care|forms|air|moved]
+//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only story|phones|pictures|outbox|elsewhere|told|said|palm|care|forms|air|moved]
 // The checks tell one story from top to bottom; each line of output is a sentence that is true, or "not ok".
 
 import { parseArgs } from "node:util";
@@ -14,6 +14,7 @@ import { admin, mine, phone, stage, tabTo } from "./hands.mjs";
 import { looks } from "./looks.mjs";
 import { moved } from "./moved.mjs";
 import { outbox } from "./outbox.mjs";
+import { palm } from "./palm.mjs";
 import { paper } from "./paper.mjs";
 import { rehearsal } from "./rehearsal.mjs";
 import { said } from "./said.mjs";
@@ -32,7 +33,7 @@ process.on("exit", () => app.remove());
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 
 /** @type {Record<string, () => Promise<void>>} */
-const parts = { story, phones, pictures, outbox: () => outbox(binary), elsewhere: () => elsewhere(binary, shots), told, said, care, forms, air, moved };
+const parts = { story, phones, pictures, outbox: () => outbox(binary), elsewhere: () => elsewhere(binary, shots), told, said, palm, care, forms, air, moved };
 if (only && !(only in parts)) throw new Error(`--only takes ${Object.keys(parts).join(", ")}`);
 if (only) await toItsEnd(parts[only]);
 else {
@@ -88,6 +89,7 @@ async function phones() {
 async function pictures() {
   await told();
   await said();
+  await palm();
   await care();
   await forms();
   await air();
