@@ -7,7 +7,8 @@ import { changed } from "/assets/vote/small.js";
 
 /**
  * @typedef {{id:string, text:string}} Choice
- * @typedef {{voters:number, status:"provisional"|"final", choices:{id:string, votes:number, percent:number}[]}} Results
+ * @typedef {{id:string, votes:number, percent:number}[]} Counts
+ * @typedef {{voters:number, status:"provisional"|"final", choices:Counts, before?:{round:number, voters:number, choices:Counts}}} Results
  * @typedef {{id:string, kind:"single"|"multiple", question:string, state:"open"|"closed", round:number, opens_at:number|null,
  *   closes_at:number|null, closed_at:number|null, visibility:string, revealed:boolean,
  *   rules:{min:number, max:number, change:boolean}, choices:Choice[], results:Results|null}} Poll

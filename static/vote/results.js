@@ -15,16 +15,29 @@ export function drawResults(poll, rows, voted) {
   const results = now === "soon" || (poll.visibility === "after_vote" && !poll.revealed && !voted && !isClosed) ? null : poll.results;
   const counts = new Map(results?.choices.map((one) => [one.id, one]));
   const most = Math.max(1, ...(results?.choices ?? []).map((one) => one.votes)); // nobody leads with none
+  const before = results?.before;
+  const people = (/** @type {number} */ n) => t(poll.kind === "multiple" ? "voters" : "votes", { n });
   const leading = [];
   for (const [id, { label }] of rows) {
     const votes = counts.get(id)?.votes || 0;
     part(label, ".percent").textContent = results ? shares.format((counts.get(id)?.percent || 0) / 100) : "";
     part(label, ".votes").textContent = results ? number.format(votes) : "";
     label.style.setProperty("--share", String(results?.voters ? votes / results.voters : 0)); // finer than whole percents
+    const was = before?.choices.find((one) => one.id === id);
+    const mark = part(label, ".was");
+    mark.toggleAttribute("hidden", !was);
+    if (before && was) {
+      label.style.setProperty("--was", String(was.votes / before.voters));
+      mark.setAttribute("aria-label", `${t("round", { n: before.round })}: ${shares.format(was.percent / 100)}`);
+    }
+    label.classList.toggle("is-leading", votes === most);
     if (votes === most) leading.push(`${part(label, ".text").textContent} ${part(label, ".percent").textContent}`);
   }
+  $("choices").classList.toggle("is-decided", results?.status === "final" && leading.length > 0);
   setText("voters", now === "soon" ? "" : results
-    ? (results.voters ? [t(poll.kind === "multiple" ? "voters" : "votes", { n: results.voters }), t(results.status), ...(poll.kind === "multiple" ? [t("several", { all: shares.format(1) })] : [])].join(" · ") : t(results.status === "final" ? "nobody" : "no_votes"))
+    ? [...(results.voters ? [people(results.voters), t(results.status)] : [t(results.status === "final" ? "nobody" : "no_votes")]),
+      ...(before ? [`| ${t("round", { n: before.round })}: ${people(before.voters)}`] : []), // the line in the bars
+      ...(results.voters && poll.kind === "multiple" ? [t("several", { all: shares.format(1) })] : [])].join(" · ")
     : t(poll.visibility === "after_vote" ? "after_vote" : isClosed ? "not_shown" : poll.visibility === "after_close" ? "after_close" : "will_show"));
   return results && leading.join(", ");
 }

@@ -10,7 +10,7 @@ import { assert } from "./report.mjs";
 const WAIT_MS = 15_000; // for one thing to appear; two cores may be compiling beside us
 export const ARGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 export const SIZES = {
-  small: { width: 320, height: 568 }, phone: { width: 360, height: 740 }, tablet: { width: 820, height: 1180 },
+  small: { width: 320, height: 568 }, side: { width: 740, height: 360 }, phone: { width: 360, height: 740 }, tablet: { width: 820, height: 1180 },
   laptop: { width: 1280, height: 800 }, projector: { width: 1920, height: 1080 }, cinema: { width: 3840, height: 2160 },
   zoomed: { width: 640, height: 400 }, tiny: { width: 320, height: 256 }, // laptops at 200 and 400 %
 };

@@ -19,6 +19,45 @@ export async function palm() {
   const browser = await launch();
   const show = (/** @type {string} */ name, /** @type {Partial<import("./scenes.mjs").Scene>} */ otherwise = {}, size = /** @type {import("./scenes.mjs").Size} */ ("phone")) => enterNamed(browser, theatre, name, size, { hands: undefined, after_ms: 0, ...otherwise });
   try {
+    await check("the second round marks where the first one stood, from where one begins to read, and says how many voted then; no mark where nobody may see the result", async () => {
+      for (const [lang, words] of /** @type {const} */ ([["en", "280 votes · final · | round 1: 280 votes"], ["ar", null]])) {
+        const poll = kit.final(kit.shift(kit.poll(kit.SHORT.slice(0, 4), [150, 90, 38, 2], { round: 2 }), [84, 140, 56, 0]));
+        const page = await show("vote-closed", { lang, api: kit.audience(() => kit.live([poll])), keep: {} });
+        const parts = await page.locator(".frame").evaluateAll((all, fromRight) => all.map((frame) => {
+          const [whole, mark] = [frame, /** @type {Element} */ (frame.querySelector(".was"))].map((one) => one.getBoundingClientRect());
+          return Math.round(100 * (fromRight ? whole.right - mark.right : mark.left - whole.left) / (whole.width - mark.width));
+        }), lang === "ar");
+        for (const [at, share] of [30, 50, 20, 0].entries()) assert(Math.abs(parts[at] - share) <= 1, `${lang}: marks at ${parts.join(", ")} %`);
+        if (words) equal(await page.getByTestId("voters").innerText(), words, "the line of voters");
+        else assert(/\| الجولة 1: 280 صوت/.test(await page.getByTestId("voters").innerText()), await page.getByTestId("voters").innerText());
+        equal((await page.locator(".was").first().getAttribute("aria-label"))?.replace(/[\u200e\u200f\u061c]/g, ""), lang === "ar" ? "الجولة 1: 30%" : "round 1: 30%", "for who hears it");
+        await page.context().close();
+      }
+      for (const [poll, words] of /** @type {[any, string][]} */ ([[kit.shift(kit.poll(["Yes", "No"], [0, 0], { round: 2 }), [3, 1]), "No votes yet · | round 1: 4 votes"], [kit.shift(kit.poll(["Yes", "No"], [0, 0], { round: 2, visibility: "after_vote", revealed: false }), [3, 1]), "You see the result once you have voted."]])) {
+        const page = await show("vote-question", { api: kit.audience(() => kit.live([poll])) });
+        await page.getByTestId("voters").getByText(words).waitFor();
+        equal(await page.locator(".was:visible").count(), words.startsWith("No") ? 2 : 0, "marks");
+        await page.context().close();
+      }
+    });
+
+    await check("the winner is marked once it is decided, a tie as a tie, nobody before or without votes; and nothing moves", async () => {
+      const stars = (/** @type {Page} */ page) => page.getByTestId("choice").evaluateAll((all) => all.flatMap((one, at) => (getComputedStyle(/** @type {Element} */ (one.querySelector(".percent")), "::before").content.includes("★") ? [at] : [])));
+      for (const [votes, isFinal, wanted] of /** @type {[number[], boolean, number[]][]} */ ([[[1, 7, 2], false, []], [[1, 7, 2], true, [1]], [[5, 2, 5], true, [0, 2]], [[0, 0, 0], true, []]])) {
+        const open = kit.poll(kit.SHORT.slice(0, 3), votes);
+        let [now, version] = [/** @type {any} */ (open), 1042];
+        const page = await show("vote-question", { api: kit.audience(() => kit.live([now], { version, refresh_ms: 100 })) });
+        const places = () => page.locator(".text, .percent, .votes").evaluateAll((all) => all.map((one) => { const range = document.createRange(); range.selectNodeContents(one); const { right, top } = range.getBoundingClientRect(); return `${Math.round(right)} ${Math.round(top)}`; }));
+        await page.locator(".percent:not(:empty)").first().waitFor();
+        const before = await places();
+        [now, version] = [isFinal ? kit.final(open) : open, version + 1];
+        if (isFinal) await page.getByTestId("poll-state").getByText("Closed").waitFor();
+        equal(await stars(page), wanted, `${votes.join(", ")}, ${isFinal ? "final" : "open"}`);
+        equal(await places(), before, "where names and numbers stand");
+        await page.context().close();
+      }
+    });
+
     await check("who hears the phone is told once how far a vote has got, not at each step; and of the next vote again", async () => {
       const poll = kit.poll(kit.SHORT.slice(0, 3), [4, 5, 1], { visibility: "after_vote", revealed: false });
       const page = await show("vote-question", { api: (call) => (call.method === "POST" && call.path.endsWith("/ballots") ? { status: 202, json: { ballot: call.body.ballot, accepted_at: kit.NOW() + 300, status: "received" } } : kit.audience(() => kit.live([poll], { refresh_ms: 100, counted_through: kit.NOW() }))(call)) });

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 
 /** @typedef {import("./theatre.mjs").Api} Api */
 /** @typedef {import("playwright-core").Page} Page */
-/** @typedef {"phone"|"small"|"tablet"|"laptop"|"projector"|"cinema"|"zoomed"|"tiny"} Size */
+/** @typedef {"phone"|"small"|"side"|"tablet"|"laptop"|"projector"|"cinema"|"zoomed"|"tiny"} Size */
 /**
  * @typedef {{name:string, path:string, sizes:Size[], api:Api, keep?:Record<string, unknown>, lang?:string, zone?:string, hands?:(page:Page, theatre:import("./theatre.mjs").Theatre) => Promise<unknown>,
  *   ready?:string, after_ms?:number, full?:boolean}} Scene
@@ -103,12 +103,11 @@ const voted = (one, picks, state) => ({
   [`gs:pass:${CODE}`]: { pass: "p", voter: "v", level: "open" },
 });
 
+/** With a round before it. @param {any} one @param {number[]} votes of that one */
+const shift = (one, votes) => ({ ...one, results: { ...one.results, before: { round: one.round - 1, voters: votes.reduce((sum, n) => sum + n, 0), choices: poll(one.choices.map((/** @type {any} */ choice) => choice.text), votes, { id: one.id }).results?.choices } } });
+
 /** After a discussion. */
-const secondRound = () => {
-  const now = final(poll(SHORT.slice(0, 4), [120, 610, 190, 42], { round: 2 }));
-  const before = poll(SHORT.slice(0, 4), [412, 345, 200, 3]).results;
-  return { ...now, results: { ...now.results, before: { round: 1, voters: before?.voters, choices: before?.choices } } };
-};
+const secondRound = () => shift(final(poll(SHORT.slice(0, 4), [120, 610, 190, 42], { round: 2 })), [412, 345, 200, 3]);
 
 /** @type {Scene[]} */
 const phones = [];
@@ -166,6 +165,18 @@ phone("twenty", [poll(SHORT, falling(20, 50))], { full: true });
     hands: async (page) => { await page.locator("#choices .choice").first().click(); await page.getByTestId("refusal").waitFor(); } });
   const again = poll(SHORT.slice(0, 4), [0, 0, 0, 0], { round: 2 });
   phone("second-round", [again], { keep: voted(saved, [1], "counted"), sizes: ["phone", "small"] });
+  // After a discussion: where the round before stood, and what came of it.
+  phone("shift", [final(shift(poll(SHORT.slice(0, 4), [150, 90, 38, 2], { round: 2 }), [84, 140, 56, 0]))], { sizes: ["phone", "small"] });
+  phone("shift-open", [shift(poll(SHORT.slice(0, 4), [0, 0, 0, 0], { round: 2 }), [84, 140, 56, 0])]);
+  phone("shift-arabic", [shift(poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟", round: 2 }), [10, 50, 20, 20])], { lang: "ar" });
+  phone("tie", [final(poll(SHORT.slice(0, 4), [200, 200, 42, 0]))]);
+  phone("winner-long", [final(poll(longs(4), [1_061_234, 1_100_000, 8, 34]))], { sizes: ["phone", "small"] });
+  const prepared = poll(SHORT.slice(0, 4), null, { round: 2, state: "closed", results: null });
+  phone("between-rounds", [prepared], { keep: voted({ ...prepared, round: 1 }, [1], "counted"), sizes: ["phone", "small", "side"] });
+  phone("no-title", [poll(["Yes", "No"], [1, 0])], { more: { event: { code: CODE, slug: null, title: "Which ending?", state: "live" } } });
+  phone("offline-closed", [final(saved)], { keep: voted(saved, [1], "counted"), hands: async (page) => { await page.context().setOffline(true); await page.getByTestId("connection").waitFor(); } });
+  phone("side", [saved], { keep: voted(saved, [1], "counted"), sizes: ["side"] });
+  phone("side-twenty", [twenty], { keep: voted(twenty, [14], "counted"), sizes: ["side"] });
   phone("german", [saved], { lang: "de", keep: voted(saved, [1], "counted"), sizes: ["phone", "small"] });
 }
 
@@ -428,4 +439,4 @@ frame("embed-hidden", `/embed/${CODE}`, [{ ...poll(SHORT.slice(0, 4), null, { vi
 frame("embed-arabic", `/embed/${CODE}`, [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })], { lang: "ar", sizes: ["laptop"] });
 
 export const scenes = [...phones, ...stages, ...desks, ...frames];
-export const kit = { drafts, secondRound, onStageNow, CODE, EVENT, NOW, SHORT, LONG, longs, ARABIC, poll, live, falling, audience, stage, office, voted, final, closed, QR };
+export const kit = { drafts, secondRound, onStageNow, CODE, EVENT, NOW, SHORT, LONG, longs, ARABIC, poll, live, falling, audience, stage, shift, office, voted, final, closed, QR };
