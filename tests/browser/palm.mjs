@@ -19,6 +19,35 @@ export async function palm() {
   const browser = await launch();
   const show = (/** @type {string} */ name, /** @type {Partial<import("./scenes.mjs").Scene>} */ otherwise = {}, size = /** @type {import("./scenes.mjs").Size} */ ("phone")) => enterNamed(browser, theatre, name, size, { hands: undefined, after_ms: 0, ...otherwise });
   try {
+    await check("on its side, and on a laptop at 200 % zoom, the vote, its steps and what can be done with it are in sight, and so are the question and a choice, in five languages", async () => {
+      const poll = kit.poll(kit.SHORT.slice(0, 4), [40, 30, 20, 10]);
+      for (const lang of LANGUAGES) {
+        const page = await show("vote-question", { lang, keep: kit.voted(poll, [1], "counted"), api: kit.audience(() => kit.live([poll])) });
+        for (const size of [SIZES.side, { width: 640, height: 400 }, { width: 568, height: 260 }]) {
+          await page.setViewportSize(size);
+          const wrong = await page.evaluate(() => {
+            const all = ["#question", ".choice", "#steps li:first-child", "#steps li:last-child", "#change", "#clear"].map((selector) => [selector, /** @type {Element} */ (document.querySelector(selector)).getBoundingClientRect()]);
+            const dock = /** @type {Element} */ (document.getElementById("dock")).getBoundingClientRect();
+            return [
+              ...(/** @type {[string, DOMRect][]} */ (all)).filter(([selector, box]) => box.top < 0 || box.bottom > innerHeight || box.right > innerWidth || box.left < 0 || (box.bottom > dock.top && !/steps|change|clear/.test(selector))).map(([selector, box]) => `${selector} from ${box.top} to ${box.bottom}`),
+              ...(dock.height > 80 ? [`the line is ${dock.height} px high`] : []),
+            ];
+          });
+          equal(wrong.filter((one) => size.height > 300 || !one.startsWith(".choice")), [], `${lang}, ${size.width} x ${size.height}`);
+        }
+        await page.context().close();
+      }
+    });
+
+    await check("where a window is so low or so narrow that a line would cover it, the line stands at the end of the page", async () => {
+      const page = await show("vote-million");
+      for (const size of [{ width: 320, height: 256 }, { width: 640, height: 200 }]) {
+        await page.setViewportSize(size);
+        equal(await page.locator(".bottom").evaluate((one) => getComputedStyle(one).position), "static", `${size.width} x ${size.height}`);
+      }
+      await page.context().close();
+    });
+
     await check("the second round marks where the first one stood, from where one begins to read, and says how many voted then; no mark where nobody may see the result", async () => {
       for (const [lang, words] of /** @type {const} */ ([["en", "280 votes · final · | round 1: 280 votes"], ["ar", null]])) {
         const poll = kit.final(kit.shift(kit.poll(kit.SHORT.slice(0, 4), [150, 90, 38, 2], { round: 2 }), [84, 140, 56, 0]));
