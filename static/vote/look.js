@@ -1,4 +1,4 @@
-// The event's own colour and logo, the mark that it is only a rehearsal, and where its results stand.
+// The event's own name, colour and logo, the mark that it is only a rehearsal, and where its results stand.
 
 import { server } from "/assets/vote/server.js";
 import { $ } from "/assets/vote/small.js";
@@ -11,4 +11,13 @@ export function drawLook({ accent, code, logo, rehearsal }) {
   document.querySelector(".mark")?.toggleAttribute("hidden", Boolean(logo));
   $("rehearsal").hidden = !rehearsal;
   $("sheet").href = `${server}/results/${code}?lang=${document.documentElement.lang}`;
+}
+
+const CUT_LEAST = 100; // characters, as in src/wire/shown.rs
+
+/** An event that was given no title has a question for one, whole or cut. It is not said twice. @param {import("/assets/vote/live.js").Live} live */
+export function ownTitle({ event: { title, logo }, polls }) {
+  const cut = title.replace(/…$/, "");
+  const isQuestion = polls.some(({ question }) => question === title || (cut.length >= CUT_LEAST && question.startsWith(cut)));
+  return isQuestion ? (logo ? "" : "Groundswell") : title;
 }

@@ -1,7 +1,7 @@
 // The audience app: join by code, vote by one tap, see the result. This file puts the parts together; build.rs joins all it imports into one,
 // because a phone in a full stadium should have to ask for as little as possible.
 
-import { drawLook } from "/assets/vote/look.js";
+import { drawLook, ownTitle } from "/assets/vote/look.js";
 import { askForCode, readCode, turnAway } from "/assets/vote/join.js";
 import { address, connected, currentPoll, follow, join, leave, live, phase, refresh } from "/assets/vote/live.js";
 import { announce } from "/assets/vote/news.js";
@@ -9,7 +9,7 @@ import { deliver, deliverSoon, isExpecting, isOfBallots, settle } from "/assets/
 import { drawQuestion } from "/assets/vote/question.js";
 import { drawNotices, drawReceipt } from "/assets/vote/receipt.js";
 import { drawClock, drawResults } from "/assets/vote/results.js";
-import { $, changed } from "/assets/vote/small.js";
+import { $, changed, setText } from "/assets/vote/small.js";
 import { learn, spoken } from "/assets/vote/words.js";
 
 follow({
@@ -72,7 +72,8 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden) wake
 function draw() {
   if (!spoken) return;
   const poll = currentPoll();
-  $("title").textContent = document.title = live?.event.title || "Groundswell";
+  document.title = live?.event.title || "Groundswell";
+  setText("title", live ? ownTitle(live) : "Groundswell");
   drawNotices();
   if (live) drawLook(live.event);
   if (!live) {

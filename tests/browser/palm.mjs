@@ -87,6 +87,16 @@ export async function palm() {
       }
     });
 
+    await check("an event that was given no title asks its question once; the name of the page keeps it", async () => {
+      const long = "What should we do about the release that was planned for the end of the month, given everything we heard this week from customers?";
+      for (const [title, question, wanted, logo] of /** @type {[string, string, string, string?][]} */ ([["Which ending?", "Which ending?", "Groundswell"], [`${long.slice(0, 119)}…`, long, "Groundswell"], ["Which ending?", "Which ending?", "", "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E"], ["Which", "Which ending?", "Which"], ["Friday", "Which ending?", "Friday"]])) {
+        const page = await show("vote-question", { api: kit.audience(() => kit.live([kit.poll(["Yes", "No"], [3, 4], { question })], { event: { ...kit.live([]).event, title, logo } })) });
+        await page.getByTestId("choice").first().waitFor();
+        equal([await page.getByTestId("event-title").innerText(), await page.title()], [wanted, title], "the header, and the name of the page");
+        await page.context().close();
+      }
+    });
+
     await check("who hears the phone is told once how far a vote has got, not at each step; and of the next vote again", async () => {
       const poll = kit.poll(kit.SHORT.slice(0, 3), [4, 5, 1], { visibility: "after_vote", revealed: false });
       const page = await show("vote-question", { api: (call) => (call.method === "POST" && call.path.endsWith("/ballots") ? { status: 202, json: { ballot: call.body.ballot, accepted_at: kit.NOW() + 300, status: "received" } } : kit.audience(() => kit.live([poll], { refresh_ms: 100, counted_through: kit.NOW() }))(call)) });
