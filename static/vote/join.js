@@ -5,9 +5,9 @@ import { t } from "/assets/vote/words.js";
 
 const CODE_LONGEST = 40; // characters: a short name of an event
 
-/** Forgives spaces and dashes between digits. @param {string} typed */
+/** Forgives spaces and dashes between digits, and takes a whole link: what is last in its path. @param {string} typed */
 export function readCode(typed) {
-  const text = typed.trim().toLowerCase().replace(/[\u0660-\u0669\u06f0-\u06f9]/g, (digit) => String(digit.charCodeAt(0) & 15)); // Arabic digits
+  const text = typed.trim().toLowerCase().replace(/\/*([?#].*)?$/, "").replace(/.*\//, "").replace(/[\u0660-\u0669\u06f0-\u06f9]/g, (digit) => String(digit.charCodeAt(0) & 15)); // Arabic digits
   return /^[\d\s-]+$/.test(text) ? text.replace(/\D/g, "") : text.replace(/\s+/g, "-");
 }
 

@@ -19,7 +19,7 @@ import { changed } from "/assets/vote/small.js";
 const KEPT_DOCUMENT_MS = 12 * 3600_000; // a reload without a network may show a document this old
 const REFRESH_MS = 2_000; // before the server has said how often
 const OVER_MS = 30_000; // an event that was ended by mistake goes on
-const NOTICE_MS = 5_000;
+const NOTICE_MS = 2_000;
 
 /** The code or the vanity name in the address. @type {string} */
 export let address = "";
@@ -147,9 +147,16 @@ export function connected(there) {
   changed();
 }
 
-/** Somebody reads that the server is back: in a moment it is no news. */
+/** Somebody reads that the server is back: in a moment it is no news, and it lies on the name of the event. */
 export function saidBack() {
-  backTimer ||= window.setTimeout(() => { back = false; changed(); }, NOTICE_MS);
+  backTimer ||= window.setTimeout(goOn, NOTICE_MS);
+}
+
+/** They do, as they were told to. */
+export function goOn() {
+  if (!backTimer || !back) return;
+  back = false;
+  changed();
 }
 
 // ------------------------------------------------------------------------------------------------ what time is it?

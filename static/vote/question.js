@@ -14,6 +14,7 @@ import { t } from "/assets/vote/words.js";
  */
 
 const LONG_CHOICE = 44; // characters: then the numbers stand below
+const IN_SIGHT = 5; // choices on a phone, at a glance
 
 let editing = false;
 let told = ""; // stays until the next tap
@@ -22,7 +23,7 @@ let asked = { key: "", voting: false };
 /** Is a tap the vote? Not where several are picked, nor where a slip of the thumb could not be mended. @param {Poll} poll */
 const isTapped = ({ kind, rules }) => kind === "single" && rules.change;
 
-/** Changes only what changed. @param {Poll} poll @returns {{rows:Map<string, Row>, mine:Saved|null, isNew:boolean, unsent:boolean, told:string}} `unsent`: what is ticked is not the vote that was sent */
+/** Changes only what changed. @param {Poll} poll @returns {{rows:Map<string, Row>, mine:Saved|null, isNew:boolean, unsent:boolean, told:string, own:string}} `isNew`: another question than before. `unsent`: what is ticked is not the vote that was sent. `told`: why a tap did nothing, or nothing can be tapped. `own`: the own vote in words, where it may be out of sight */
 export function drawQuestion(poll) {
   const key = ballotKey(poll);
   const mine = mineOf(poll);
@@ -57,7 +58,20 @@ export function drawQuestion(poll) {
   $("change").hidden = $("clear").hidden = !(now === "open" && voted && poll.rules.change && !editing);
   $("keep").hidden = !editing;
   asked = { key, voting };
-  return { rows, mine, isNew, unsent: voting && !isSame(picked(), mine?.picks ?? []), told: now === "open" && !voting ? "" : told };
+  return {
+    rows, mine, isNew, unsent: voting && !isSame(picked(), mine?.picks ?? []), own: poll.choices.length > IN_SIGHT ? inWords(poll, mine?.picks ?? []) : "",
+    told: now === "soon" && poll.round > 1 ? betweenRounds(poll) : now === "open" && !voting ? "" : told,
+  };
+}
+
+/** The marks keep a name whole in a text of the other direction. @param {Poll} poll @param {string[]} picks */
+const inWords = ({ choices }, picks) => choices.flatMap(({ id, text }, at) => (picks.includes(id) ? [picks.length > 1 || text.length > LONG_CHOICE ? letter(at) : `${letter(at)} \u2068${text}\u2069`] : [])).join(", ");
+
+/** A round that is prepared takes the vote of the one before out of sight: what became of it, and what comes. @param {Poll} poll */
+function betweenRounds(poll) {
+  const n = poll.round - 1;
+  const last = mineOf({ ...poll, round: n });
+  return [last?.picks.length && last.state === "counted" && t("was_counted", { n }), t("again", { n: poll.round })].filter(Boolean).join(" ");
 }
 
 /** @param {Poll} poll @returns {Map<string, Row>} */

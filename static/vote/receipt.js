@@ -7,16 +7,14 @@ import { ballotKey, isRetrying, mineOf, read, unread, waiting } from "/assets/vo
 import { $, part, setText } from "/assets/vote/small.js";
 import { reason, t } from "/assets/vote/words.js";
 
-/** @typedef {import("/assets/vote/outbox.js").Saved} Saved */
-
 const STEPS = ["saved", "received", "counted"];
 let stepWas = "";
 
 /**
  * What it says is true of what is ticked: no step of the vote before is that of a choice which is not sent.
- * @param {boolean} isClosed @param {Saved|null} mine @param {boolean} isNew another question than before: nothing to read out @param {boolean} unsent @param {string} told why a tap did nothing
+ * @param {boolean} isClosed @param {ReturnType<typeof import("/assets/vote/question.js").drawQuestion>} ballot
  */
-export function drawReceipt(isClosed, mine, isNew, unsent, told) {
+export function drawReceipt(isClosed, { mine, isNew, unsent, told, own }) {
   const kept = mine?.state ?? "none";
   const step = unsent ? "none" : kept;
   const cleared = (kept === "received" || kept === "counted") && !mine?.picks.length;
@@ -32,7 +30,7 @@ export function drawReceipt(isClosed, mine, isNew, unsent, told) {
   // A vote that is on its way itself does not stand yet.
   setText("receipt-note", told || (unsent ? [t("unsent"), mine?.picks.length && kept !== "saved" && t("earlier")].filter(Boolean).join(" ")
     : !$("keep").hidden && kept !== "saved" ? t("earlier")
-    : step === "saved" && isRetrying() && navigator.onLine ? t("sending") : cleared ? t("cleared") : isClosed && step === "none" ? t("not_voted") : ""));
+    : step === "saved" && isRetrying() && navigator.onLine ? t("sending") : cleared ? t("cleared") : isClosed && step === "none" ? t("not_voted") : own && t("your_vote", { step: own })));
   if (isNew) setText("say", "");
   if (isNew || step === "none") announceVote("");
   else if (stepWas !== step && !told) announceVote(cleared ? t("cleared") : t("your_vote", { step: part($("steps"), `[data-step="${step}"]`).textContent ?? "" }));
@@ -57,7 +55,7 @@ export function drawNotices() {
   if (pushesTheEnd) scrollTo(0, end.scrollHeight); // what stood at the end stands above it now, not under it
   const isWaiting = waiting().length > 0;
   $("connection").hidden = !lost && !back;
-  if (lost) setText("connection", `${t(navigator.onLine ? "no_answer" : "is_offline")} ${t(!live ? "trying" : isWaiting ? "will_be_sent" : "can_vote")}`);
+  if (lost) setText("connection", `${t(navigator.onLine ? "no_answer" : "is_offline")} ${t(isWaiting ? "will_be_sent" : canVote() ? "can_vote" : "trying")}`);
   else if (back) {
     // Nobody is told to carry on while a vote of theirs is still here.
     setText("connection", t(isWaiting ? "will_be_sent" : "back"));
@@ -65,6 +63,15 @@ export function drawNotices() {
   }
   $("forgetful").hidden = keep.lasts;
 }
+
+/** Only then it is a comfort that one can: not before it opens, after it closed, nor where the vote cannot be changed. */
+function canVote() {
+  const poll = currentPoll();
+  return poll && live?.event.state === "live" && phase(poll) === "open" && (poll.rules.change || !mineOf(poll)?.picks.length);
+}
+
+// With many choices the own one is mostly somewhere else. Its name stands here; a tap goes there, as nothing may move by itself.
+$("receipt").addEventListener("click", () => document.querySelector(".is-mine")?.scrollIntoView({ block: "center" }));
 
 $("refusal").lastElementChild.addEventListener("click", () => {
   const refused = unread();

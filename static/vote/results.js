@@ -2,7 +2,7 @@
 
 import { currentPoll, phase, serverNow } from "/assets/vote/live.js";
 import { $, changed, part, setText } from "/assets/vote/small.js";
-import { number, shares, t } from "/assets/vote/words.js";
+import { number, shares, t, two } from "/assets/vote/words.js";
 
 /** @typedef {import("/assets/vote/live.js").Poll} Poll */
 
@@ -56,7 +56,8 @@ export function drawClock() {
   }
   const left = Math.max(0, Math.ceil((until - serverNow()) / 1000));
   // Hours, where it is that long: 0:59, 59:00, 47:59:00.
-  const time = [left / 3600, (left / 60) % 60, left % 60].map(Math.floor).join(":").replace(/:(?=\d\b)/g, ":0").replace(/^0:0?/, "");
+  const parts = [left / 3600, (left / 60) % 60, left % 60].map(Math.floor);
+  const time = (parts[0] ? parts : parts.slice(1)).map((part, at) => (at ? two : number).format(part)).join(":");
   setText("clock", t(now === "soon" ? "opens_in" : "left", { time }));
   $("clock").toggleAttribute("data-near", now === "open" && left <= NEAR_S);
   clockTimer = window.setTimeout(() => (until <= serverNow() ? changed() : drawClock()), 250);

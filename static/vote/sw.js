@@ -27,7 +27,7 @@ worker.addEventListener("fetch", (/** @type {any} */ event) => {
 
 /** @param {string} path */
 function isAudience(path) {
-  const code = path.slice(1);
+  const code = path.slice(1).replace(/\/$/, "");
   return code === "" || (/^[0-9A-Za-z]([0-9A-Za-z -]|%20){2,39}$/.test(code) && !OTHERS.test(code));
 }
 

@@ -3,7 +3,7 @@
 
 import { drawLook, ownTitle } from "/assets/vote/look.js";
 import { askForCode, readCode, turnAway } from "/assets/vote/join.js";
-import { address, connected, currentPoll, follow, join, leave, live, phase, refresh } from "/assets/vote/live.js";
+import { address, connected, currentPoll, follow, goOn, join, leave, live, phase, refresh } from "/assets/vote/live.js";
 import { announce } from "/assets/vote/news.js";
 import { deliver, deliverSoon, isExpecting, isOfBallots, settle } from "/assets/vote/outbox.js";
 import { drawQuestion } from "/assets/vote/question.js";
@@ -63,6 +63,7 @@ addEventListener("online", () => {
 });
 addEventListener("offline", () => { if (address) connected(false); });
 addEventListener("pageshow", (event) => { if (event.persisted) wake(); });
+addEventListener("pointerup", goOn);
 addEventListener("popstate", () => location.reload());
 addEventListener("storage", (event) => { if (isOfBallots(event)) draw(); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) wake(); });
@@ -84,11 +85,11 @@ function draw() {
   show(screen);
   if (!poll || screen === "ended") return announce($(`screen-${screen}`).innerText);
   const focused = document.activeElement;
-  const { rows, mine, isNew, unsent, told } = drawQuestion(poll);
+  const ballot = drawQuestion(poll);
   const isClosed = phase(poll) === "closed";
-  drawReceipt(isClosed, mine, isNew, unsent, told);
+  drawReceipt(isClosed, ballot);
   if (focused?.closest("[hidden], fieldset:disabled")) $("voters").focus({ preventScroll: true }); // the next Tab is "Change my vote"
-  const leading = drawResults(poll, rows, Boolean(mine?.picks.length));
+  const leading = drawResults(poll, ballot.rows, Boolean(ballot.mine?.picks.length));
   drawClock();
   const asked = `${$("poll-state").textContent}: ${poll.question}`;
   // Live numbers are no news, else nothing else would be heard.

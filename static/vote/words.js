@@ -17,7 +17,7 @@ const en = {
   no_answer: "No answer from the server.",
   will_be_sent: "Your vote is saved and will be sent.",
   can_vote: "You can still vote: it is saved here and sent later.",
-  trying: "Trying again by itself.",
+  trying: "This page goes on by itself once there is a connection.",
   held: "Held in this page",
   soon: "Not open yet",
   open: "Open",
@@ -28,6 +28,8 @@ const en = {
   cleared: "Your vote is cleared.",
   not_voted: "You did not vote on this question.",
   unsent: "Not sent yet.",
+  was_counted: "Your vote in round {n} was counted.",
+  again: "You can vote again in round {n}.",
   too_late: "Closed before you sent this.",
   no_votes: "No votes yet",
   nobody: "No votes",
@@ -62,6 +64,8 @@ const others = {
 const locale = navigator.languages.find((one) => /^(en|de|fr|es|ar)\b/i.test(one)) ?? "en";
 const language = locale.slice(0, 2).toLowerCase();
 export const number = new Intl.NumberFormat(locale);
+/** The parts of a clock but the first: 05. */
+export const two = new Intl.NumberFormat(locale, { minimumIntegerDigits: 2 });
 export const shares = new Intl.NumberFormat(locale, { style: "percent" });
 const plural = new Intl.PluralRules(locale);
 /** @type {Record<string, string|Record<string, string>>} */

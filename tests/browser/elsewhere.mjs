@@ -148,14 +148,14 @@ async function evening(hall, site, other, shots) {
     // Somebody who comes only now: nothing can be known of the event, and it is nobody's setting that is wrong.
     let from = wire.asked.length; // before the page is opened: its script may look while it still loads
     const late = await open(await hall.person(), `${site.origin}/${code}`, complaints);
-    await says(late, "connection", "No answer from the server. Trying again by itself.");
+    await says(late, "connection", "No answer from the server. This page goes on by itself once there is a connection.");
     await eventually("its script has looked why", () => wire.count(/qr\.svg/, from) > 0);
     equal(await late.getByTestId("not-allowed").count(), 0, "a wrong reason");
     // The same before an edge whose servers are away: what it says by itself, a page of another site may not read.
     wire.instead = () => ({ status: 503, headers: { "retry-after": "1" }, body: { code: "busy", status: 503, title: "Service Unavailable", detail: "The servers cannot be reached." } });
     from = wire.asked.length;
     const later = await open(await hall.person(), `${site.origin}/${code}`, complaints);
-    await says(later, "connection", "No answer from the server. Trying again by itself.");
+    await says(later, "connection", "No answer from the server. This page goes on by itself once there is a connection.");
     await eventually("its script has looked why", () => wire.count(/qr\.svg/, from) > 0);
     await later.getByTestId("connection").waitFor();
     equal(await later.getByTestId("not-allowed").count(), 0, "a wrong reason");

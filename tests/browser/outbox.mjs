@@ -125,8 +125,8 @@ async function evening(hall) {
     await phone.reached(page, "saved");
     await says(page, "connection", "Your vote is saved and will be sent.");
     wire.isCut = false;
+    await says(page, "connection", "You are back online, carry on."); // for a moment only
     await phone.reached(page, "counted");
-    await says(page, "connection", "You are back online, carry on.");
     await hall.onlyOne(poll, 2);
     await page.goto(`${wire.home}status`);
     await page.goBack();

@@ -19,6 +19,85 @@ export async function palm() {
   const browser = await launch();
   const show = (/** @type {string} */ name, /** @type {Partial<import("./scenes.mjs").Scene>} */ otherwise = {}, size = /** @type {import("./scenes.mjs").Size} */ ("phone")) => enterNamed(browser, theatre, name, size, { hands: undefined, after_ms: 0, ...otherwise });
   try {
+    await check("without a network nobody is told that they can vote where they cannot: closed, not open yet, between questions, voted for good, ended", async () => {
+      const poll = kit.poll(["Yes", "No"], [3, 4]);
+      const fixed = { ...poll, rules: { ...poll.rules, change: false } };
+      /** @type {[string, any[], object, Record<string, unknown>, string][]} */
+      const states = [
+        ["open", [poll], {}, {}, "You are offline. You can still vote: it is saved here and sent later."],
+        ["voted for good", [fixed], {}, kit.voted(fixed, [0], "counted"), OFFLINE],
+        ["closed", [{ ...poll, ...kit.closed }], {}, {}, OFFLINE],
+        ["final", [kit.final(poll)], {}, {}, OFFLINE],
+        ["scheduled", [{ ...poll, opens_at: kit.NOW() + 600_000 }], {}, {}, OFFLINE],
+        ["none there", [], {}, {}, OFFLINE],
+        ["ended", [poll], ended, {}, OFFLINE],
+      ];
+      for (const [what, polls, more, keep, words] of states) {
+        const page = await show("vote-question", { api: kit.audience(() => kit.live(polls, more)), keep });
+        await page.context().setOffline(true);
+        await page.getByTestId("connection").waitFor();
+        equal(await page.getByTestId("connection").textContent(), words, what);
+        await page.context().close();
+      }
+      const page = await show("vote-question", { api: kit.audience(() => kit.live([kit.final(poll)])) });
+      theatre.api = () => ({ hang: true });
+      await page.getByTestId("connection").waitFor();
+      equal(await page.getByTestId("connection").textContent(), "No answer from the server. This page goes on by itself once there is a connection.", "without an answer");
+      await page.context().close();
+    });
+
+    await check("who is back online sees the name of the event again after 2 s, or as soon as they go on", async () => {
+      for (const tap of [true, false]) {
+        const page = await show("vote-closed");
+        await page.context().setOffline(true);
+        await page.getByTestId("connection").waitFor();
+        await page.clock.install();
+        await page.clock.pauseAt(await page.evaluate(() => Date.now() + 1_000));
+        await page.context().setOffline(false);
+        for (let waited = 0; waited < 20 && !await page.getByTestId("connection").getByText("You are back online").isVisible(); waited += 1) {
+          await page.waitForTimeout(100);
+          await page.evaluate(() => dispatchEvent(new Event("online")));
+        }
+        await page.getByTestId("connection").getByText("You are back online, carry on.").waitFor();
+        if (tap) await page.getByTestId("voters").tap();
+        else await page.clock.runFor(2_100);
+        assert(await page.getByTestId("connection").isHidden(), tap ? "it stays after a tap" : "it stays longer");
+        await page.context().close();
+      }
+    });
+
+    await check("a code is taken as it is pasted: a link, its last slash, what a page was asked for behind it", async () => {
+      for (const typed of ["482913", "482 913", "http://192.168.1.20:8080/482913", "https://vote.example.org/482913/", "vote.example.org/482913?lang=de", "https://vote.example.org/482913/#top", " /482913/ "]) {
+        const page = await show("vote-join", { api: kit.audience(() => kit.live([kit.poll(["Yes", "No"], [3, 4])])) });
+        await page.getByTestId("join-code").fill(typed);
+        await page.getByTestId("join-button").tap();
+        await page.getByTestId("choice").first().waitFor({ timeout: 5_000 }).catch(async () => { throw new Error(`“${typed}”: ${await page.getByTestId("join-error").innerText()}`); });
+        equal(new URL(page.url()).pathname, "/482913", typed);
+        await page.context().close();
+      }
+      const page = await show("vote-question", { path: "/482913/" });
+      await page.getByTestId("choice").first().waitFor();
+      await page.context().close();
+    });
+
+    await check("a clock has the digits of the reader, all of them", async () => {
+      for (const [lang, ms, wanted] of /** @type {const} */ ([["ar-EG", 7_198_000, /^بقي ١:٥٩:٥\p{Nd}$/u], ["ar-EG", 64_000, /^بقي ١:٠\p{Nd}$/u], ["ar", 7_198_000, /^بقي 1:59:5\d$/], ["en", 64_000, /^1:0\d left$/], ["de", 9_000, /^noch 0:0\d$/]])) {
+        const page = await show("vote-question", { lang, api: kit.audience(() => kit.live([kit.poll(["نعم", "لا"], [3, 6], { closes_at: kit.NOW() + ms })])) });
+        await page.locator("#clock:not(:empty)").waitFor();
+        const said = await page.getByTestId("clock").innerText();
+        assert(wanted.test(said.replace(/[\u200e\u200f\u061c]/g, "")), `${lang}: ${said}`);
+        await page.context().close();
+      }
+    });
+
+    await check("nobody is thanked for a vote they did not give", async () => {
+      for (const [lang, words] of Object.entries({ en: "Thank you for being here.", de: "Danke, dass du dabei warst.", fr: "Merci de votre présence.", es: "Gracias por acompañarnos.", ar: "شكرًا لحضورك." })) {
+        const page = await show("vote-ended", { lang });
+        await page.getByTestId("screen-ended").getByText(words).waitFor();
+        await page.context().close();
+      }
+    });
+
     await check("on its side, and on a laptop at 200 % zoom, the vote, its steps and what can be done with it are in sight, and so are the question and a choice, in five languages", async () => {
       const poll = kit.poll(kit.SHORT.slice(0, 4), [40, 30, 20, 10]);
       for (const lang of LANGUAGES) {
@@ -94,6 +173,43 @@ export async function palm() {
         await page.getByTestId("choice").first().waitFor();
         equal([await page.getByTestId("event-title").innerText(), await page.title()], [wanted, title], "the header, and the name of the page");
         await page.context().close();
+      }
+    });
+
+    await check("a second round that is not open yet says what became of the vote in the first, in five languages; who gave none is told only what comes", async () => {
+      const prepared = kit.poll(["Yes", "No"], null, { round: 2, state: "closed", results: null });
+      const first = kit.voted({ ...prepared, round: 1 }, [0], "counted");
+      const api = kit.audience(() => kit.live([prepared]));
+      for (const lang of LANGUAGES) {
+        const page = await show("vote-question", { lang, api, keep: first });
+        const said = await page.locator("#receipt-note:not(:empty)").innerText();
+        assert(said.includes("1") && said.includes("2") && await page.getByTestId("receipt-note").isVisible(), `${lang}: ${said}`);
+        if (lang === "en") equal(said, "Your vote in round 1 was counted. You can vote again in round 2.", "it says");
+        equal([await mine(page), await page.locator("#steps").isVisible()], [[], false], "a vote, or steps of one");
+        await page.context().close();
+      }
+      for (const keep of [{}, kit.voted({ ...prepared, round: 1 }, [], "counted"), kit.voted({ ...prepared, round: 1 }, [0], "received")]) {
+        const page = await show("vote-question", { api: (call) => (call.path.endsWith("/mine") ? { hang: true } : api(call)), keep });
+        await page.getByTestId("receipt-note").getByText("You can vote again in round 2.", { exact: true }).waitFor();
+        await page.context().close();
+      }
+    });
+
+    await check("with twenty choices the receipt says what one voted, and a tap on it goes there; nothing goes there by itself", async () => {
+      const single = kit.poll(kit.SHORT, kit.falling(20, 50));
+      const page = await show("vote-twenty-counted");
+      await page.getByTestId("receipt-note").getByText(/^Your vote: O \u2068Divers\u2069$/).waitFor();
+      equal(await page.evaluate(() => scrollY), 0, "it scrolled");
+      await page.getByTestId("receipt-note").tap();
+      const inSight = await page.locator(".is-mine").evaluate((one) => { const { top, bottom } = one.getBoundingClientRect(); return top > 0 && bottom < /** @type {Element} */ (document.getElementById("dock")).getBoundingClientRect().top; });
+      assert(inSight, "the own choice is not in sight");
+      await page.context().close();
+      const several = kit.poll(kit.SHORT, kit.falling(20, 50), { kind: "multiple" });
+      for (const [poll, picks, words] of /** @type {[any, number[], string][]} */ ([[several, [0, 14], "Your vote: A, O"], [kit.poll(kit.longs(8), kit.falling(8, 50)), [6], "Your vote: G"], [kit.poll(kit.SHORT.slice(0, 4), [1, 2, 3, 4]), [1], ""], [single, [], ""]])) {
+        const other = await show("vote-question", { api: kit.audience(() => kit.live([poll])), keep: picks.length ? kit.voted(poll, picks, "counted") : {} });
+        await other.getByTestId("choice").first().waitFor();
+        equal(await other.locator("#receipt-note").textContent(), words, "the receipt");
+        await other.context().close();
       }
     });
 

@@ -188,7 +188,7 @@ export async function said() {
       /** @type {[string, string, Partial<import("./scenes.mjs").Scene>, Record<string, string>][]} what is waited for, the scene, what is otherwise there, and the words by place */
       const waits = [
         ["the first answer", "vote-no-answer", { api: () => ({ silent: true }) }, { "#screen-loading h1": "One moment …", "#loading-note": "Fetching the question." }],
-        ["the first answer, and there is none", "vote-no-answer", {}, { "#loading-note": "Fetching the question.", "#connection": "No answer from the server. Trying again by itself." }],
+        ["the first answer, and there is none", "vote-no-answer", {}, { "#loading-note": "Fetching the question.", "#connection": "No answer from the server. This page goes on by itself once there is a connection." }],
         ["the next question", "vote-waiting", {}, { "#screen-waiting h1": "You are in.", "#screen-waiting p": "The next question appears here by itself." }],
         ["the opening", "vote-soon", {}, { "#poll-state": "Not open yet", "#clock": "opens in" }],
         ["an answer to the vote", "vote-question", { api: voting({ silent: true }), hands: tap }, { "#steps [aria-current]": "Saved on this phone" }],
