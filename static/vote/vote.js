@@ -86,12 +86,13 @@ function draw() {
   if (!poll || screen === "ended") return announce($(`screen-${screen}`).innerText);
   const focused = document.activeElement;
   const ballot = drawQuestion(poll);
-  const isClosed = phase(poll) === "closed";
+  const now = phase(poll);
+  const isClosed = now === "closed";
   drawReceipt(isClosed, ballot);
   if (focused?.closest("[hidden], fieldset:disabled")) $("voters").focus({ preventScroll: true }); // the next Tab is "Change my vote"
   const leading = drawResults(poll, ballot.rows, Boolean(ballot.mine?.picks.length));
   drawClock();
-  const asked = `${$("poll-state").textContent}: ${poll.question}`;
+  const asked = `${$("poll-state").textContent}: ${poll.question} ${now === "soon" ? ballot.told : ""}`.trim();
   // Live numbers are no news, else nothing else would be heard.
   announce(leading ? `${asked} ${$("sheet").textContent}: ${leading}` : asked, isClosed ? undefined : asked + (leading === null));
 }

@@ -188,6 +188,12 @@ export async function palm() {
         equal([await mine(page), await page.locator("#steps").isVisible()], [[], false], "a vote, or steps of one");
         await page.context().close();
       }
+      let [now, version] = [/** @type {any} */ (kit.final(kit.poll(["Yes", "No"], [3, 4]))), 1042];
+      const heard = await show("vote-question", { api: kit.audience(() => kit.live([now], { version, refresh_ms: 100 })), keep: first });
+      await heard.getByTestId("poll-state").getByText("Closed").waitFor();
+      [now, version] = [prepared, version + 1];
+      await heard.locator("#news", { hasText: "Not open yet · round 2: Which ending? Your vote in round 1 was counted. You can vote again in round 2." }).waitFor({ state: "attached" });
+      await heard.context().close();
       for (const keep of [{}, kit.voted({ ...prepared, round: 1 }, [], "counted"), kit.voted({ ...prepared, round: 1 }, [0], "received")]) {
         const page = await show("vote-question", { api: (call) => (call.path.endsWith("/mine") ? { hang: true } : api(call)), keep });
         await page.getByTestId("receipt-note").getByText("You can vote again in round 2.", { exact: true }).waitFor();
