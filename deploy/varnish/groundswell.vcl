@@ -41,7 +41,7 @@ sub vcl_recv {
         return (pass);
     } elsif (req.url ~ "^/([0-9A-Za-z]([0-9A-Za-z -]|%20){2,39})?(\?|$)") {
         # Who makes previews of links gets a card from the origin (src/http/card.rs has the same names); people get the kept page.
-        if (req.http.User-Agent ~ "(?i)^WhatsApp/|facebookexternalhit|twitterbot|slackbot|slack-imgproxy|telegrambot|linkedinbot|discordbot|skypeuripreview|redditbot|pinterestbot|mastodon/|pleroma|misskey|bluesky cardyb|synapse|zulipurlpreview|mattermost|iframely") { return (pass); }
+        if (req.http.User-Agent ~ "(?i)^WhatsApp/|facebookexternalhit|twitterbot|slackbot|slack-imgproxy|telegrambot|linkedinbot|discordbot|skypeuripreview|redditbot|pinterestbot|mastodon/|pleroma|misskey|bluesky cardyb|synapse|zulipurlpreview|mattermost|iframely|wordpress/|discourse forum onebox|embedly|notionembedder|moodlebot") { return (pass); }
         # The same bytes for every code: one page is kept, not one for each.
         set req.http.X-Kept = "/";
     } elsif (req.url ~ "^/(overlay|embed)/[0-9A-Za-z-]{1,40}(\?|$)") {

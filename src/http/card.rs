@@ -27,7 +27,7 @@ struct Card<'a> {
 }
 
 /// As they call themselves, in lower case. Browsers inside the same apps have other names.
-const PREVIEWERS: [&str; 18] = [
+const PREVIEWERS: [&str; 23] = [
     "facebookexternalhit",
     "twitterbot",
     "slackbot",
@@ -45,7 +45,14 @@ const PREVIEWERS: [&str; 18] = [
     "synapse",
     "zulipurlpreview",
     "mattermost",
+    // For Confluence and Jira, too.
     "iframely",
+    // Sites that look for an oEmbed address.
+    "wordpress/",
+    "discourse forum onebox",
+    "embedly",
+    "notionembedder",
+    "moodlebot",
 ];
 
 pub fn is_previewer(request: &HttpRequest) -> bool {

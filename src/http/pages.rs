@@ -4,7 +4,8 @@
 use std::sync::LazyLock;
 
 use actix_web::body::BoxBody;
-use actix_web::http::header::{ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::{ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, ResponseError, route};
 use askama::Template;
@@ -14,25 +15,91 @@ use base64::engine::general_purpose::STANDARD;
 use super::CSP;
 use super::assets::{assets, page};
 use super::audience::{LIVE_CACHE, QR_CACHE, find_event};
-use super::phrases::{Phrases, phrases};
+use super::phrases::{LANGUAGES, Phrases, phrases};
+use super::picture::{HUES, letter};
+use super::problem::answer;
 use super::sessions::sha256;
 use super::site::Site;
 use crate::clock::now_ms;
-use crate::domain::Millis;
+use crate::domain::{Millis, RESERVED_PATHS};
 use crate::error::{Error, Result};
-use crate::wire::shown::{OembedAnswer, OembedQuery, Shown, ShownEvent, ShownPoll, Wishes};
+use crate::wire::shown::{OembedAnswer, OembedQuery, Phase, Shown, ShownEvent, ShownPoll, Wishes};
 
 #[derive(Template)]
 #[template(path = "results.html")]
 struct ResultsPage<'a> {
     words: &'static Phrases,
+    tongues: &'static [Phrases],
     shown: &'a Shown,
-    now: Millis,
+    sections: Vec<Section<'a>>,
+    has_results: bool,
+    takes_votes: bool,
     card: String,
     oembed: String,
     dress: Option<String>,
     style: &'static str,
     icon: &'static str,
+}
+
+/// One question and its result.
+struct Section<'a> {
+    poll: &'a ShownPoll,
+    /// Round, how many, and where it stands.
+    line: String,
+    /// Votes and percents; without, there may still be those of the round before.
+    is_counted: bool,
+    is_decided: bool,
+    /// The head of a column for the round before.
+    before: Option<String>,
+    rows: Vec<Row<'a>>,
+}
+
+struct Row<'a> {
+    letter: String,
+    hue: usize,
+    text: &'a str,
+    leads: bool,
+    votes: String,
+    share: u32,
+    percent: String,
+    before: String,
+}
+
+impl<'a> Section<'a> {
+    fn of(words: &Phrases, shown: &Shown, poll: &'a ShownPoll, now: &Millis) -> Section<'a> {
+        let phase = shown.phase(poll, now);
+        let results = poll.results();
+        let counted = results.filter(|_| phase != Phase::NotAsked);
+        let before = results.and_then(|r| r.before.as_ref());
+        let said = match counted {
+            Some(r) if r.voters == 0 => vec![words.how_many(poll.counts_votes(), 0, r.is_final()), words.of(phase).to_owned()],
+            Some(r) => vec![words.how_many(poll.counts_votes(), r.voters, r.is_final()), words.of(phase).to_owned(), words.status(r.is_final()).to_owned()],
+            None if phase == Phase::NotAsked => vec![words.of(phase).to_owned()],
+            None => vec![words.of(phase).to_owned(), words.not_shown.to_owned()],
+        };
+        let rows = poll.choices.iter().enumerate().map(|(at, choice)| {
+            let figures = counted.map(|r| r.of(&choice.id));
+            Row {
+                letter: letter(at),
+                hue: at % HUES + 1,
+                text: &choice.text,
+                leads: counted.is_some_and(|r| r.leads(&choice.id)),
+                votes: figures.map_or_else(String::new, |(votes, _)| words.number(votes)),
+                share: figures.map_or(0, |(_, percent)| percent),
+                percent: figures.map_or_else(String::new, |(_, percent)| words.percent(percent)),
+                before: before.map_or_else(String::new, |b| words.percent(b.of(&choice.id).1)),
+            }
+        });
+        let rows: Vec<Row> = rows.collect();
+        Section {
+            poll,
+            line: words.round_before(poll.round) + &said.join(" · "),
+            is_counted: counted.is_some(),
+            is_decided: rows.iter().any(|row| row.leads),
+            before: before.map(|b| words.round_head(b.round)),
+            rows,
+        }
+    }
 }
 
 /// The results, as far as the audience may see them, for any browser there is.
@@ -43,10 +110,14 @@ pub async fn results_page(request: HttpRequest, code: Path<String>, wishes: Quer
         Err(why) => return for_people(&request, why),
     };
     let (dress, style) = (dress(&shown.event), asset("shared/paper."));
+    let (words, now) = (phrases(wishes.lang.as_deref()), now_ms());
     let page = ResultsPage {
-        words: phrases(wishes.lang.as_deref()),
+        words,
+        tongues: &LANGUAGES,
         shown: &shown,
-        now: now_ms(),
+        sections: shown.polls.iter().map(|poll| Section::of(words, &shown, poll, &now)).collect(),
+        has_results: shown.has_results(&now),
+        takes_votes: shown.takes_votes(&now),
         card: card_of(&site),
         oembed: oembed_of(&site, &shown.event.code),
         dress: dress.clone(),
@@ -69,7 +140,7 @@ struct Poster<'a> {
     icon: &'static str,
 }
 
-/// How to join, on paper.
+/// How to join, on paper; of an event that has ended, that it has.
 #[route("/poster/{code}", method = "GET", method = "HEAD")]
 pub async fn poster_page(request: HttpRequest, code: Path<String>, wishes: Query<Wishes>, site: Data<Site>) -> Result<HttpResponse> {
     let shown = match shown(&site, &request, &code).await {
@@ -129,6 +200,10 @@ async fn framed(request: HttpRequest) -> HttpResponse {
 /// For sites that turn a pasted join link into a picture of the vote (oembed.com).
 #[route("/oembed", method = "GET", method = "HEAD")]
 pub async fn oembed_answer(request: HttpRequest, query: Query<OembedQuery>, site: Data<Site>) -> Result<HttpResponse> {
+    // As oembed.com asks of those who have one form alone.
+    if query.format.as_deref().is_some_and(|format| format != "json") {
+        return Ok(answer(StatusCode::NOT_IMPLEMENTED, "format_unknown", "This is said in JSON alone."));
+    }
     let unknown = || Error::not_found("event_unknown", "There is no event with this code.");
     // What goes on without a slash is another host, or another port.
     let ours = query.url.strip_prefix(&site.settings.public_url).filter(|rest| rest.is_empty() || rest.starts_with('/')).ok_or_else(unknown)?;
@@ -138,8 +213,8 @@ pub async fn oembed_answer(request: HttpRequest, query: Query<OembedQuery>, site
     let (width, height) = (query.maxwidth.unwrap_or(800).min(1_920), query.maxheight.unwrap_or(450).min(1_080));
     // The code is letters, digits and dashes, and the address is our own setting: nothing here comes from a stranger as it is.
     let html = format!("<iframe src=\"{}/embed/{code}\" width=\"{width}\" height=\"{height}\" frameborder=\"0\"></iframe>", site.settings.public_url);
-    let answer = OembedAnswer { version: "1.0", r#type: "rich", provider_name: "Groundswell", title: shown.event.title, html, width, height };
-    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, QR_CACHE)).json(answer))
+    let found = OembedAnswer { version: "1.0", r#type: "rich", provider_name: "Groundswell", title: shown.event.title, html, width, height };
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, QR_CACHE)).json(found))
 }
 
 pub async fn shown(site: &Site, request: &HttpRequest, code: &str) -> Result<Shown> {
@@ -180,6 +255,21 @@ fn html(page: askama::Result<String>, cache: HeaderValue, dress: Option<&str>) -
         answer.insert_header((CONTENT_SECURITY_POLICY, CSP.replace("style-src 'self'", &format!("style-src 'self' 'sha256-{hash}'"))));
     }
     Ok(answer.body(page))
+}
+
+/// Pages of an event, by code or short name.
+const SHEETS: [&str; 5] = ["results", "poster", "overlay", "embed", "present"];
+
+/// The address of a page to which somebody has put a slash, without it. Names of events are all that it has in it besides, so it leads nowhere else.
+pub fn without_slash(request: &HttpRequest) -> Option<HttpResponse> {
+    let named = |name: &str| (3..=40).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let path = request.path().strip_suffix('/').filter(|_| matches!(*request.method(), Method::GET | Method::HEAD))?;
+    let is_ours = match path.strip_prefix('/')?.split_once('/') {
+        Some((sheet, name)) => SHEETS.contains(&sheet) && named(name),
+        None => named(&path[1..]) && !RESERVED_PATHS.iter().any(|ours| path[1..].eq_ignore_ascii_case(ours)),
+    };
+    let query = Some(request.query_string()).filter(|query| !query.is_empty()).map_or_else(String::new, |query| format!("?{query}"));
+    is_ours.then(|| HttpResponse::PermanentRedirect().insert_header((LOCATION, format!("{path}{query}"))).insert_header((CACHE_CONTROL, QR_CACHE)).finish())
 }
 
 #[derive(Template)]

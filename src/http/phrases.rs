@@ -7,6 +7,8 @@ use crate::wire::shown::Phase;
 
 pub struct Phrases {
     pub tag: &'static str,
+    /// Of the language, in itself.
+    pub name: &'static str,
     pub direction: &'static str,
     /// Between thousands, and what stands behind a number of percent.
     group: &'static str,
@@ -18,10 +20,16 @@ pub struct Phrases {
     pub soon: &'static str,
     pub open: &'static str,
     pub closed: &'static str,
+    not_asked: &'static str,
+    pub ended: &'static str,
     round_alone: &'static str,
-    pub provisional: &'static str,
-    pub last: &'static str,
+    provisional: &'static str,
+    last: &'static str,
     pub voters_alone: &'static str,
+    votes_counted: Plural,
+    people_counted: Plural,
+    /// Said of a star.
+    pub leads: &'static str,
     pub no_votes: &'static str,
     nobody: &'static str,
     pub not_shown: &'static str,
@@ -54,6 +62,21 @@ pub struct Phrases {
     pub demo_pizza: (&'static str, &'static [&'static str]),
 }
 
+/// One wording for each form of plural that the language has, with `{n}` where the number stands; as in the catalogues of the screens.
+struct Plural {
+    one: &'static str,
+    two: &'static str,
+    few: &'static str,
+    many: &'static str,
+    other: &'static str,
+}
+
+impl Plural {
+    const fn of(one: &'static str, other: &'static str) -> Plural {
+        Plural { one, two: other, few: other, many: other, other }
+    }
+}
+
 /// English for a language we do not have.
 pub fn phrases(lang: Option<&str>) -> &'static Phrases {
     let wanted = lang.and_then(|l| l.get(..2)).unwrap_or("en");
@@ -82,23 +105,51 @@ impl Phrases {
         format!("{}{}", n.borrow(), self.percent_sign)
     }
 
-    /// "Voters: 24". French keeps its colon away from the word.
-    pub fn voters<N: Borrow<u64>>(&self, n: N) -> String {
-        let colon = if self.tag == "fr" { "\u{a0}:" } else { ":" };
-        format!("{}{colon} {}", self.voters_alone, self.number(n))
-    }
-
-    /// "round 2 · ", before what is said of its result. Of the first there is nothing to say.
-    pub fn round_before<N: Borrow<u32>>(&self, n: N) -> String {
-        match n.borrow() {
-            0 | 1 => String::new(),
-            n => format!("{} {n} · ", self.round_alone),
+    /// "24 votes" where each person has one, else "24 voters". "Yet" only where more may come.
+    pub fn how_many(&self, are_votes: bool, n: u64, is_final: bool) -> String {
+        match n {
+            0 if is_final => self.nobody.to_owned(),
+            0 => self.no_votes.to_owned(),
+            n => self.form(if are_votes { &self.votes_counted } else { &self.people_counted }, n).replace("{n}", &self.number(n)),
         }
     }
 
-    /// "Yet" only where more may come.
-    pub fn without_votes(&self, is_final: bool) -> &'static str {
-        if is_final { self.nobody } else { self.no_votes }
+    /// By the rules of CLDR for whole numbers, as browsers have them.
+    fn form(&self, of: &Plural, n: u64) -> &'static str {
+        match (self.tag, n, n % 100) {
+            ("fr", 0 | 1, _) | (_, 1, _) => of.one,
+            (_, 2, _) => of.two,
+            (_, _, 3..=10) => of.few,
+            (_, _, 11..=99) => of.many,
+            _ => of.other,
+        }
+    }
+
+    /// "round 2"
+    pub fn round(&self, n: u32) -> String {
+        format!("{} {n}", self.round_alone)
+    }
+
+    /// "Round 2", over a column.
+    pub fn round_head(&self, n: u32) -> String {
+        let mut letters = self.round_alone.chars();
+        let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+        format!("{first}{} {n}", letters.as_str())
+    }
+
+    /// "round 2 · ", before what is said of its result. Of the first there is nothing to say.
+    pub fn round_before(&self, n: u32) -> String {
+        if n > 1 { format!("{} · ", self.round(n)) } else { String::new() }
+    }
+
+    /// "round 1: 280 votes". French keeps its colon away from the word.
+    pub fn of_round(&self, n: u32, what: &str) -> String {
+        let colon = if self.tag == "fr" { "\u{a0}:" } else { ":" };
+        format!("{}{colon} {what}", self.round(n))
+    }
+
+    pub fn status(&self, is_final: bool) -> &'static str {
+        if is_final { self.last } else { self.provisional }
     }
 
     pub fn of(&self, phase: Phase) -> &'static str {
@@ -106,13 +157,15 @@ impl Phrases {
             Phase::Soon => self.soon,
             Phase::Open => self.open,
             Phase::Closed => self.closed,
+            Phase::NotAsked => self.not_asked,
         }
     }
 }
 
-static LANGUAGES: [Phrases; 5] = [
+pub static LANGUAGES: [Phrases; 5] = [
     Phrases {
         tag: "en",
+        name: "English",
         direction: "ltr",
         group: ",",
         percent_sign: "%",
@@ -123,10 +176,15 @@ static LANGUAGES: [Phrases; 5] = [
         soon: "Not open yet",
         open: "Open",
         closed: "Closed",
+        not_asked: "Was not asked",
+        ended: "This event has ended.",
         round_alone: "round",
         provisional: "provisional",
         last: "final",
         voters_alone: "Voters",
+        votes_counted: Plural::of("{n} vote", "{n} votes"),
+        people_counted: Plural::of("{n} voter", "{n} voters"),
+        leads: "Most votes",
         no_votes: "No votes yet",
         nobody: "No votes",
         not_shown: "The result has not been shown yet.",
@@ -156,6 +214,7 @@ static LANGUAGES: [Phrases; 5] = [
     },
     Phrases {
         tag: "de",
+        name: "Deutsch",
         direction: "ltr",
         group: ".",
         percent_sign: "\u{a0}%",
@@ -166,10 +225,15 @@ static LANGUAGES: [Phrases; 5] = [
         soon: "Noch nicht offen",
         open: "Offen",
         closed: "Geschlossen",
+        not_asked: "Wurde nicht gestellt",
+        ended: "Diese Veranstaltung ist beendet.",
         round_alone: "Runde",
         provisional: "vorläufig",
         last: "endgültig",
         voters_alone: "Abstimmende",
+        votes_counted: Plural::of("{n} Stimme", "{n} Stimmen"),
+        people_counted: Plural::of("{n} Person", "{n} Personen"),
+        leads: "Meiste Stimmen",
         no_votes: "Noch keine Stimmen",
         nobody: "Keine Stimmen",
         not_shown: "Das Ergebnis wurde noch nicht gezeigt.",
@@ -199,6 +263,7 @@ static LANGUAGES: [Phrases; 5] = [
     },
     Phrases {
         tag: "fr",
+        name: "Français",
         direction: "ltr",
         group: "\u{202f}",
         percent_sign: "\u{202f}%",
@@ -209,10 +274,15 @@ static LANGUAGES: [Phrases; 5] = [
         soon: "Pas encore ouvert",
         open: "Ouvert",
         closed: "Fermé",
+        not_asked: "N’a pas été posée",
+        ended: "Cet événement est terminé.",
         round_alone: "tour",
         provisional: "provisoire",
         last: "définitif",
         voters_alone: "Votants",
+        votes_counted: Plural::of("{n} vote", "{n} votes"),
+        people_counted: Plural::of("{n} votant", "{n} votants"),
+        leads: "En tête",
         no_votes: "Pas encore de vote",
         nobody: "Aucun vote",
         not_shown: "Le résultat n’a pas encore été montré.",
@@ -245,6 +315,7 @@ static LANGUAGES: [Phrases; 5] = [
     },
     Phrases {
         tag: "es",
+        name: "Español",
         direction: "ltr",
         group: ".",
         percent_sign: "\u{a0}%",
@@ -255,10 +326,15 @@ static LANGUAGES: [Phrases; 5] = [
         soon: "Aún no está abierta",
         open: "Abierta",
         closed: "Cerrada",
+        not_asked: "No se planteó",
+        ended: "Este evento ha terminado.",
         round_alone: "ronda",
         provisional: "provisional",
         last: "definitivo",
         voters_alone: "Votantes",
+        votes_counted: Plural::of("{n} voto", "{n} votos"),
+        people_counted: Plural::of("{n} votante", "{n} votantes"),
+        leads: "Más votos",
         no_votes: "Aún no hay votos",
         nobody: "Ningún voto",
         not_shown: "El resultado aún no se ha mostrado.",
@@ -288,6 +364,7 @@ static LANGUAGES: [Phrases; 5] = [
     },
     Phrases {
         tag: "ar",
+        name: "العربية",
         direction: "rtl",
         group: ",",
         // The marks keep the sign behind its number, as browsers do it: behind an Arabic word it would go to the other side.
@@ -299,10 +376,17 @@ static LANGUAGES: [Phrases; 5] = [
         soon: "لم يُفتح بعد",
         open: "مفتوح",
         closed: "مغلق",
+        not_asked: "لم يُطرح",
+        ended: "انتهت هذه الفعالية.",
         round_alone: "الجولة",
         provisional: "مؤقت",
         last: "نهائي",
         voters_alone: "المصوّتون",
+        votes_counted: Plural { one: "صوت واحد", two: "صوتان", few: "{n} أصوات", many: "{n} صوتًا", other: "{n} صوت" },
+        people_counted: Plural {
+            one: "مصوّت واحد", two: "مصوّتان", few: "{n} مصوّتين", many: "{n} مصوّتًا", other: "{n} مصوّت"
+        },
+        leads: "الأكثر أصواتًا",
         no_votes: "لا أصوات بعد",
         nobody: "لا أصوات",
         not_shown: "لم تُعرض النتيجة بعد.",
@@ -345,6 +429,33 @@ mod tests {
         assert_eq!((written("es", 1_000), written("es", 10_000), written("fr", 1_000)), ("1000".into(), "10.000".into(), "1\u{202f}000".into()));
         let percent = |lang: &str| phrases(Some(lang)).percent(58);
         assert_eq!((percent("de"), percent("en"), percent("ar")), ("58\u{a0}%".into(), "58%".into(), "58\u{200e}%\u{200e}".into()));
+    }
+
+    #[test]
+    fn votes_and_people_are_counted_as_the_screens_count_them() {
+        let said = |lang: &str, are_votes: bool, n: u64| phrases(Some(lang)).how_many(are_votes, n, true);
+        assert_eq!((said("en", true, 1), said("en", false, 1_204)), ("1 vote".into(), "1,204 voters".into()));
+        assert_eq!((said("de", false, 1), said("fr", true, 2), said("es", false, 2)), ("1 Person".into(), "2 votes".into(), "2 votantes".into()));
+        for (n, arabic) in [(1, "صوت واحد"), (2, "صوتان"), (3, "3 أصوات"), (11, "11 صوتًا"), (100, "100 صوت"), (103, "103 أصوات")]
+        {
+            assert_eq!(said("ar", true, n), arabic);
+        }
+        for words in &LANGUAGES {
+            // Word by word what overlay and stage say.
+            let catalogue = match words.tag {
+                "en" => include_str!("../../static/overlay/en.js"),
+                "de" => include_str!("../../static/overlay/de.js"),
+                "fr" => include_str!("../../static/overlay/fr.js"),
+                "es" => include_str!("../../static/overlay/es.js"),
+                _ => include_str!("../../static/overlay/ar.js"),
+            };
+            for Plural { one, two, few, many, other } in [&words.votes_counted, &words.people_counted] {
+                for form in [one, two, few, many, other] {
+                    assert!(catalogue.contains(&format!("\"{form}\"")), "{}: {form}", words.tag);
+                }
+            }
+        }
+        assert_eq!((phrases(Some("de")).round_head(1), phrases(Some("fr")).of_round(1, "3 votes")), ("Runde 1".into(), "tour 1\u{a0}: 3 votes".into()));
     }
 
     #[test]

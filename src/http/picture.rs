@@ -13,8 +13,10 @@ use super::logo;
 use super::pages::{shown, shown_poll};
 use super::phrases::{Phrases, phrases};
 use super::site::Site;
+use crate::clock::now_ms;
+use crate::domain::Millis;
 use crate::error::{Error, Result};
-use crate::wire::shown::{Shown, ShownChoice, ShownPoll, Wishes};
+use crate::wire::shown::{Phase, Shown, ShownChoice, ShownPoll, Wishes};
 
 #[derive(Template)]
 #[template(path = "result.svg", escape = "html")]
@@ -28,7 +30,13 @@ struct Picture<'a> {
     question_top: usize,
     question: Vec<String>,
     rows: Vec<Row>,
+    is_decided: bool,
     foot: String,
+    foot_top: usize,
+    /// What the notches in the bars are, and where their like stands before it.
+    legend: Option<(String, usize)>,
+    notch_left: usize,
+    legend_start: usize,
     height: usize,
     // Where things stand, in reading order: Arabic is the mirror, but for digits, whose ends stand below each other.
     start: usize,
@@ -50,10 +58,15 @@ struct Row {
     bar_top: usize,
     bar: usize,
     bar_left: usize,
+    leads: bool,
+    /// Where the bar of the round before ended, and its percent.
+    before: Option<(usize, String)>,
 }
 
-/// The colours of choices in light, as in static/shared/tokens.css, with the letter on them; a test compares them.
-const CHOICE_COLOURS: [(&str, &str); 8] = [
+/// Colours of choices; then they begin again.
+pub const HUES: usize = 8;
+/// In light, as in static/shared/tokens.css, with the letter on them; a test compares them.
+const CHOICE_COLOURS: [(&str, &str); HUES] = [
     ("#1492a0", "#0a161c"),
     ("#b44606", "#ffffff"),
     ("#5d2496", "#ffffff"),
@@ -75,6 +88,10 @@ const CHOICE_LINE: usize = 34;
 const BAR: usize = 30;
 const ROW_GAP: usize = 36;
 const FIGURES_GAP: usize = 16;
+/// A star and a space, in ems of the percent behind it.
+const STAR_EMS: f64 = 1.3;
+const NOTCH: usize = 6;
+const LEGEND_LINE: usize = 36;
 const LOGO_WIDTH: usize = 260;
 const LOGO_HEIGHT: usize = 80;
 
@@ -87,19 +104,23 @@ pub async fn result_picture(request: HttpRequest, path: Path<(String, String)>, 
         Some(address) => logo::of_address(&site, address).await?.map(|(kind, bytes)| format!("data:{kind};base64,{}", STANDARD.encode(bytes))),
         None => None,
     };
-    let svg = draw(phrases(wishes.lang.as_deref()), &shown, poll, logo).render().map_err(|why| Error::internal(anyhow::anyhow!("result.svg: {why}")))?;
+    let svg =
+        draw(phrases(wishes.lang.as_deref()), &shown, poll, &now_ms(), logo).render().map_err(|why| Error::internal(anyhow::anyhow!("result.svg: {why}")))?;
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "image/svg+xml")).insert_header((CACHE_CONTROL, LIVE_CACHE.clone())).body(svg))
 }
 
-fn draw<'a>(words: &'static Phrases, shown: &'a Shown, poll: &ShownPoll, logo: Option<String>) -> Picture<'a> {
+fn draw<'a>(words: &'static Phrases, shown: &'a Shown, poll: &ShownPoll, now: &Millis, logo: Option<String>) -> Picture<'a> {
     let rtl = words.direction == "rtl";
     let whole = WIDTH - 2 * MARGIN;
-    let results = poll.results();
+    let was_asked = shown.phase(poll, now) != Phase::NotAsked;
+    let results = poll.results().filter(|_| was_asked);
+    let before = poll.results().and_then(|r| r.before.as_ref());
     let counted = |choice: &ShownChoice| results.map(|r| r.of(&choice.id));
     // The widest figures keep their room in every row: percents and votes are columns.
     let widest = |width: &dyn Fn((u64, u32)) -> f64| poll.choices.iter().filter_map(counted).map(width).fold(0.0, f64::max).ceil() as usize;
     let votes_width = widest(&|(votes, _)| ems(&words.number(votes)) * 22.0);
-    let percents_width = widest(&|(_, percent)| ems(&words.percent(percent)) * 30.0);
+    let is_decided = results.is_some_and(|r| poll.choices.iter().any(|choice| r.leads(&choice.id)));
+    let percents_width = widest(&|(_, percent)| (ems(&words.percent(percent)) + if is_decided { STAR_EMS } else { 0.0 }) * 30.0);
     let figures = percents_width + FIGURES_GAP + votes_width;
 
     // An event that is called as this question has it in the picture once.
@@ -118,7 +139,13 @@ fn draw<'a>(words: &'static Phrases, shown: &'a Shown, poll: &ShownPoll, logo: O
         let row_top = top;
         let bar_top = row_top + (lines.len() * CHOICE_LINE).max(TILE) + 12;
         top = bar_top + BAR + ROW_GAP;
-        let bar = counted.map_or(0, |(_, percent)| whole * percent.min(100) as usize / 100);
+        let long = |percent: u32| whole * percent.min(100) as usize / 100;
+        let bar = counted.map_or(0, |(_, percent)| long(percent));
+        let before = before.map(|b| b.of(&choice.id).1).map(|percent| {
+            // At the very end of a track it would stand beside it.
+            let at = long(percent).saturating_sub(NOTCH / 2).min(whole - NOTCH);
+            (if rtl { WIDTH - MARGIN - at - NOTCH } else { MARGIN + at }, words.percent(percent))
+        });
         Row {
             top: row_top,
             letter: letter(at),
@@ -130,15 +157,20 @@ fn draw<'a>(words: &'static Phrases, shown: &'a Shown, poll: &ShownPoll, logo: O
             bar_top,
             bar,
             bar_left: if rtl { WIDTH - MARGIN - bar } else { MARGIN },
+            leads: results.is_some_and(|r| r.leads(&choice.id)),
+            before,
         }
     });
     let rows: Vec<Row> = rows.collect();
     let foot = match results {
-        None => words.not_shown.to_owned(),
-        Some(r) if r.voters == 0 => words.without_votes(r.status == "final").to_owned(),
-        Some(r) => format!("{} · {}", words.voters(r.voters), if r.status == "final" { words.last } else { words.provisional }),
+        None if was_asked => words.not_shown.to_owned(),
+        None => words.of(Phase::NotAsked).to_owned(),
+        Some(r) if r.voters == 0 => words.how_many(poll.counts_votes(), 0, r.is_final()),
+        Some(r) => format!("{} · {}", words.how_many(poll.counts_votes(), r.voters, r.is_final()), words.status(r.is_final())),
     };
     let foot = words.round_before(poll.round) + &foot;
+    let legend = before.map(|b| (words.of_round(b.round, &words.how_many(poll.counts_votes(), b.voters, true)), top + 22));
+    top += if legend.is_some() { LEGEND_LINE } else { 0 };
     let mirrored = |from_start: usize, width: usize| if rtl { WIDTH - from_start - width } else { from_start };
     Picture {
         words,
@@ -149,7 +181,12 @@ fn draw<'a>(words: &'static Phrases, shown: &'a Shown, poll: &ShownPoll, logo: O
         question_top,
         question,
         rows,
+        is_decided,
         foot,
+        foot_top: top + 22,
+        legend,
+        notch_left: mirrored(MARGIN, NOTCH),
+        legend_start: mirrored(MARGIN + NOTCH + 12, 0),
         height: top + 66,
         start: mirrored(MARGIN, 0),
         end: mirrored(WIDTH - MARGIN, 0),
@@ -208,17 +245,25 @@ fn ems(text: &str) -> f64 {
 fn em(c: char) -> f64 {
     match c {
         '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' | '\u{300}'..='\u{36f}' | '\u{64b}'..='\u{65f}' => 0.0,
-        ' ' | '\u{a0}' | '\u{202f}' | 'i' | 'j' | 'l' | 't' | 'f' | 'I' | '.' | ',' | ':' | ';' | '\'' | '’' | '|' | '!' | '(' | ')' | '[' | ']' => 0.42,
-        'm' | 'w' | 'M' | 'W' | '@' | '%' | '…' | '—' => 1.02,
+        ' ' | '\u{a0}' | '\u{202f}' | 'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '’' | '|' | '!' => 0.42,
+        't' | 'f' | 'r' | '(' | ')' | '[' | ']' => 0.5,
+        'Ж' | 'Ш' | 'Щ' | 'Ю' | 'Ы' | 'Љ' | 'Њ' | 'Җ' | 'Ӂ' | 'Ѡ' => 1.34,
+        'm' | 'w' | 'M' | 'W' | 'Ŵ' | 'Æ' | 'æ' | 'Œ' | 'œ' | '@' | '%' | '…' | '—' => 1.14,
+        'М' | 'Ф' | 'Ъ' | 'ж' | 'ш' | 'щ' | 'ю' | 'ы' | 'ф' | 'љ' | 'њ' | 'җ' | 'Μ' | 'Ή' | 'س'..='ض' => 1.14,
+        'м' | 'т' | 'д' | 'ъ' | 'ω' | 'ώ' | 'ψ' | 'φ' | '+' | '<' | '=' | '>' | '~' | '&' | '#' => 0.92,
         '0'..='9' => 0.7,
-        'A'..='Z' => 0.76,
+        // "İ", "Ĳ" and the like are as any other: better a line too many than a letter under a number.
+        c if c.is_uppercase() => 0.9,
+        // Of Armenian, Georgian and scripts of which no usual font is known to be narrower.
+        '\u{530}'..='\u{58f}' | '\u{900}'..='\u{10ff}' => 0.98,
+        '\u{1e00}'..='\u{1fff}' => 0.74,
         '\u{1100}'.. => 1.08, // wide scripts and emoji
-        _ => 0.68,
+        _ => 0.7,
     }
 }
 
 /// A to Z, then AA.
-fn letter(at: usize) -> String {
+pub fn letter(at: usize) -> String {
     let last = char::from(b'A' + (at % 26) as u8);
     if at < 26 { last.to_string() } else { format!("{}{last}", letter(at / 26 - 1)) }
 }
@@ -229,8 +274,8 @@ mod tests {
 
     #[test]
     fn long_texts_are_broken_between_words_and_long_words_anywhere() {
-        assert_eq!(wrapped("one two three", 4.6), ["one two", "three"]);
-        assert_eq!(wrapped("abcdeghkno", 2.8), ["abcd", "eghk", "no"]);
+        assert_eq!(wrapped("one two three", 5.0), ["one two", "three"]);
+        assert_eq!(wrapped("abcdeghkno", 2.9), ["abcd", "eghk", "no"]);
         assert_eq!(wrapped("", 4.0), [""]);
         assert_eq!(wrapped("👩‍🚀🚀", 0.5).concat(), "👩‍🚀🚀", "narrower than a character, and nothing is lost");
     }
@@ -243,16 +288,29 @@ mod tests {
     }
 
     #[test]
+    fn capitals_of_any_script_have_the_room_they_take() {
+        // In DejaVu Sans Bold, of one size.
+        for (text, wide) in
+            [("МЫ ПЕРЕНОСИМ ГОДОВОЕ", 17.6), ("ЖДЁМ ВСЕХ", 7.6), ("ΜΕΤΑΦΕΡΟΥΜΕ", 9.6), ("ÄÖÜÄÖÜ", 4.9), ("WWWW", 4.4), ("ЩЩЩ", 4.0), ("жшщю", 4.2)]
+        {
+            assert!(ems(text) >= wide, "{text}: {} of {wide}", ems(text));
+        }
+    }
+
+    #[test]
     fn after_z_letters_go_on() {
         assert_eq!((letter(0), letter(25), letter(26), letter(99)), ("A".into(), "Z".into(), "AA".into(), "CV".into()));
     }
 
     #[test]
     fn the_picture_has_the_colours_of_the_screens() {
-        let tokens = include_str!("../../static/shared/tokens.css");
+        let (tokens, paper) = (include_str!("../../static/shared/tokens.css"), include_str!("../../static/shared/paper.css"));
         for (at, (colour, ink)) in CHOICE_COLOURS.iter().enumerate() {
             assert!(tokens.contains(&format!("--raw-{}: {colour};", at + 1)) && tokens.contains(&format!("--raw-on-{}: {ink};", at + 1)), "{colour}");
         }
+        let rows = tokens.lines().map(str::trim).filter(|line| line.starts_with("--raw-1:") || line.starts_with("--raw-on-1:"));
+        let rows: Vec<&str> = rows.inspect(|row| assert!(paper.contains(row), "pages do not have {row}")).collect();
+        assert_eq!(rows.len(), 4, "colours and their letters, in light and dark");
         assert!(tokens.contains(&format!("--raw-wave: var(--accent-light, {ACCENT});")));
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::body::{BODY_BROKEN, BODY_SLOW, TooSlow};
 use super::noted::RequestId;
-use super::pages::for_people;
+use super::pages::{for_people, without_slash};
 use crate::error::{Error, Reason, reason};
 
 #[derive(Serialize)]
@@ -111,6 +111,9 @@ pub fn no_room() -> Vec<u8> {
 /// Whatever no route knows. Never the app's HTML: a path that looks like an asset must not be cached as a page.
 pub async fn unknown_address(request: HttpRequest) -> HttpResponse {
     let Some(pattern) = request.resource_map().match_pattern(request.path()) else {
+        if let Some(elsewhere) = without_slash(&request) {
+            return elsewhere;
+        }
         let is_for_people = !request.path().starts_with("/api/");
         let why = Error::not_found("not_found", NOTHING_HERE);
         return if is_for_people { for_people(&request, why).unwrap_or_else(|why| why.error_response()) } else { why.error_response() };

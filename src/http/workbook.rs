@@ -67,13 +67,7 @@ fn fill(sheet: &mut Worksheet, report: &Report, words: &Phrases) -> Result<(), X
     sheet.set_column_width(0, TEXT_WIDTH)?.set_column_width(1, 14)?.set_column_width(2, 14)?;
     sheet.write_string_with_format(0, 0, &poll.question, &large)?;
     let is_final = counted.status.as_str() == "final";
-    let status = if voters == 0 {
-        words.without_votes(is_final)
-    } else if is_final {
-        words.last
-    } else {
-        words.provisional
-    };
+    let status = if voters == 0 { words.how_many(true, 0, is_final) } else { words.status(is_final).to_owned() };
     sheet.write_string(1, 0, words.voters_alone)?.write_number(1, 1, voters as f64)?.write_string(1, 2, status)?;
     for (column, text) in (0u16..).zip([words.choice, words.votes, words.percent]) {
         sheet.write_string_with_format(FIRST - 1, column, text, &bold)?;

@@ -57,6 +57,15 @@ pub struct ShownResults {
     pub voters: u64,
     pub status: String,
     choices: Vec<ShownCount>,
+    pub before: Option<ShownBefore>,
+}
+
+/// The last round before this one in which anybody voted.
+#[derive(Deserialize)]
+pub struct ShownBefore {
+    pub round: u32,
+    pub voters: u64,
+    choices: Vec<ShownCount>,
 }
 
 #[derive(Deserialize)]
@@ -74,14 +83,26 @@ impl Shown {
         serde_json::from_slice(document).expect("we wrote the document")
     }
 
+    pub fn has_ended(&self) -> bool {
+        self.event.state == "ended"
+    }
+
     /// Something that was counted stands there.
-    pub fn has_results(&self) -> bool {
-        self.polls.iter().any(|poll| poll.results().is_some())
+    pub fn has_results(&self, now: &Millis) -> bool {
+        self.polls.iter().any(|poll| poll.results().is_some() && self.phase(poll, now) != Phase::NotAsked)
     }
 
     /// Now, or when the clock says so.
     pub fn takes_votes(&self, now: &Millis) -> bool {
-        self.event.state == "live" && self.polls.iter().any(|poll| poll.state == "open" && poll.phase(now) != Phase::Closed)
+        !self.has_ended() && self.polls.iter().any(|poll| poll.state == "open" && poll.phase(now) != Phase::Closed)
+    }
+
+    /// What was to come in an event that is over does not come any more.
+    pub fn phase(&self, poll: &ShownPoll, now: &Millis) -> Phase {
+        match poll.phase(now) {
+            Phase::Soon if self.has_ended() => Phase::NotAsked,
+            phase => phase,
+        }
     }
 
     /// The title, unless it is a question that stands below: an event that was given none is called as its first.
@@ -96,6 +117,7 @@ pub enum Phase {
     Soon,
     Open,
     Closed,
+    NotAsked,
 }
 
 impl ShownPoll {
@@ -105,12 +127,20 @@ impl ShownPoll {
         self.question == title || (cut.chars().count() >= CUT_CHARS_MIN && self.question.starts_with(cut))
     }
 
-    pub fn phase(&self, now: &Millis) -> Phase {
+    /// Where each person has one vote, votes are counted, else people.
+    pub fn counts_votes(&self) -> bool {
+        self.kind != "multiple"
+    }
+
+    fn phase(&self, now: &Millis) -> Phase {
+        // Closed before its time to open had come. One that people voted on was given a new time after that.
+        let has_votes = self.results.as_ref().is_some_and(|r| r.voters > 0);
+        let was_never_open = !has_votes && self.opens_at.zip(self.closed_at).is_some_and(|(opens, closed)| closed < opens);
         match self.state.as_str() {
             "open" if self.opens_at.is_some_and(|at| now < &at) => Phase::Soon,
             "open" if self.closes_at.is_none_or(|at| now < &at) => Phase::Open,
             "open" => Phase::Closed,
-            _ if self.closed_at.is_none() => Phase::Soon,
+            _ if self.closed_at.is_none() || was_never_open => Phase::Soon,
             _ => Phase::Closed,
         }
     }
@@ -125,8 +155,28 @@ impl ShownPoll {
 impl ShownResults {
     /// Votes and whole percent of a choice.
     pub fn of(&self, choice: &str) -> (u64, u32) {
-        self.choices.iter().find(|c| c.id == choice).map_or((0, 0), |c| (c.votes, c.percent))
+        of(&self.choices, choice)
     }
+
+    pub fn is_final(&self) -> bool {
+        self.status == "final"
+    }
+
+    /// The winner is marked when all is counted; where several are ahead of the rest, all of them.
+    pub fn leads(&self, choice: &str) -> bool {
+        let most = self.choices.iter().map(|c| c.votes).max().unwrap_or(0);
+        self.is_final() && most > 0 && self.of(choice).0 == most
+    }
+}
+
+impl ShownBefore {
+    pub fn of(&self, choice: &str) -> (u64, u32) {
+        of(&self.choices, choice)
+    }
+}
+
+fn of(counts: &[ShownCount], choice: &str) -> (u64, u32) {
+    counts.iter().find(|c| c.id == choice).map_or((0, 0), |c| (c.votes, c.percent))
 }
 
 /// Behind the question mark of a page.
@@ -142,6 +192,7 @@ pub struct OembedQuery {
     pub url: String,
     pub maxwidth: Option<u32>,
     pub maxheight: Option<u32>,
+    pub format: Option<String>,
 }
 
 /// As oembed.com spells it.

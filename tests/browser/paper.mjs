@@ -12,6 +12,8 @@ const TOKEN = "a token of the browser test, long enough";
 /** The hardest colour to read in light. */
 const YELLOW = "#ffd400";
 
+const CAPITALS = ["МЫ ПЕРЕНОСИМ ГОДОВОЕ СОБРАНИЕ НА СЛЕДУЮЩИЙ ГОД ЖДЁМ ВСЕХ", "ΜΕΤΑΦΕΡΟΥΜΕ ΤΗΝ ΕΤΗΣΙΑ ΣΥΝΕΛΕΥΣΗ ΣΤΟ ΕΠΟΜΕΝΟ ΕΤΟΣ ΣΑΣ ΠΕΡΙΜΕΝΟΥΜΕ", "ÄÖÜ ÄÖÜÄÖÜÄÖÜÄÖÜÄÖÜÄÖÜÄÖÜÄÖÜÄÖÜÄÖÜÄÖÜÄÖÜ", "WWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWW", "жшщюыфмжшщюыфмжшщюыфмжшщюыфмжшщюыфмжшщюыфм", "ŁÓDŹ ŻÓŁĆ ŠKODA ČEŠTINA ŽIVOT ŐŰ ĞİŞ ØRSTED ÆBLE ŒUVRE"];
+
 /** @typedef {{name:string, path:string, sizes:(keyof typeof SIZES)[], lang?:string, themes?:("light"|"dark")[]}} Sheet */
 
 /** A server of its own, with what is to be seen on it. @param {string} binary @returns {Promise<{app:App, sheets:Sheet[]}>} */
@@ -46,7 +48,7 @@ export async function furnish(binary) {
       if (closed) await call("PUT", `polls/${poll.id}/state`, { state: "closed" });
       made.push(poll.id);
     }
-    return { code, polls: made };
+    return { id, code, polls: made };
   }
   const { SHORT, ARABIC, longs } = kit;
   const plain = await event({ title: "Friday all-hands" }, [
@@ -62,7 +64,20 @@ export async function furnish(binary) {
   const twenty = await event({ title: "Class 7b" }, [{ question: "Pick one of twenty", choices: SHORT, voters: 40, closed: true }]);
   const empty = await event({ title: "Not begun" }, []);
   const nobody = await event({ title: "Nobody came" }, [{ question: "Which ending?", choices: SHORT.slice(0, 3), closed: true }]);
-  for (const { code, polls } of [plain, own, dry, twenty]) {
+  // The widest letters there are, and votes that take their room beside them.
+  const capitals = await event({ title: "ЖДЁМ ВСЕХ НА ГОДОВОМ СОБРАНИИ ШКОЛЫ ЮНЫХ ЩЁГОЛЕЙ И ЖИВОПИСЦЕВ" }, [
+    { question: "WWWW MÄÖÜ ÄÖÜÄÖÜÄÖÜÄÖÜ ЖЩШЮЫФМЖЩШЮЫФМ ΜΕΤΑΦΕΡΟΥΜΕ", choices: CAPITALS, voters: 12 },
+  ]);
+  const rounds = await event({ title: "A run-off" }, [{ question: "Which ending, now that we have talked about it?", choices: SHORT.slice(8, 12), voters: 9, closed: true }]);
+  await call("POST", `polls/${rounds.polls[0]}/rounds`, {});
+  await call("PUT", `polls/${rounds.polls[0]}/state`, { state: "open" });
+  await vote(rounds.code, await call("GET", `polls/${rounds.polls[0]}`), 5);
+  const over = await event({ title: "It is over", slug: "it-is-over" }, [{ question: "Which ending?", choices: SHORT.slice(0, 3), voters: 2, closed: true }]);
+  const late = await call("POST", `events/${over.id}/polls`, { kind: "single", question: "Which snacks?", choices: SHORT.slice(4, 8) });
+  await call("PATCH", `polls/${late.id}`, { opens_at: 4_000_000_000_000 });
+  await call("PUT", `polls/${late.id}/state`, { state: "open" });
+  await call("PATCH", `events/${over.id}`, { state: "ended" });
+  for (const { code, polls } of [plain, own, dry, twenty, capitals, rounds, over]) {
     await eventually("votes are counted", async () => (await (await fetch(new URL(`/results/${code}`, app.join))).text()).includes('value="') || !polls.length);
   }
   const picture = (/** @type {{code:string, polls:string[]}} */ { code, polls }, at = 0) => `/results/${code}/${polls[at]}.svg`;
@@ -74,6 +89,11 @@ export async function furnish(binary) {
     { name: "results-arabic", path: `/results/${plain.code}?lang=ar`, sizes: ["phone"], lang: "ar" },
     { name: "results-nobody", path: `/results/${nobody.code}`, sizes: ["phone"] },
     { name: "results-empty", path: `/results/${empty.code}`, sizes: ["phone"] },
+    { name: "results-second-round", path: `/results/${rounds.code}`, sizes: ["small", "laptop"] },
+    { name: "results-second-round-arabic", path: `/results/${rounds.code}?lang=ar`, sizes: ["small"], lang: "ar" },
+    { name: "results-capitals", path: `/results/${capitals.code}`, sizes: ["small"] },
+    { name: "results-over", path: `/results/${over.code}?lang=es`, sizes: ["phone"] },
+    { name: "poster-over", path: `/poster/${over.code}`, sizes: ["laptop", "phone"] },
     { name: "poster", path: `/poster/${plain.code}`, sizes: ["laptop", "phone"] },
     { name: "poster-own-look", path: `/poster/${own.code}?lang=ar`, sizes: ["laptop", "phone"] },
     { name: "poster-rehearsal", path: `/poster/${dry.code}?lang=fr`, sizes: ["laptop", "phone"] },
@@ -81,6 +101,9 @@ export async function furnish(binary) {
     { name: "nowhere", path: "/no/such/page", sizes: ["laptop", "phone"] },
     { name: "nowhere-arabic", path: "/results/000000", sizes: ["phone"], lang: "ar" },
     { name: "picture", path: picture(plain), sizes: ["laptop"], themes: ["light"] },
+    { name: "picture-capitals", path: picture(capitals), sizes: ["laptop"], themes: ["light"] },
+    { name: "picture-second-round", path: picture(rounds), sizes: ["laptop"], themes: ["light"] },
+    { name: "picture-second-round-arabic", path: `${picture(rounds)}?lang=ar`, sizes: ["laptop"], themes: ["light"] },
     { name: "picture-own-look", path: `${picture(own)}?lang=ar`, sizes: ["laptop"], themes: ["light"] },
     { name: "picture-rehearsal", path: picture(dry), sizes: ["laptop"], themes: ["light"] },
     { name: "picture-twenty", path: `${picture(twenty)}?lang=fr`, sizes: ["laptop"], themes: ["light"] },
@@ -157,6 +180,19 @@ export async function paper(browser, binary) {
       await eventually("the page says so", async () => (await text("results-nobody")).includes("No votes · Closed"));
       assert((await text("picture-nobody")).includes(">No votes<"), "the picture does not");
       assert((await text("results-arabic")).includes("لا أصوات بعد"), "an open question is not waited for");
+    });
+
+    await check("every row has the letter and the hue of the screens, in both themes, and our mark stands beside our name where there is no logo", async () => {
+      for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
+        const page = await turnTo(browser, app, /** @type {Sheet} */ (sheets.find((one) => one.name === "results-twenty")), { size: "laptop", colorScheme });
+        const [letters, colours] = await page.locator("tbody .letter").evaluateAll((all) => [all.map((one) => one.textContent), all.map((one) => getComputedStyle(one).backgroundColor)]);
+        equal(letters?.join(""), "ABCDEFGHIJKLMNOPQRST", "letters");
+        equal([new Set(colours).size, colours?.[8]], [8, colours?.[0]], "hues, which begin again");
+        assert(await page.locator(".brand img").evaluate((mark) => /** @type {HTMLImageElement} */ (mark).naturalWidth > 0), "our mark is not there");
+        await page.emulateMedia({ colorScheme, forcedColors: "active" });
+        equal(await page.locator("progress").first().evaluate((one) => getComputedStyle(one).borderTopWidth), "1px", "a bar that can be seen without colours");
+        await page.context().close();
+      }
     });
 
     await check("a picture for the press keeps every word inside, in either direction, with the logo in it", async () => {

@@ -218,11 +218,23 @@ fn a_pasted_link_shows_the_title_and_people_get_the_page_of_all(backend: Backend
     hall.office("PATCH", &format!("/api/v1/events/{}", event.id), json!({"title": "\"Final\" <b>"})).expect(200);
     let path = format!("/{}", event.code);
     let page = hall.get(&path).expect(200);
-    for name in
-        ["facebookexternalhit/1.1", "Mozilla/5.0 (compatible; Twitterbot/1.0)", "Slackbot-LinkExpanding 1.0", "WhatsApp/2.23", "TelegramBot (like TwitterBot)"]
-    {
+    for name in [
+        "facebookexternalhit/1.1",
+        "Mozilla/5.0 (compatible; Twitterbot/1.0)",
+        "Slackbot-LinkExpanding 1.0",
+        "WhatsApp/2.23",
+        "TelegramBot (like TwitterBot)",
+        // Sites that look for an oEmbed address.
+        "WordPress/6.8; https://example.org",
+        "Discourse Forum Onebox v3.5.0",
+        "Mozilla/5.0 (compatible; Embedly/0.2; +http://support.embed.ly/)",
+        "NotionEmbedder",
+        "MoodleBot/5.0 (+https://moodle.example.org)",
+        "Iframely/1.3.1 (+https://iframely.com/docs/about) Atlassian",
+    ] {
         let card = hall.call("GET", &path, &[("user-agent", name)], None).expect(200);
         assert!(card.body.contains("<meta property=\"og:title\" content=\"&#34;Final&#34; &#60;b&#62;\">"), "{name}: {}", card.body);
+        assert!(card.body.contains("type=\"application/json+oembed\""), "{name}");
         assert!(card.body.contains("og:image\" content=\"http") && card.body.contains("/assets/shared/card."), "{name}");
         assert!(
             card.body.contains(&format!(" · {}\u{a0}{}\">", &event.code[..3], &event.code[3..])),

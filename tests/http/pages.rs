@@ -17,6 +17,13 @@ on_both![
     an_event_that_is_called_as_its_question_says_it_once,
     a_page_of_nothing_is_not_found,
     a_person_who_goes_astray_gets_a_page_and_a_program_a_problem,
+    the_poster_of_an_event_that_has_ended_invites_nobody,
+    a_question_that_was_never_opened_was_not_asked_and_has_no_zeros,
+    whoever_leads_is_marked_once_all_is_counted_and_a_tie_marks_all,
+    what_is_counted_are_votes_where_each_has_one_and_else_people,
+    a_second_round_says_where_the_first_one_stood,
+    a_slash_at_the_end_of_a_link_leads_to_the_page_and_nowhere_else,
+    a_page_offers_itself_in_every_language,
 ];
 
 const NASTY: &str = "<img src=x onerror=alert(1)> & \"quotes\"";
@@ -62,8 +69,8 @@ fn a_page_says_which_round_it_shows(backend: Backend) {
     event.voter(&hall).vote(&hall, &poll, 2, 1, &[1]).expect(202);
     drained(&hall, &poll, 1);
     assert!(said("").contains(&vote_here));
-    until("the page shows the vote of round 2", || said("").contains("round 2 · Voters: 1"));
-    assert!(said(&format!("/{poll}.svg")).contains("round 2 · Voters: 1"));
+    until("the page shows the vote of round 2", || said("").contains("round 2 · 1 vote"));
+    assert!(said(&format!("/{poll}.svg")).contains("round 2 · 1 vote"));
 }
 
 fn what_is_hidden_is_on_no_page(backend: Backend) {
@@ -125,6 +132,10 @@ fn a_pasted_link_becomes_a_frame(backend: Backend) {
         let foreign = format!("{ours}{more}/{}", event.code).replace(':', "%3A").replace('/', "%2F");
         assert_eq!(hall.get(&format!("/oembed?url={foreign}")).expect(404).code(), "event_unknown", "{foreign}");
     }
+    // In the one form there is, and as oembed.com says it of the other.
+    let asked = |format: &str| hall.get(&format!("/oembed?url={}&format={format}", join.replace(':', "%3A").replace('/', "%2F")));
+    asked("json").expect(200);
+    assert_eq!(asked("xml").expect(501).header("content-type"), Some("application/problem+json"));
     // Never larger than the other page has room for.
     let small = hall.get(&format!("/oembed?url={}&maxwidth=120&maxheight=90", join.replace(':', "%3A").replace('/', "%2F"))).expect(200).json();
     assert_eq!((&small["width"], &small["height"]), (&json!(120), &json!(90)));
@@ -188,4 +199,175 @@ fn a_person_who_goes_astray_gets_a_page_and_a_program_a_problem(backend: Backend
         let problem = hall.call("GET", path, &browser, None).expect(404);
         assert_eq!(problem.header("content-type"), Some("application/problem+json"), "{path}");
     }
+}
+
+fn ended(hall: &Hall, event: &Event) {
+    hall.office("PATCH", &format!("/api/v1/events/{}", event.id), json!({"state": "ended"})).expect(200);
+    until("the end is known", || event.live(hall)["event"]["state"] == "ended");
+}
+
+fn the_poster_of_an_event_that_has_ended_invites_nobody(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    ended(&hall, &event);
+    let poster = hall.get(&format!("/poster/{}?lang=de", event.code)).expect(200).body;
+    for invitation in ["qr.svg", "Scannen", "gib ein", &format!("{}\u{a0}{}", &event.code[..3], &event.code[3..])] {
+        assert!(!poster.contains(invitation), "{invitation}: {poster}");
+    }
+    assert!(poster.contains(">Friday</h1>") && poster.contains("Diese Veranstaltung ist beendet."), "{poster}");
+    assert!(poster.contains(&format!("href=\"/results/{}?lang=de\"", event.code)), "{poster}");
+}
+
+fn a_question_that_was_never_opened_was_not_asked_and_has_no_zeros(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let asked = event.poll(&hall, json!({"question": "Was this asked?"}));
+    event.voter(&hall).vote(&hall, &asked, 1, 1, &[1]).expect(202);
+    drained(&hall, &asked, 1);
+    let later = event.draft(&hall, json!({"question": "And this one?"}));
+    hall.office("PATCH", &format!("/api/v1/polls/{later}"), json!({"opens_at": 4_000_000_000_000i64})).expect(200);
+    set_state(&hall, &later, "open");
+    let page = || hall.get(&format!("/results/{}", event.code)).expect(200).body;
+    until("it is known to come later", || page().contains("Not open yet"));
+    set_state(&hall, &later, "closed");
+    until("it may still come", || event.live(&hall)["polls"][1]["state"] == "closed");
+    assert!(page().contains("Not open yet") && !page().contains("Was not asked"), "{}", page());
+    ended(&hall, &event);
+    let page = page();
+    let (before, after) = page.split_once("And this one?").expect("it is there, as a question that was prepared");
+    assert!(after.contains("Was not asked") && !after.contains("<table") && !after.contains(".svg"), "{after}");
+    assert!(!after.contains("No votes") && !after.contains("Closed"), "{after}");
+    assert!(before.contains("<table") && before.contains(&format!("{asked}.svg")), "the one that was asked has its result: {before}");
+    let picture = hall.get(&format!("/results/{}/{later}.svg", event.code)).expect(200).body;
+    assert!(picture.contains("Was not asked") && !picture.contains("0%"), "{picture}");
+}
+
+fn whoever_leads_is_marked_once_all_is_counted_and_a_tie_marks_all(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    let votes = [1, 1, 2];
+    for (ballot, pick) in (1..).zip(votes) {
+        event.voter(&hall).vote(&hall, &poll, ballot, 1, &[pick]).expect(202);
+    }
+    drained(&hall, &poll, 3);
+    let page = || hall.get(&format!("/results/{}", event.code)).expect(200).body;
+    let picture = || hall.get(&format!("/results/{}/{poll}.svg", event.code)).expect(200).body;
+    until("the votes are shown", || page().contains("3 votes"));
+    assert!(!page().contains("★") && !picture().contains("★</tspan>"), "while people vote nobody has won");
+    let tie = event.voter(&hall);
+    tie.vote(&hall, &poll, 4, 1, &[2]).expect(202);
+    drained(&hall, &poll, 4);
+    set_state(&hall, &poll, "closed");
+    until("it is final", || page().contains("Closed · final"));
+    let page = page();
+    assert_eq!((page.matches("class=\"is-leading\"").count(), page.matches("aria-label=\"Most votes\"").count()), (2, 2), "{page}");
+    assert!(page.contains("<table class=\"is-decided\">"), "{page}");
+    assert_eq!((picture().matches("★</tspan>").count(), picture().matches("★ Most votes").count()), (2, 2), "{}", picture());
+    // What nobody voted on has no winner.
+    let empty = event.poll(&hall, json!({}));
+    set_state(&hall, &empty, "closed");
+    let empty = || hall.get(&format!("/results/{}/{empty}.svg", event.code)).expect(200).body;
+    until("that is final", || empty().contains(">No votes<"));
+    assert!(!empty().contains("★"), "{}", empty());
+}
+
+fn what_is_counted_are_votes_where_each_has_one_and_else_people(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let single = event.poll(&hall, json!({"question": "One of these?"}));
+    let several = event.poll(&hall, json!({"question": "Some of these?", "kind": "multiple", "max": 3}));
+    for ballot in 1..=2 {
+        let voter = event.voter(&hall);
+        voter.vote(&hall, &single, ballot, 1, &[1]).expect(202);
+        voter.vote(&hall, &several, ballot + 10, 1, &[1, 2]).expect(202);
+    }
+    drained(&hall, &single, 2);
+    drained(&hall, &several, 2);
+    for (lang, votes, people) in [("en", "2 votes", "2 voters"), ("de", "2 Stimmen", "2 Personen"), ("ar", "صوتان", "مصوّتان")] {
+        let page = || hall.get(&format!("/results/{}?lang={lang}", event.code)).expect(200).body;
+        until("both are shown", || page().contains(&format!(">{votes} · ")) && page().contains(&format!(">{people} · ")));
+        for (poll, said) in [(&single, votes), (&several, people)] {
+            let picture = hall.get(&format!("/results/{}/{poll}.svg?lang={lang}", event.code)).expect(200).body;
+            assert!(picture.contains(&format!(">{said} · ")), "{said}: {picture}");
+        }
+    }
+}
+
+fn a_second_round_says_where_the_first_one_stood(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let poll = event.poll(&hall, json!({}));
+    for (ballot, pick) in (1..).zip([1, 1, 2, 3]) {
+        event.voter(&hall).vote(&hall, &poll, ballot, 1, &[pick]).expect(202);
+    }
+    drained(&hall, &poll, 4);
+    let page = |lang: &str| hall.get(&format!("/results/{}?lang={lang}", event.code)).expect(200).body;
+    let picture = |lang: &str| hall.get(&format!("/results/{}/{poll}.svg?lang={lang}", event.code)).expect(200).body;
+    assert!(!page("en").contains("Round 1") && !picture("en").contains("round 1"), "there was none before it");
+    hall.office("POST", &format!("/api/v1/polls/{poll}/rounds"), Value::Null).expect(201);
+    set_state(&hall, &poll, "open");
+    event.voter(&hall).vote(&hall, &poll, 9, 1, &[3]).expect(202);
+    drained(&hall, &poll, 1);
+    until("the second round is shown", || page("en").contains("round 2 · 1 vote"));
+    let shown = page("en");
+    assert!(shown.contains("<th scope=\"col\">Round 1</th>"), "{shown}");
+    for percent in ["50%", "25%"] {
+        assert!(shown.contains(&format!("<td class=\"before\">{percent}</td>")), "{percent}: {shown}");
+    }
+    for (lang, legend) in [("en", ">round 1: 4 votes<"), ("fr", ">tour 1\u{a0}: 4 votes<"), ("ar", ">الجولة 1: 4 أصوات<")] {
+        let drawn = picture(lang);
+        assert!(drawn.contains(legend), "{lang}: {drawn}");
+        assert_eq!(drawn.matches("width=\"6\" height=\"30\"").count(), 3, "a notch in each bar: {drawn}");
+    }
+}
+
+fn a_slash_at_the_end_of_a_link_leads_to_the_page_and_nowhere_else(backend: Backend) {
+    let hall = Hall::open(backend);
+    let code = &hall.event().code;
+    for path in [
+        format!("/{code}"),
+        "/final-x".into(),
+        format!("/results/{code}"),
+        "/results/x-y".into(),
+        format!("/poster/{code}"),
+        format!("/embed/{code}"),
+        format!("/overlay/{code}"),
+    ] {
+        for (method, query) in [("GET", ""), ("HEAD", ""), ("GET", "?lang=de")] {
+            let moved = hall.call(method, &format!("{path}/{query}"), &[], None).expect(308);
+            assert_eq!(moved.header("location"), Some(format!("{path}{query}").as_str()), "{method} {path}");
+            assert_eq!(moved.header("cache-control"), Some("public, max-age=60"), "{path}");
+        }
+        assert_ne!(hall.call("POST", &format!("{path}/"), &[], None).status, 308, "{path}");
+    }
+    for path in [
+        "//evil/",
+        "//evil.example/",
+        "/\\evil/",
+        "/%2fevil/",
+        "/results//evil/",
+        "/results/x//",
+        "/evil.example/",
+        "/api/v1/",
+        "/results/",
+        "/api/",
+        "/x/y/",
+        "/482913//",
+        "/%5cevil/",
+    ] {
+        let answer = hall.get(path);
+        assert!(answer.status >= 400 && answer.header("location").is_none(), "{path}: {answer:?}");
+    }
+}
+
+fn a_page_offers_itself_in_every_language(backend: Backend) {
+    let hall = Hall::open(backend);
+    let event = hall.event();
+    let page = hall.get(&format!("/results/{}?lang=fr", event.code)).expect(200).body;
+    for (lang, name) in [("en", "English"), ("de", "Deutsch"), ("fr", "Français"), ("es", "Español"), ("ar", "العربية")] {
+        let link = format!("<a href=\"/results/{}?lang={lang}\" lang=\"{lang}\" hreflang=\"{lang}\"", event.code);
+        assert!(page.contains(&link) && page.contains(&format!(">{name}</a>")), "{lang}: {page}");
+    }
+    assert_eq!(page.matches("aria-current").count(), 1, "{page}");
 }
