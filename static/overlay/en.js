@@ -6,6 +6,7 @@ const en = {
   no_votes: "No votes yet",
   nobody: "No votes",
   voters: { one: "{n} voter", other: "{n} voters" },
+  round: "round {n}",
   not_shown: "The result is shown later.",
   final: "final",
   provisional: "provisional",

@@ -1,5 +1,5 @@
 // A result over a picture or inside another page. It shows what the audience may see, follows by itself and has no buttons;
-// H holds the numbers and releases them.
+// over a picture, H holds the numbers and releases them.
 // Nothing of it may run out of its panel, whatever was asked for.
 //   ?layout=lower|full|versus  poll=<id>  colors=0b8a9a,d04a02  ink=ffffff  ground=10191fcc  scale=1.2  safe=5  numbers=percent|count  theme=dark|light  font=Georgia  join=no  lang=de  hold
 
@@ -49,7 +49,11 @@ function watch() {
     },
     lost() {}, // the last result stays: a picture on air must not talk about its connection
     refused() {
-      $("gone").hidden = !embedded;
+      // On air it is only said to whoever listens, and not over a result that stands.
+      const isAlone = $("frame").hidden;
+      $("gone").hidden = !embedded && !isAlone;
+      $("idle").hidden = true;
+      if (isAlone) document.title = $("gone").textContent;
       // A scene may be set up before its event has this name.
       stop();
       setTimeout(watch, LOOK_AGAIN_MS * (0.8 + 0.4 * Math.random()));
@@ -58,7 +62,8 @@ function watch() {
 }
 
 addEventListener("keydown", (pressed) => {
-  if (keyOf(pressed) !== "h" || pressed.ctrlKey || pressed.metaKey || pressed.altKey) return;
+  // Somebody who reads the page around an embed and strikes a key by chance would have a result that stands still, and no sign of it.
+  if (embedded || keyOf(pressed) !== "h" || pressed.ctrlKey || pressed.metaKey || pressed.altKey) return;
   held = !held;
   if (!held && latest.live) draw(latest.live);
 });
@@ -71,10 +76,26 @@ function dress() {
   const set = (/** @type {string} */ name, /** @type {string|null} */ value) => { if (value !== null) root.style.setProperty(name, value); };
   scale = Number(bounded("scale", SCALE[0], SCALE[1]) ?? 1);
   set("--safe", bounded("safe", 0, SAFE_MOST) ?? (embedded ? "0" : null));
-  set("--ink", colour(wishes.get("ink")));
-  set("--ground", colour(wishes.get("ground")));
+  const [ink, ground] = [colour(wishes.get("ink")), colour(wishes.get("ground"))];
+  set("--ink", ink);
+  set("--ground", ground);
+  root.toggleAttribute("data-own", Boolean(ink || ground));
   set("--font", fonts(wishes.get("font")));
-  if (["dark", "light"].includes(wishes.get("theme") ?? "")) root.dataset.theme = wishes.get("theme") ?? "";
+  const wish = wishes.get("theme") ?? "";
+  const theme = ["dark", "light"].includes(wish) ? wish : themeFor(ink, ground);
+  if (theme) root.dataset.theme = theme;
+}
+
+/** In which what was not asked for can be read with what was. A ground that is hardly there says nothing. @param {string|null} ink @param {string|null} ground */
+function themeFor(ink, ground) {
+  if (ground && opacity(ground) >= 0.5) return isLight(ground) ? "light" : "dark";
+  return ink && (isLight(ink) ? "dark" : "light");
+}
+
+/** @param {string} own #rgb to #rrggbbaa */
+function opacity(own) {
+  const alpha = own.length === 5 ? own[4].repeat(2) : own.slice(7);
+  return alpha ? parseInt(alpha, 16) / 255 : 1;
 }
 
 /** @param {string} name @param {number} least @param {number} most */
@@ -103,7 +124,8 @@ function draw(live) {
   const poll = live.polls.find((one) => one.id === wanted);
   $("gone").hidden = true;
   $("frame").hidden = !poll;
-  if (!poll) return;
+  $("idle").hidden = Boolean(poll);
+  if (!poll) return setText($("idle"), live.event.title);
   const key = `${poll.id}:${poll.round}:${poll.choices.map((choice) => choice.id)}`;
   if (drawn !== key) $("rows").replaceChildren(...poll.choices.map((_, at) => newRow(at)));
   drawn = key;
@@ -117,14 +139,17 @@ function draw(live) {
   $("frame").dataset.layout = layout === "versus" && poll.choices.length !== 2 ? "lower" : layout;
   $("frame").classList.toggle("is-long", poll.question.length > LONG_QUESTION);
   $("frame").classList.toggle("is-hidden", !results);
+  const most = Math.max(0, ...[...counts.values()].map((one) => one.votes));
+  $("frame").classList.toggle("is-decided", results?.status === "final" && most > 0);
   $("frame").toggleAttribute("data-crowded", poll.choices.length > CROWDED);
   $("frame").toggleAttribute("data-long", poll.choices.some((choice) => choice.text.length > LONG_NAME));
   $("rows").style.setProperty("--choices", String(poll.choices.length));
   if ($("frame").dataset.layout === "lower") $("rows").style.setProperty("--names", String(longest(poll.choices)));
-  $("rows").style.setProperty("--digits", String(digits(Math.max(0, ...[...counts.values()].map((one) => one.votes))).length));
+  $("rows").style.setProperty("--digits", String(digits(most).length));
   poll.choices.forEach((choice, at) => {
     const row = $("rows").children[at];
     const { votes = 0, percent: share = 0 } = counts.get(choice.id) ?? {};
+    row.classList.toggle("is-leading", most > 0 && votes === most);
     setText(row.querySelector(".text"), choice.text);
     setText(row.querySelector(".percent"), results ? percent(share) : "");
     setText(row.querySelector(".votes"), results ? digits(votes) : "");
@@ -132,7 +157,8 @@ function draw(live) {
     row.style.setProperty("--share", String(votes ? part : -0.01));
     row.style.setProperty("--weight", String(results?.voters ? Math.max(1, part * 100) : 1));
   });
-  setText($("voters"), results ? howMany(poll) + (results.voters && poll.state === "closed" ? ` · ${t(results.status)}` : "") : t("not_shown"));
+  const said = results ? [howMany(poll), ...(results.voters && poll.state === "closed" ? [t(results.status)] : [])] : [t("not_shown")];
+  setText($("voters"), [...(poll.round > 1 ? [t("round", { n: poll.round })] : []), ...said].join(" · "));
   isOver = poll.state === "closed";
   invite();
   drawJoin(live.event.code);

@@ -2,6 +2,7 @@
 
 import { launch } from "./browser.mjs";
 import { enterNamed } from "./enter.mjs";
+import { axeFinds } from "./eyes.mjs";
 import { assert, check, equal } from "./report.mjs";
 import { kit, scenes } from "./scenes.mjs";
 import { Theatre } from "./theatre.mjs";
@@ -68,6 +69,88 @@ export async function air() {
         const { wrong, broken } = await inside(page);
         equal([wrong, broken], [[], []], `${choices.length} choices: out of place, and broken`);
         equal(await page.locator(".track").first().isVisible(), wanted === "lower", "bars");
+        await page.context().close();
+      }
+    });
+
+    await check("whoever leads has a star once the result is final, of a tie all, and nothing moves for it", async () => {
+      const { SHORT } = kit;
+      for (const [path, wanted] of [["overlay", [412, 345, 200]], ["embed", [412, 412, 200]], ["overlay?layout=full&numbers=count", [1, 2, 2]], ["overlay?layout=versus", [7, 3]]]) {
+        const votes = /** @type {number[]} */ (wanted);
+        const [place, query = ""] = String(path).split("?");
+        const of = (/** @type {any} */ more) => kit.poll(SHORT.slice(0, votes.length), votes, more);
+        const open = of({ state: "closed", closed_at: Date.now() - 60_000 });
+        const final = { ...open, results: { ...open.results, status: "final" } };
+        let poll = open;
+        const page = await show("overlay-lower", "projector", { path: `/${place}/${kit.CODE}?${query}`, api: ({ path: asked }) => (asked.endsWith("qr.svg") ? { svg: kit.QR } : asked.endsWith("/stream") ? { hang: true } : { json: kit.live([poll]) }) });
+        const stars = () => page.evaluate(() => [...document.querySelectorAll("#rows li")].map((row) => [...row.querySelectorAll(".percent, .votes")].some((one) => { const star = getComputedStyle(one, "::before"); return one.checkVisibility() && star.content.includes("★") && star.visibility === "visible"; })));
+        const places = () => page.locator("#rows :is(.text, .percent, .votes)").evaluateAll((all) => all.map((one) => { const box = one.getBoundingClientRect(); return [box.left, box.top, box.width].map(Math.round); }));
+        equal(await stars(), votes.map(() => false), `${path}, not final`);
+        const before = await places();
+        poll = final;
+        await page.reload();
+        await page.locator("#voters", { hasText: "final" }).waitFor();
+        await page.waitForTimeout(800); // bars have arrived
+        equal(await stars(), votes.map((n) => n === Math.max(...votes)), `${path}, final`);
+        equal(await places(), before, `${path}: where things are`);
+        await page.context().close();
+      }
+    });
+
+    await check("a ground or an ink that is asked for alone leaves everything readable, on air and in a page, in either theme of the visitor", async () => {
+      for (const place of ["overlay", "embed"]) {
+        const page = await show("overlay-lower", "laptop");
+        for (const query of ["ground=ffffff", "ground=fff", "ground=10191f", "ground=10191fcc", "ground=0a6b75", "ground=ffd400", "ink=ffffff", "ink=000000", "ink=8b1e3f"]) {
+          await page.goto(`${theatre.home}/${place}/${kit.CODE}?${query}`);
+          await page.getByTestId("join").waitFor();
+          equal(await axeFinds(page, "reduce"), [], `${place}?${query}`);
+        }
+        for (const theme of ["dark", "light"]) {
+          await page.goto(`${theatre.home}/${place}/${kit.CODE}?ground=ffffff&theme=${theme}`);
+          await page.getByTestId("join").waitFor();
+          equal(await page.evaluate(() => document.documentElement.dataset.theme), theme, "what was asked for wins");
+        }
+        await page.context().close();
+      }
+    });
+
+    await check("in a page, a result that is not shown yet leaves a list of choices that fills the room", async () => {
+      const page = await show("embed-hidden", "laptop");
+      const filled = [];
+      for (const [width, height, least] of [[320, 180, 13], [640, 360, 20], [1280, 720, 40]]) {
+        await page.setViewportSize({ width, height });
+        await page.waitForTimeout(300);
+        const { part, size, out } = await page.evaluate(() => {
+          const boxes = [...document.querySelectorAll("#rows .letter, #rows .text")].map((one) => one.getBoundingClientRect());
+          const [top, bottom] = [Math.min(...boxes.map((one) => one.top)), Math.max(...boxes.map((one) => one.bottom))];
+          return { part: (bottom - top) / innerHeight, size: parseFloat(getComputedStyle(/** @type {Element} */ (document.querySelector(".text"))).fontSize), out: boxes.filter((one) => one.bottom > innerHeight || one.right > innerWidth).length };
+        });
+        assert(part > 0.45 && size >= least && !out, `${width}x${height}: ${part.toFixed(2)} of the height in letters of ${size} px, ${out} outside`);
+        assert(await page.getByText("The result is shown later.").isVisible(), "it is not said");
+        filled.push(`${part.toFixed(2)} at ${size.toFixed(0)} px`);
+      }
+      await page.context().close();
+      return filled.join(", ");
+    });
+
+    await check("a second round is named on air, in five languages; the first is not", async () => {
+      for (const [lang, said] of [["en", "round 2 · 7 votes"], ["de", "Runde 2 · 7 Stimmen"], ["fr", "tour 2 · 7 votes"], ["es", "ronda 2 · 7 votos"], ["ar", "الجولة 2 · 7 أصوات"]]) {
+        const page = await show("overlay-lower", "projector", { lang, api: ({ path }) => (path.endsWith("qr.svg") ? { svg: kit.QR } : path.endsWith("/stream") ? { hang: true } : { json: kit.live([kit.poll(["Yes", "No"], [3, 4], { round: 2 })]) }) });
+        equal(await page.getByTestId("voters").innerText(), said, lang);
+        await page.context().close();
+      }
+      const page = await show("overlay-lower");
+      equal(await page.getByTestId("voters").innerText(), "999 votes", "of the first");
+      await page.context().close();
+    });
+
+    await check("an overlay of an event that is not there shows nothing, and has a title, a heading and a main part in the reader's language", async () => {
+      for (const name of ["overlay-gone", "embed-gone"]) {
+        const page = await show(name, "laptop", { lang: "de" });
+        equal(await axeFinds(page), [], name);
+        equal(await page.title(), "Diese Veranstaltung ist nicht hier.", name);
+        const heading = await page.getByRole("heading", { level: 1 }).boundingBox();
+        assert(name === "embed-gone" || (heading?.width ?? 0) <= 1, "on air it is seen");
         await page.context().close();
       }
     });

@@ -433,9 +433,18 @@ frame("embed-twenty", `/embed/${CODE}`, [poll(SHORT, falling(20, 80))], { sizes:
 frame("embed-none", `/embed/${CODE}`, [poll(SHORT.slice(0, 3), [0, 0, 0])], { sizes: ["laptop"] });
 frame("embed-rehearsal", `/embed/${CODE}`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { more: { event: dryRun }, sizes: ["laptop"] });
 frame("embed-gone", "/embed/111111", [], { sizes: ["laptop"], api: () => undefined, ready: "#gone:not([hidden])" });
+frame("overlay-gone", "/overlay/111111", [], { sizes: ["laptop"], api: () => undefined, ready: "#gone:not([hidden])" });
+frame("overlay-decided", `/overlay/${CODE}`, [final(poll(SHORT.slice(0, 4), [412, 345, 200, 42], { round: 2 }))]);
+frame("overlay-tie", `/overlay/${CODE}?layout=full`, [final(poll(SHORT.slice(0, 4), [412, 412, 200, 42]))]);
+frame("overlay-versus-decided", `/overlay/${CODE}?layout=versus`, [final(poll(["Home", "Guests"], [412_345, 345_678]))]);
+frame("overlay-ground", `/overlay/${CODE}?ground=ffffff`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])]);
+frame("embed-ground", `/embed/${CODE}?ground=ffffff`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { sizes: ["laptop"] });
+frame("embed-ink", `/embed/${CODE}?ink=ffe680`, [poll(SHORT.slice(0, 4), [412, 345, 200, 42])], { sizes: ["laptop"] });
+frame("embed-final", `/embed/${CODE}`, [final(poll(SHORT.slice(0, 4), [412, 345, 200, 42]))], { sizes: ["laptop", "phone"] });
 frame("overlay-six-long", `/overlay/${CODE}`, [poll(longs(6), [61, 8, 34, 15, 0, 14])]);
 frame("overlay-light", `/overlay/${CODE}?theme=light&numbers=percent`, [poll(["Yes", "No"], [731_000, 269_000])], { sizes: ["projector", "cinema"] });
-frame("embed-hidden", `/embed/${CODE}`, [{ ...poll(SHORT.slice(0, 4), null, { visibility: "hidden", revealed: false }), results: null }], { sizes: ["laptop"] });
+frame("embed-hidden", `/embed/${CODE}`, [{ ...poll(SHORT.slice(0, 4), null, { visibility: "hidden", revealed: false }), results: null }], { sizes: ["laptop", "phone"] });
+frame("embed-hidden-crowded", `/embed/${CODE}`, [{ ...poll(SHORT, null, { visibility: "hidden", revealed: false }), results: null }], { sizes: ["laptop", "phone"] });
 frame("embed-arabic", `/embed/${CODE}`, [poll(ARABIC, [40, 30, 20, 10], { question: "أي نهاية تفضل؟" })], { lang: "ar", sizes: ["laptop"] });
 
 export const scenes = [...phones, ...stages, ...desks, ...frames];
