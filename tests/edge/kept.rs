@@ -69,6 +69,10 @@ fn one_page_is_kept_for_all_codes(kind: Kind) {
             assert_ne!(ours.body, page.body, "{path} is no code");
         }
     }
+    // A slash at the end is taken away by the origin: the edge neither keeps a page under it nor sends anybody to a place of its own.
+    for path in ["/482913", "/results/482913", "/poster/482913", "/embed/482913"] {
+        assert_eq!(edge.get(&format!("{path}/")).expect(308).header("location"), Some(path), "{path}");
+    }
 }
 
 fn what_is_known_is_not_sent_again(kind: Kind) {
