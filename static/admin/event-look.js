@@ -16,7 +16,7 @@ export function eventLook(id, element, act) {
   const patch = (/** @type {object} */ what) => () => api("PATCH", `events/${id}`, what);
   const refused = { slug: refusable(slug, "slug_"), logo: refusable(control(element, "logo"), "logo_"), accent: undefined };
   const save = (/** @type {"slug"|"accent"} */ what, /** @type {string|null} */ value) => {
-    act(patch({ [what]: value }), t("saved"), patch({ [what]: event[what] }), refused[what]);
+    act(patch({ [what]: value }), t("saved"), patch({ [what]: event[what] }), refused[what], (now) => now[what]);
   };
 
   slug.addEventListener("change", () => { if (slug.value.trim() !== (event.slug ?? "")) save("slug", slug.value.trim() || null); });

@@ -27,16 +27,25 @@ export async function eventPage(id, { go, trouble }) {
   const look = eventLook(id, element, (...what) => act(...what));
 
   /** Asks for the change, then shows what the server says. @type {import("/assets/admin/poll-card.js").Act} */
-  async function act(change, told, back, refused) {
+  async function act(change, told, back, refused, written) {
     postponed = false; // it ends with a look at the server
     try {
       await change();
       await reload();
-      if (told) done(told, back && (() => act(back, t("undone"))));
+      if (told) done(told, back && wayBack(back, written));
     } catch (error) {
       if (!refused?.(error)) trouble(error);
       reload().catch(trouble); // a row that was dragged goes back to where it is
     }
+  }
+
+  /** Not over what somebody else has written there since: they would not see it go. @param {() => Promise<unknown>} back @param {(event:any) => unknown} [written] */
+  function wayBack(back, written = () => "") {
+    const saved = JSON.stringify(written(event));
+    return () => act(async () => {
+      if (JSON.stringify(written(await api("GET", `events/${id}`))) !== saved) throw Object.assign(new Error(), { detail: t("changed_meanwhile") });
+      await back();
+    }, t("undone"));
   }
 
   async function reload() {
@@ -159,7 +168,7 @@ export async function eventPage(id, { go, trouble }) {
     save(title) {
       const was = event.title;
       const patch = (/** @type {string} */ to) => () => api("PATCH", `events/${id}`, { title: to });
-      act(patch(title), t("saved"), patch(was));
+      act(patch(title), t("saved"), patch(was), undefined, (now) => now.title);
     },
   });
   control(element, "copy-event").addEventListener("click", async () => {

@@ -14,8 +14,8 @@ import { sortable } from "/assets/admin/sortable.js";
 
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
 /**
- * @typedef {(change: () => Promise<unknown>, done?: string, back?: () => Promise<unknown>, refused?: (error: any) => boolean) => Promise<void>} Act
- *   `back` takes it back; `refused`: was that said elsewhere?
+ * @typedef {(change: () => Promise<unknown>, done?: string, back?: () => Promise<unknown>, refused?: (error: any) => boolean, written?: (event: any) => unknown) => Promise<void>} Act
+ *   `back` takes it back, as long as what was `written` in the event is still that; `refused`: was that said elsewhere?
  */
 
 const QUESTION_LONGEST = 300; // characters
@@ -36,6 +36,7 @@ export function pollCard(id, { id: event, code }, act) {
   const on = (name, action) => control(element, name).addEventListener(name === "visibility" ? "change" : "click", action);
   const put = (/** @type {object} */ what) => api("PUT", `polls/${id}/visibility`, what);
   const patch = (/** @type {object} */ what) => api("PATCH", `polls/${id}`, what);
+  const now = (/** @type {any} */ all) => all.polls.find((/** @type {Poll} */ one) => one.id === id);
 
   on("toggle", () => {
     if (isScheduled(poll)) return act(() => patch({ opens_at: null }), t("is_open")); // opened by hand, it waits no longer
@@ -46,7 +47,7 @@ export function pollCard(id, { id: event, code }, act) {
   on("stage", () => act(() => api("PUT", `events/${event}/current`, { poll: id }), t("on_stage_now")));
   on("visibility", () => {
     const was = poll.visibility;
-    act(() => put({ visibility: control(element, "visibility").value }), t("saved"), () => put({ visibility: was }));
+    act(() => put({ visibility: control(element, "visibility").value }), t("saved"), () => put({ visibility: was }), undefined, (all) => now(all)?.visibility);
   });
   let copied = "";
   on("duplicate", () => act(async () => {
@@ -67,7 +68,7 @@ export function pollCard(id, { id: event, code }, act) {
     longest: QUESTION_LONGEST,
     save(question) {
       const was = poll.question;
-      act(() => patch({ question }), t("saved"), () => patch({ question: was }));
+      act(() => patch({ question }), t("saved"), () => patch({ question: was }), undefined, (all) => now(all)?.question);
     },
   });
 

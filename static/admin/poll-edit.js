@@ -143,7 +143,10 @@ export function editForm(id, details, form, act) {
     details.querySelector("summary")?.focus();
     const kept = new Set(choices.map((choice) => choice.id)); // what is not cannot be named again: it comes as a new one
     const was = { ...(picked !== kind && { kind }), question: asked, choices: given.map((choice) => (kept.has(choice.id) ? { id: choice.id, text: choice.text } : { text: choice.text })), change, ...(kind === "multiple" && { min, max }) };
-    await act(async () => {}, t("saved"), () => api("PATCH", `polls/${id}`, was));
+    await act(async () => {}, t("saved"), () => api("PATCH", `polls/${id}`, was), undefined, (event) => {
+      const now = event.polls.find((/** @type {Poll} */ one) => one.id === id);
+      return now && [now.question, now.kind, now.rules, now.choices];
+    });
   });
 
   return {

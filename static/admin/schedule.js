@@ -3,7 +3,7 @@
 import { api } from "/assets/shared/api.js";
 import { isScheduled } from "/assets/shared/live.js";
 import { locale, moment, t } from "/assets/shared/words.js";
-import { onOpening, onSubmit, setText, slot, Wrong } from "/assets/admin/dom.js";
+import { each, onOpening, onSubmit, setText, slot, Wrong } from "/assets/admin/dom.js";
 import { here, momentOf, offsetName, wallOf, zones } from "/assets/admin/zone.js";
 
 /** @typedef {import("/assets/shared/live.js").Poll} Poll */
@@ -37,6 +37,8 @@ export function scheduleForm(id, details, form, act) {
   fields.zone.addEventListener("change", () => keep(fields.zone.value));
   onSubmit(form, async () => {
     const [opens_at, closes_at] = times();
+    // It would open at once, and take the stage from what is asked there: a mistyped year is no wish to do that.
+    each(() => ahead("opens", opens_at, poll.opens_at), () => ahead("closes", closes_at));
     if (opens_at && closes_at && closes_at <= opens_at) throw new Wrong("closes", t("closes_first"));
     const had = poll.opens_at || poll.closes_at;
     // What waits for the clock would open at once without a time. Closed, it goes on as it was; who never was asked is asked anew.
@@ -52,6 +54,11 @@ export function scheduleForm(id, details, form, act) {
     /** @param {Poll} now */
     draw(now) { poll = now; },
   };
+}
+
+/** @param {string} field @param {number|null} at as it is typed @param {number|null} [was] what nobody touched may be over */
+function ahead(field, at, was) {
+  if (at && at !== was && at <= Date.now()) throw new Wrong(field, t(`${field}_over`));
 }
 
 /** As a card says it: in the time of this browser. Its name stands there where another was chosen, so that nobody takes it for that one. @param {number} ms */

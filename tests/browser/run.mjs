@@ -1,5 +1,5 @@
 // One evening with Groundswell, lived by real people in a real browser: an admin, a presenter and several phones.
-//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only story|phones|pictures|outbox|elsewhere|told|said|palm|care|forms|air|moved]
+//   node run.mjs --binary target/debug/groundswell [--shots DIR] [--only story|phones|pictures|outbox|elsewhere|told|said|palm|care|forms|steady|air|moved]
 // The checks tell one story from top to bottom; each line of output is a sentence that is true, or "not ok".
 
 import { parseArgs } from "node:util";
@@ -18,6 +18,7 @@ import { palm } from "./palm.mjs";
 import { paper } from "./paper.mjs";
 import { rehearsal } from "./rehearsal.mjs";
 import { said } from "./said.mjs";
+import { steady } from "./steady.mjs";
 import { told } from "./told.mjs";
 import { stopwatch } from "./stopwatch.mjs";
 import { assert, CannotGoOn, check, close, equal, eventually, failures, need } from "./report.mjs";
@@ -33,7 +34,7 @@ process.on("exit", () => app.remove());
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 
 /** @type {Record<string, () => Promise<void>>} */
-const parts = { story, phones, pictures, outbox: () => outbox(binary), elsewhere: () => elsewhere(binary, shots), told, said, palm, care, forms, air, moved };
+const parts = { story, phones, pictures, outbox: () => outbox(binary), elsewhere: () => elsewhere(binary, shots), told, said, palm, care, forms, steady, air, moved };
 if (only && !(only in parts)) throw new Error(`--only takes ${Object.keys(parts).join(", ")}`);
 if (only) await toItsEnd(parts[only]);
 else {
@@ -92,6 +93,7 @@ async function pictures() {
   await palm();
   await care();
   await forms();
+  await steady();
   await air();
   await moved();
   const browser = await launch();
