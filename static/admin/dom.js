@@ -1,6 +1,7 @@
 // Small tools for pages made of templates. Data goes in as text, never as HTML.
 
 import { t } from "/assets/shared/words.js";
+import { standClear } from "/assets/admin/clear.js";
 
 /** @type {(id:string) => any} */
 export const $ = (id) => document.getElementById(id);
@@ -86,6 +87,7 @@ export function done(text, back) {
   $("toast-text").textContent = text;
   $("undo").hidden = !back;
   $("toast").hidden = false;
+  standClear($("toast"));
   say(text);
   leaveSoon();
 }
@@ -112,12 +114,15 @@ document.addEventListener("keydown", (pressed) => {
   takeBack(undo);
 });
 
-/** Asks before what cannot be taken back. @param {string} title @param {string} text @param {string} yes @returns {Promise<boolean>} */
-export function confirm(title, text, yes) {
+/** Asks before what cannot be taken back. @param {string} title @param {string} text @param {string} yes @param {{loses?:boolean}} [what] is anything lost by it? @returns {Promise<boolean>} */
+export function confirm(title, text, yes, { loses = true } = {}) {
   const dialog = $("confirm");
   $("confirm-title").textContent = title;
   $("confirm-text").textContent = text;
-  dialog.querySelector('[value="yes"]').textContent = yes;
+  const button = dialog.querySelector('[value="yes"]');
+  button.textContent = yes;
+  button.classList.toggle("danger", loses);
+  button.classList.toggle("main", !loses);
   dialog.returnValue = "no";
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));

@@ -9,6 +9,7 @@ import { begun } from "/assets/admin/begun.js";
 import { clone, confirm, control, done, onSubmit, setText, slot } from "/assets/admin/dom.js";
 import { eventLook } from "/assets/admin/event-look.js";
 import { inPlace } from "/assets/admin/in-place.js";
+import { firstThingsFirst } from "/assets/admin/narrow.js";
 import { shortened } from "/assets/admin/longest.js";
 import { newPollFields, readNewPoll } from "/assets/admin/poll-fields.js";
 import { isWaiting, pollCard } from "/assets/admin/poll-card.js";
@@ -24,6 +25,7 @@ export async function eventPage(id, { go, trouble }) {
   const cards = new Map();
   let event = await api("GET", `events/${id}`);
   const ways = addresses(id, element);
+  const narrow = firstThingsFirst(element);
   const look = eventLook(id, element, (...what) => act(...what));
 
   /** Asks for the change, then shows what the server says. @type {import("/assets/admin/poll-card.js").Act} */
@@ -59,6 +61,7 @@ export async function eventPage(id, { go, trouble }) {
     slot(element, "state").dataset.state = event.state;
     slot(element, "rehearsal").hidden = !event.rehearsal;
     drawEnded(event.state === "ended");
+    narrow.draw(event);
     ways.draw(event.code, latest.live?.join_url ?? `${location.origin}/${event.code}`);
     look.draw(event, latest.live?.join_url ?? location.origin);
     drawPolls();
@@ -135,6 +138,7 @@ export async function eventPage(id, { go, trouble }) {
   const leave = () => {
     clearTimeout(lostTimer);
     stop();
+    narrow.leave();
     draft.leave();
     for (const card of cards.values()) card.leave();
   };

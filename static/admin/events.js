@@ -32,7 +32,9 @@ export async function eventsPage({ go, trouble }) {
     list.replaceChildren(...found.events.map(row));
     list.hidden = found.events.length === 0;
     slot(element, "more").hidden = !next;
-    slot(element, "empty").hidden = Boolean(wanted) || found.events.length > 0;
+    const isEmpty = !wanted && !found.events.length;
+    slot(element, "empty").hidden = !isEmpty;
+    slot(element, "new").hidden = isEmpty; // the way to begin is the bright one there
     slot(element, "nothing").hidden = !wanted || found.events.length > 0;
     const n = found.events.length;
     setText(slot(element, "found"), found.refused ?? (!wanted ? "" : n === 0 ? t("nothing_found", { text: wanted }) : t(next ? "found_more" : "found", { n })));
@@ -105,7 +107,7 @@ export async function eventsPage({ go, trouble }) {
     try {
       if (document.hidden || wanted) return;
       const { events } = await page("", "", Math.min(PER_PAGE_MOST, Math.max(PER_PAGE, list.children.length)));
-      if (mine === turn) for (const event of events) for (const shown of list.querySelectorAll(`a[href="${address(event)}"]`)) fill(shown, event);
+      if (mine === turn) for (const event of events) for (const shown of list.querySelectorAll(`li:has(> a[href="${address(event)}"])`)) fill(shown, event);
     } catch (error) {
       if (mine === turn && /** @type {import("/assets/shared/api.js").ApiError} */ (error).status === 401) trouble(error); // else the next time
     } finally {
@@ -141,21 +143,27 @@ function remember(search) {
 /** @param {EventLine} event */
 export function row(event) {
   const item = clone("event-row");
-  const link = item.querySelector("a");
-  link.href = address(event);
-  fill(link, event);
+  item.querySelector("a").href = address(event);
+  fill(item, event);
   return item;
 }
 
 /** @param {EventLine} event */
 const address = ({ id }) => `/admin/events/${id}`;
 
-/** @param {Element} link @param {EventLine} event */
-function fill(link, event) {
-  setText(slot(link, "title"), event.title);
-  const parts = [t("code_line", { code: grouped(event.code) }), t("questions", { n: event.polls }), day(event.created_at), event.state === "ended" ? t("ended_small") : ""];
-  tellDetails(slot(link, "about"), parts);
-  slot(link, "question").hidden = !event.question;
-  setText(slot(link, "question"), event.question ?? "");
-  slot(link, "open").hidden = !event.open;
+/** @param {Element} item @param {EventLine} event */
+function fill(item, event) {
+  const isOver = event.state === "ended";
+  setText(slot(item, "title"), event.title);
+  tellDetails(slot(item, "about"), [t("code_line", { code: grouped(event.code) }), t("questions", { n: event.polls }), day(event.created_at)]);
+  slot(item, "question").hidden = !event.question;
+  setText(slot(item, "question"), event.question ?? "");
+  const state = slot(item, "state");
+  setText(state, t(isOver ? "ended" : event.open ? "voting_open" : "live"));
+  state.dataset.state = isOver ? "ended" : event.open ? "open" : "live";
+  item.classList.toggle("is-over", isOver);
+  const screen = slot(item, "screen");
+  screen.hidden = isOver; // it invites nobody any more
+  screen.href = `/present/${event.id}`;
+  screen.setAttribute("aria-label", `${t("screen_link")}: ${event.title}`);
 }

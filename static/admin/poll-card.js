@@ -3,6 +3,7 @@
 import { api } from "/assets/shared/api.js";
 import { howMany, t } from "/assets/shared/words.js";
 import { isScheduled, isUntouched, phonesGoOn } from "/assets/shared/live.js";
+import { isNeverAsked } from "/assets/admin/asked.js";
 import { clone, confirm, control, setText, slot } from "/assets/admin/dom.js";
 import { foldable } from "/assets/admin/fold.js";
 import { inPlace } from "/assets/admin/in-place.js";
@@ -58,7 +59,7 @@ export function pollCard(id, { id: event, code }, act) {
     copied = copy.id;
   }, t("duplicated"), () => api("DELETE", `polls/${copied}`)));
   on("round", async () => {
-    if (await confirm(t("round_ask"), t("round_text", { n: poll.round }), t("round_yes"))) act(() => api("POST", `polls/${id}/rounds`), t("round_ready"));
+    if (await confirm(t("round_ask", { n: poll.round + 1 }), t("round_text", { n: poll.round }), t("round_yes"), { loses: false })) act(() => api("POST", `polls/${id}/rounds`), t("round_ready"));
   });
   on("delete", async () => {
     if (await confirm(t("delete_poll_ask"), t(poll.state === "draft" ? "delete_draft_text" : "delete_poll_text", { question: poll.question }), t("delete_yes"))) act(() => api("DELETE", `polls/${id}`), t("poll_deleted"));
@@ -87,12 +88,14 @@ export function pollCard(id, { id: event, code }, act) {
     element.classList.toggle("is-current", place.current);
     control(element, "stage").hidden = place.current;
     control(element, "toggle").hidden = place.ended && !open; // nothing opens before the event is live again
-    setText(control(element, "toggle"), t(open ? "close_voting" : poll.closed_at ? "open_again" : "open_voting"));
+    setText(control(element, "toggle"), t(open ? "close_voting" : poll.closed_at && !isNeverAsked(poll) ? "open_again" : "open_voting"));
     setText(control(element, "reveal"), t(poll.revealed ? "hide" : "reveal"));
+    control(element, "reveal").hidden = isUntouched(poll) || isNeverAsked(poll); // nothing is there to be hidden
+    setText(control(element, "round"), t("ask_again", { n: poll.round + 1 }));
+    control(element, "round").hidden = poll.state !== "closed" || isUntouched(poll) || isNeverAsked(poll) || place.ended; // to be opened, as all else
     slot(element, "phones-go-on").hidden = poll.revealed || !phonesGoOn(poll);
     const waits = isWaiting(poll);
     lightOne(element, place.ended ? "" : open || (waits && place.next) ? "toggle" : waits || poll.revealed ? "" : "reveal");
-    control(element, "round").hidden = poll.state === "draft" || place.ended; // to be opened, as all else
     line.draw(!open && !place.current && !(waits && place.next) && !edit.isBegun(), place.arrives);
     setText(slot(element, "about"), about(poll));
     const select = control(element, "visibility");
@@ -106,7 +109,7 @@ export function pollCard(id, { id: event, code }, act) {
   /** @param {Poll} now with fresh numbers */
   function count_(now) {
     drawLife(element, now);
-    if (now.results) setText(slot(element, "voters"), now.state === "draft" || isScheduled(now) ? "" : howMany(now));
+    if (now.results) setText(slot(element, "voters"), now.state === "draft" || isScheduled(now) || isNeverAsked(now) ? "" : howMany(now));
     line.sum([element.querySelector(".life [aria-current]").textContent, slot(element, "voters").textContent, isScheduled(now) ? t("opens", { time: momentHere(now.opens_at ?? 0) }) : ""]);
     results.draw(now);
   }
@@ -115,7 +118,7 @@ export function pollCard(id, { id: event, code }, act) {
 }
 
 /** Voting is yet to be opened, by hand or by the clock. @param {Poll} poll */
-export const isWaiting = (poll) => isUntouched(poll) || isScheduled(poll);
+export const isWaiting = (poll) => isUntouched(poll) || isScheduled(poll) || isNeverAsked(poll);
 
 /** What comes next stands out: to open again what is over does not. @param {any} element @param {string} next */
 function lightOne(element, next) {
@@ -126,7 +129,10 @@ function lightOne(element, next) {
 function drawLife(element, poll) {
   const untouched = isUntouched(poll);
   const scheduled = isScheduled(poll);
-  const step = untouched || scheduled ? "draft" : poll.state === "closed" && poll.results?.status === "final" ? "final" : poll.state;
+  const step = untouched || scheduled ? "draft" : isNeverAsked(poll) ? "final" : poll.state === "closed" && poll.results?.status === "final" ? "final" : poll.state;
+  const never = isNeverAsked(poll);
+  for (const between of ["open", "closed"]) element.querySelector(`.life [data-step="${between}"]`).hidden = never;
+  setText(element.querySelector('.life [data-step="final"]'), t(never ? "not_asked_step" : "final_step"));
   setText(element.querySelector(".life li"), t(scheduled ? "scheduled" : poll.state === "closed" && untouched ? "new_round_step" : "draft"));
   for (const item of element.querySelectorAll(".life li")) {
     if (item.dataset.step === step) item.setAttribute("aria-current", "step");

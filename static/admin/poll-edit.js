@@ -20,8 +20,8 @@ export function editForm(id, details, form, act) {
   form.append(clone("edit-fields"));
   const list = slot(form, "choices");
   const preview = previewBeside(slot(form, "beside"), () => {
-    const { question, kind, change } = /** @type {any} */ (form.elements);
-    return { question: question.value.trim(), choices: [...list.children].map((row) => textOf(row).value.trim()).filter(Boolean), several: kind.value === "multiple", change: change.checked };
+    const { question, kind, change, min, max } = /** @type {any} */ (form.elements);
+    return { question: question.value.trim(), choices: [...list.children].map((row) => textOf(row).value.trim()).filter(Boolean), several: kind.value === "multiple", change: change.checked, min: Number(min.value), max: Number(max.value), visibility: poll.visibility };
   });
   const name = `edit:${id}`;
   /** @type {Poll} */

@@ -24,7 +24,11 @@ export function newPollFields(visibility = "live") {
   const fields = clone("poll-fields");
   const question = /** @type {HTMLInputElement} */ (fields.querySelector('[name="question"]'));
   const choices = /** @type {HTMLTextAreaElement} */ (fields.querySelector('[name="choices"]'));
-  const preview = previewBeside(fields, () => ({ question: question.value.trim(), choices: lines(choices.value), several: fields.querySelector('[name="kind"][value="multiple"]').checked, change: fields.querySelector('[name="change"]').checked }));
+  const value = (/** @type {string} */ name) => fields.querySelector(`[name="${name}"]`).value;
+  const preview = previewBeside(fields, () => ({
+    question: question.value.trim(), choices: lines(choices.value), several: fields.querySelector('[name="kind"][value="multiple"]').checked, change: fields.querySelector('[name="change"]').checked,
+    min: Number(value("min")), max: Number(value("max")), visibility: value("visibility"),
+  }));
   const write = (/** @type {string} */ asked, /** @type {string} */ given) => {
     [question.value, choices.value] = [asked, given];
     for (const field of [question, choices]) field.dispatchEvent(new Event("input", { bubbles: true }));

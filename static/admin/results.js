@@ -3,6 +3,7 @@
 import { api } from "/assets/shared/api.js";
 import { isScheduled, isUntouched } from "/assets/shared/live.js";
 import { age, digits, howMany, hue, language, letter, percent, t } from "/assets/shared/words.js";
+import { isNeverAsked } from "/assets/admin/asked.js";
 import { fileName, savePicture } from "/assets/admin/picture.js";
 import { clone, control, oops, setText, slot } from "/assets/admin/dom.js";
 
@@ -22,6 +23,8 @@ export function resultsBox(id, code, details, place) {
   /** @type {Poll|undefined} */
   let poll;
   let round = 0; // 0: the newest
+  /** The last round in which anybody voted, which the live document alone tells. @type {import("/assets/shared/live.js").Results["before"]} */
+  let before;
 
   // As the audience may see it: what is not revealed is not in a picture.
   const picture = `/results/${code}/${id}.svg?lang=${language}`;
@@ -54,18 +57,26 @@ export function resultsBox(id, code, details, place) {
   function show(results, books, choices = poll?.choices ?? []) {
     const voters = results?.voters ?? 0;
     // Zeros would look like an answer.
-    const unasked = Boolean(poll && (isUntouched(poll) || isScheduled(poll)) && !round);
+    const never = Boolean(poll && isNeverAsked(poll));
+    const unasked = Boolean(poll && (isUntouched(poll) || isScheduled(poll) || never) && !round);
     slot(body, "asked").hidden = unasked;
-    setText(slot(body, "summary"), unasked ? t("not_asked") : voters && poll
+    setText(slot(body, "summary"), unasked ? t(never ? "never_asked" : "not_asked") : voters && poll
       ? `${howMany(poll, voters)}, ${t(results.status === "final" ? "final" : "provisional")}.${poll.kind === "multiple" ? ` ${t("several", { all: percent(100) })}` : ""}`
       : t(results?.status === "final" ? "nobody" : "no_votes"));
     const rows = body.querySelector("tbody").rows;
     if (rows.length !== choices.length) body.querySelector("tbody").replaceChildren(...choices.map((_, at) => newRow(at)));
+    const most = results?.status === "final" ? Math.max(0, ...results.choices.map(({ votes }) => votes)) : 0; // as on stage: not before all is counted
+    const earlier = !round && before && before.round < (poll?.round ?? 0) ? before : undefined;
+    slot(body, "before").hidden = !earlier;
+    if (earlier) setText(slot(body, "before"), t("round_head", { n: earlier.round }));
     choices.forEach((choice, at) => {
       const one = results?.choices.find((other) => other.id === choice.id);
       setText(rows[at].querySelector(".text"), choice.text);
       setText(rows[at].cells[1], digits(one?.votes));
-      setText(rows[at].cells[2], percent(one?.percent));
+      setText(rows[at].cells[2].querySelector(".percent"), percent(one?.percent));
+      rows[at].cells[2].querySelector(".star").hidden = !most || one?.votes !== most;
+      rows[at].cells[3].hidden = !earlier;
+      setText(rows[at].cells[3], earlier ? percent(earlier.choices.find((other) => other.id === choice.id)?.percent) : "");
       rows[at].style.setProperty("--share", String((one?.votes || 0) / (results?.voters || 1)));
     });
     if (!books) return;
@@ -104,6 +115,7 @@ export function resultsBox(id, code, details, place) {
     draw(now) {
       const other = poll && poll.round !== now.round;
       poll = now.results ? now : { ...now, results: poll?.results ?? null };
+      before = now.results?.before ?? before;
       slot(body, "svg").download = fileName(now.question, "svg");
       if (!details.open) return;
       if (other) ask();
@@ -145,6 +157,8 @@ function newRow(at) {
   head.append(mark, " ", text, fill);
   row.append(head);
   row.insertCell();
-  row.insertCell();
+  const star = Object.assign(document.createElement("span"), { className: "star", textContent: "★", role: "img", ariaLabel: t("most_votes"), hidden: true });
+  row.insertCell().append(star, " ", Object.assign(document.createElement("span"), { className: "percent" }));
+  row.insertCell().className = "quiet";
   return row;
 }

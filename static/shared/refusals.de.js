@@ -11,7 +11,7 @@ export default {
   not_found: "Unter dieser Adresse ist nichts.",
   cross_site: "Diese Anfrage kam von einer anderen Seite und wurde nicht ausgeführt.",
   not_signed_in: "Du bist nicht angemeldet, oder deine Sitzung ist vorbei. Melde dich noch einmal an.",
-  login_failed: "E-Mail und Passwort passen nicht zusammen.",
+  login_failed: "E-Mail oder Passwort ist falsch.",
   already_set_up: "Es gibt schon ein Konto. Melde dich stattdessen an.",
   setup_token_invalid: "Dieser Einrichtungslink gilt nicht. Nimm den, den der Server beim Start gezeigt hat.",
   email_invalid: "Das sieht nicht nach einer E-Mail-Adresse aus.",

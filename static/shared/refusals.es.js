@@ -11,7 +11,7 @@ export default {
   not_found: "No hay nada en esta dirección.",
   cross_site: "Esta petición venía de otro sitio y no se ha ejecutado.",
   not_signed_in: "No has iniciado sesión, o ha terminado. Inicia sesión de nuevo.",
-  login_failed: "El correo y la contraseña no coinciden.",
+  login_failed: "Correo o contraseña incorrectos.",
   already_set_up: "Ya hay una cuenta. Inicia sesión.",
   setup_token_invalid: "Este enlace de instalación no es válido. Usa el que mostró el servidor al arrancar.",
   email_invalid: "Esto no parece una dirección de correo.",

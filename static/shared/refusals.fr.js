@@ -11,7 +11,7 @@ export default {
   not_found: "Il n’y a rien à cette adresse.",
   cross_site: "Cette demande venait d’un autre site ; elle n’a pas été exécutée.",
   not_signed_in: "Vous n’êtes pas connecté, ou votre session est terminée. Connectez-vous à nouveau.",
-  login_failed: "L’e-mail et le mot de passe ne vont pas ensemble.",
+  login_failed: "E-mail ou mot de passe incorrect.",
   already_set_up: "Il y a déjà un compte. Connectez-vous plutôt.",
   setup_token_invalid: "Ce lien d’installation n’est pas valable. Prenez celui affiché au démarrage du serveur.",
   email_invalid: "Cela ne ressemble pas à une adresse e-mail.",

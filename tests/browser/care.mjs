@@ -22,7 +22,7 @@ export async function care() {
     });
     await check("where votes are taken now, the list says so, and nowhere else", async () => {
       const page = await show("admin-events");
-      const marks = await page.getByTestId("event-link").evaluateAll((all) => all.map((link) => [...link.querySelectorAll("[data-testid=event-open]")].some((mark) => mark.checkVisibility())));
+      const marks = await page.getByTestId("event-link").evaluateAll((all) => all.map((link) => link.querySelector("[data-testid=event-state]")?.textContent === "Voting open"));
       equal(marks, [false, true, false, true, true, false], "marked");
       await page.context().close();
     });
@@ -36,7 +36,7 @@ export async function care() {
       for (const open of [true, false]) {
         events = events.map((event, at) => ({ ...event, open: open && at === 1 ? 1 : 0 }));
         await page.clock.fastForward(10_000);
-        await second.getByTestId("event-open").waitFor({ state: open ? "visible" : "hidden" });
+        await second.getByTestId("event-state").filter({ hasText: open ? "Voting open" : "Live" }).waitFor();
       }
       assert(await second.evaluate((link) => link === document.activeElement), "the focus has moved");
       await page.context().close();

@@ -76,7 +76,7 @@ async function prepare() {
   await page.getByTestId("email").fill(ACCOUNT.email);
   await page.getByTestId("password").fill(ACCOUNT.password);
   await page.getByTestId("submit").click();
-  await page.getByTestId("new-event").waitFor();
+  await page.getByTestId("first-event").waitFor();
   const origin = new URL(app.join).origin;
   const ask = async (/** @type {"post"|"put"} */ method, /** @type {string} */ path, /** @type {object} */ data) => (await page.request[method](`${origin}/api/v1/${path}`, { data, headers: { origin } })).json();
   const opened = async (/** @type {string} */ title) => {

@@ -131,7 +131,7 @@ async function evening(app, people) {
     await ada.getByTestId("form-error").filter({ hasText: "at least 12" }).waitFor();
     await ada.getByTestId("password").fill(ACCOUNT.password);
     await ada.getByTestId("submit").click();
-    await ada.getByTestId("new-event").waitFor();
+    await ada.getByTestId("first-event").waitFor();
     await ada.getByTestId("who").filter({ hasText: ACCOUNT.email }).waitFor();
     assert(!ada.url().includes("setup="), "the token is still in the address");
     await people.photograph(ada, "no-events", "laptop");
@@ -140,7 +140,7 @@ async function evening(app, people) {
   await stopwatch(ada);
 
   await need("an event is made from a title, a question and pasted lines", async () => {
-    await ada.getByTestId("new-event").click();
+    await ada.getByTestId("first-event").click();
     await ada.getByTestId("title").fill("Friday all-hands");
     await ada.getByTestId("question").fill("Which ending?");
     await ada.getByTestId("choices").focus();
@@ -530,7 +530,6 @@ async function evening(app, people) {
     await screen.keyboard.press("Space");
     await screen.getByTestId("poll-state").filter({ hasText: "Closed" }).waitFor();
     const card = admin.poll(ada, "Which ending?");
-    await card.locator("summary", { hasText: "More" }).click();
     await card.getByTestId("new-round").click();
     await people.photograph(ada, "confirm", "laptop");
     await ada.getByTestId("confirm-yes").click();

@@ -321,6 +321,8 @@ const onStageNow = (/** @type {any[]} */ polls, /** @type {string|null} */ curre
 desk("event-drafts", `/admin/events/${EVENT}`, onStageNow(drafts, null), { ready: "[data-testid=poll]" });
 desk("results-draft", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: open("results") });
 desk("results", `/admin/events/${EVENT}`, office([first]), { ready: "[data-testid=poll]", hands: open("results") });
+desk("results-rounds", `/admin/events/${EVENT}`, office([secondRound()]), { ready: "[data-testid=poll]", hands: open("results") });
+desk("results-never", `/admin/events/${EVENT}`, office([{ ...first, opens_at: NOW() + 600_000, results: { voters: 0, status: "final", choices: [] } }]), { ready: "[data-testid=poll]", hands: open("results") });
 desk("edit", `/admin/events/${EVENT}`, office([third, second]), { ready: "[data-testid=poll]", hands: open("edit") });
 desk("schedule", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: open("schedule") });
 for (const [name, lang] of [["schedule-elsewhere", "en-GB"], ["schedule-elsewhere-arabic", "ar"]]) desk(name, `/admin/events/${EVENT}`, office([third]), { lang, zone: "Europe/Berlin", ready: "[data-testid=poll]", hands: async (page) => {
@@ -350,6 +352,7 @@ desk("move", `/admin/events/${EVENT}`, office([third, second]), { sizes: ["lapto
 } });
 desk("more", `/admin/events/${EVENT}`, office([third]), { ready: "[data-testid=poll]", hands: async (page) => {
   await page.locator("summary", { hasText: "More" }).click();
+  if (!await page.getByTestId("show-remote").isVisible()) await open("ways")(page);
   await page.getByTestId("show-remote").click();
 } });
 desk("account", "/admin/account", office([]), { ready: "form" });
