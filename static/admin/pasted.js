@@ -1,6 +1,6 @@
 // A list that comes from elsewhere, with the bullets, numbers or letters it had there: they are no part of what can be chosen.
 
-const BULLET = /^[-•*–·]\s+(?=\S)/; // what has no blank behind it is a word, or a temperature
+const BULLET = /^(?:[-•*–·●▪◦]\s+(?:\[[ xX]?\]\s+)?|\[[ xX]?\]\s+)(?=\S)/; // with a box to tick or without; what has no blank behind it is a word, or a temperature
 const COUNTED = [
   { mark: /^\(?(\p{Nd}{1,3})[.)]\s+(?=\S)/u, value: (/** @type {string} */ digits) => Number(digits.replace(/[٠-٩۰-۹]/g, (digit) => String(digit.charCodeAt(0) & 15))) },
   { mark: /^\(?([A-Z])[.)]\s+(?=\S)/, value: (/** @type {string} */ one) => one.charCodeAt(0) },
@@ -9,6 +9,9 @@ const COUNTED = [
 
 /** @param {string} list @returns {string[]} its lines, but for empty ones */
 export const rows = (list) => list.split("\n").map((line) => line.trim()).filter(Boolean);
+
+/** A row of a table, when it is all there is. @param {string[]} all @returns {string[]} its cells */
+const cells = (all) => (all.length === 1 ? all[0].split("\t").map((cell) => cell.trim()).filter(Boolean) : all);
 
 /** @param {string[]} all lines @returns {string[]} without their bullets; of one line alone nobody knows what it means by it */
 const unbulleted = (all) => (all.length < 2 ? all : all.map((line) => line.replace(BULLET, "")));
@@ -37,9 +40,9 @@ export const bare = (all) => (all.every((line) => BULLET.test(line)) ? unbullete
 export function onPaste(field, take) {
   field.addEventListener("paste", (event) => {
     const pasted = /** @type {ClipboardEvent} */ (event).clipboardData?.getData("text/plain") ?? "";
-    const all = rows(pasted);
+    const all = cells(rows(pasted));
     const plain = unmarked(all);
-    if (all.length < 2 || (field.tagName === "TEXTAREA" && plain.join() === all.join())) return;
+    if (all.length < 2 || (field.tagName === "TEXTAREA" && plain.join("\n") === rows(pasted).join("\n"))) return;
     event.preventDefault();
     insert(field, take(plain) + (field.tagName === "TEXTAREA" && /\n\s*$/.test(pasted) ? "\n" : ""));
   });

@@ -120,6 +120,7 @@ export async function forms() {
         ["1. Lake\n2. Rooftop bar", "Lake\nRooftop bar"], ["9) Lake\n10) Bar\n11) Pub", "Lake\nBar\nPub"], ["- Lake\n• Rooftop bar\n* Bowling\n– Pub\n·\tPark", "Lake\nRooftop bar\nBowling\nPub\nPark"],
         ["a) Lake\nb) Bar", "Lake\nBar"], ["A. Lake\nB. Bar\nC. Pub", "Lake\nBar\nPub"], ["١. بحيرة\n٢. شاطئ", "بحيرة\nشاطئ"], ["Lake\n- Bar", "Lake\nBar"], ["  - Lake\r\n\r\n  - Bar\r\n", "Lake\nBar\n"],
         ["- Lake", kept], ["1. Lake", kept], ["-5 °C\n-10 °C", kept], ["2024\n2025", kept], ["3.5\n4.5", kept], ["1.5 km\n2.5 km", kept], ["1. FC Köln\n1. FC Nürnberg", kept],
+        ["● Lake\n▪ Bar\n◦ Pub", "Lake\nBar\nPub"], ["- [ ] Lake\n- [x] Bar\n[X] Pub\n[] Park", "Lake\nBar\nPub\nPark"], ["Lake\tRooftop bar\t\tPub\r\n", "Lake\nRooftop bar\nPub\n"], ["[a] Lake\n[b] Bar", kept], ["Lake\t4\nBar\t5", kept],
         ["1. May\n2. May", kept], ["1. Lake\nBar", kept], ["1. Lake\n3. Bar", kept], ["A. Lake\nb. Bar", kept], ["*\n-", kept], ["*bold*\n-x", kept],
       ]) {
         await choices.fill("");
@@ -440,6 +441,7 @@ export async function forms() {
           await page.getByTestId("toast").waitFor();
           return page.title();
         };
+        if (lang !== "en-GB") await page.getByTestId("ways").locator("summary").click();
         await eventually("the remote's address is one that a phone can come in at", async () => (await copied("copy-remote")) === `https://vote.example.org/present/${kit.EVENT}`);
         await page.getByTestId("streams").locator("summary").click();
         for (const what of ["overlay", "embed"]) {
@@ -573,12 +575,12 @@ export async function forms() {
     await check("the preview shows how one and how several are picked", async () => {
       const page = await show("admin-new-event");
       const hint = page.getByTestId("preview").locator(".hint");
-      equal(await hint.innerText(), "Tap one. The tap is the vote.", "of one");
+      equal(await hint.innerText(), "Tap one. Your tap is your vote.", "of one");
       await page.getByTestId("change").uncheck();
-      equal(await hint.innerText(), "Pick one, then send: it cannot be changed.", "of one, for good");
+      equal(await hint.innerText(), "Pick 1, then send.", "of one, for good");
       await page.getByTestId("change").check();
       await page.getByTestId("kind-multiple").check();
-      equal(await hint.innerText(), "Pick several, then send.", "of several");
+      equal(await hint.innerText(), "Pick as many as you like, then send.", "of several");
       await page.context().close();
     });
 
@@ -615,16 +617,16 @@ export async function forms() {
         await card.getByTestId("add-choice").click();
         equal((await shown())[1], ["Rooftop bar", "Lake", "Pub", "Park"], "a row without words");
         const hint = preview.locator(".hint");
-        equal(await hint.innerText(), "Tap one. The tap is the vote.", "of one");
+        equal(await hint.innerText(), "Tap one. Your tap is your vote.", "of one");
         await card.locator('[name="change"]').uncheck();
-        equal(await hint.innerText(), "Pick one, then send: it cannot be changed.", "of one, for good");
+        equal(await hint.innerText(), "Pick 1, then send.", "of one, for good");
         await card.getByTestId("edit-multiple").check();
-        equal([await hint.innerText(), await preview.evaluate((one) => one.classList.contains("is-several"))], ["Pick several, then send.", true], "of several");
+        equal([await hint.innerText(), await preview.evaluate((one) => one.classList.contains("is-several"))], ["Pick as many as you like, then send.", true], "of several");
         const [a, b, save] = await Promise.all([kinds, preview, card.getByTestId("save")].map(async (one) => (await one.boundingBox()) ?? { x: 0, y: 0, width: 0, height: 0 }));
         assert(size === "phone" ? b.y > a.y + a.height && b.y + b.height < save.y : b.x >= a.x + a.width && b.y < a.y, `the preview at ${JSON.stringify(b)}, a field at ${JSON.stringify(a)}`);
         await card.getByTestId("edit").locator("summary").click();
         await card.getByTestId("edit").locator("summary").click();
-        equal([await shown(), await hint.innerText()], [[event.polls[0].question, ["Lake", "Bar", "Pub"], "ABC"], "Tap one. The tap is the vote."], "given up, and opened again");
+        equal([await shown(), await hint.innerText()], [[event.polls[0].question, ["Lake", "Bar", "Pub"], "ABC"], "Tap one. Your tap is your vote."], "given up, and opened again");
         await page.context().close();
       }
     });
