@@ -42,7 +42,10 @@ export function pollCard(id, { id: event, code }, act) {
   on("toggle", () => {
     if (isScheduled(poll)) return act(() => patch({ opens_at: null }), t("is_open")); // opened by hand, it waits no longer
     const open = poll.state === "open";
-    act(() => api("PUT", `polls/${id}/state`, { state: open ? "closed" : "open" }), t(open ? "is_closed" : "is_open"));
+    act(async () => {
+      if (!open && isAhead(poll.opens_at)) await patch({ opens_at: null }); // or it would wait, and be called open
+      await api("PUT", `polls/${id}/state`, { state: open ? "closed" : "open" });
+    }, t(open ? "is_closed" : "is_open"));
   });
   on("reveal", () => act(() => put({ revealed: !poll.revealed }), t(poll.revealed ? "bars_hidden" : "bars_shown")));
   on("stage", () => act(() => api("PUT", `events/${event}/current`, { poll: id }), t("on_stage_now")));
@@ -140,14 +143,16 @@ function drawLife(element, poll) {
   }
 }
 
+/** @param {number|null} at */
+const isAhead = (at) => Boolean(at && at > Date.now());
+
 /** @param {Poll} poll */
 function about(poll) {
   const { min, max } = poll.rules;
   const n = poll.choices.length;
   const pick = poll.kind === "single" ? t("one_choice", { n }) : t(min === max ? "exactly" : "between", { min, max, n });
-  const ahead = (/** @type {number|null} */ at) => at && at > Date.now();
   return [
     pick, poll.rules.change ? "" : t("no_changing"), poll.round > 1 ? t("round", { n: poll.round }) : "",
-    ahead(poll.opens_at) ? t("opens", { time: momentHere(poll.opens_at ?? 0) }) : "", ahead(poll.closes_at) && poll.state !== "closed" ? t("closes", { time: momentHere(poll.closes_at ?? 0) }) : "",
+    isAhead(poll.opens_at) && !isNeverAsked(poll) ? t("opens", { time: momentHere(poll.opens_at ?? 0) }) : "", isAhead(poll.closes_at) && poll.state !== "closed" ? t("closes", { time: momentHere(poll.closes_at ?? 0) }) : "",
   ].filter(Boolean).join(" ·\u00a0");
 }

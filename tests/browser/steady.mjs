@@ -183,6 +183,14 @@ export async function steady() {
         equal(await page.getByTestId("toggle").filter({ visible: true }).allInnerTexts(), state === "live" ? ["Open voting"] : [], "what can be done");
         await page.context().close();
       }
+      const event = { polls: [{ ...never }] };
+      const desk = office(event);
+      const again = await show("admin-event", { api: desk.api });
+      assert(!/opens/.test(await again.getByTestId("poll").locator('[data-fill="about"]').innerText()), "it is said to open all the same");
+      await again.getByTestId("toggle").click();
+      await again.getByTestId("toast").filter({ hasText: "Voting is open." }).waitFor();
+      equal([desk.asked, event.polls[0].opens_at], [[`PATCH polls/${never.id} {"opens_at":null}`, `PUT polls/${never.id}/state {"state":"open"}`], null], "asked of the server: with its time it would wait for it");
+      await again.context().close();
       const asked = await show("admin-results", { api: kit.office([{ ...kit.final(kit.poll(["Yes", "No"], [3, 4])), opens_at: kit.NOW() - 600_000 }]) });
       equal(await asked.getByTestId("life").locator("[aria-current]").innerText(), "Final", "of one that was asked");
       await asked.context().close();
