@@ -90,9 +90,11 @@ export const admin = {
   },
 };
 
+const PRESSES_MOST = 150; // past a page of events, which are two links each
+
 /** Tab, as often as it takes, and not for ever. @param {Page} page @param {string} selector */
 export async function tabTo(page, selector) {
-  for (let presses = 0; presses < 60; presses += 1) {
+  for (let presses = 0; presses < PRESSES_MOST; presses += 1) {
     await page.keyboard.press("Tab");
     if (await page.evaluate((wanted) => document.activeElement?.matches(wanted), selector)) return;
   }
