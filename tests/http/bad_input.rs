@@ -374,7 +374,6 @@ fn an_address_nobody_knows_is_never_a_page(backend: Backend) {
         "/favicon.ico",
         "/x.css",
         "/482913.css",
-        "/482913/",
         "/482913/x",
         "/482913/gotcha.js",
         "/.env",
