@@ -58,6 +58,7 @@ impl Event {
     /// Nothing that goes to the audience is different: an edit of what the presenter's screens show is no news to a million phones.
     pub fn is_the_same_to_the_audience(&self, other: &Event) -> bool {
         let Event { view, edition, updated_at, .. } = *other;
+        let view = StageView { earlier: self.view.earlier, ..view }; // that one is theirs, too
         Event { view, edition, updated_at, ..self.clone() } == *other
     }
 

@@ -141,6 +141,8 @@ pub struct Poll {
     pub round: u32,
     /// Of this round.
     pub closed_at: Option<Millis>,
+    /// When the last of the rounds before this one closed.
+    pub earlier_closed_at: Option<Millis>,
     pub opens_at: Option<Millis>,
     pub closes_at: Option<Millis>,
     pub limits: Limits,
@@ -267,6 +269,7 @@ pub(crate) mod tests {
             state: PollState::Open,
             round: 1,
             closed_at: None,
+            earlier_closed_at: None,
             opens_at: None,
             closes_at: None,
             limits: Limits { min, max },

@@ -1,4 +1,5 @@
-//! What the screens of whoever presents show beside the poll itself. Not a word of it goes to the audience.
+//! What the screens of whoever presents show beside the poll itself. Not a word of it goes to the audience, but that
+//! marks of the round before are taken off: they go from every screen.
 
 use crate::error::Error;
 

@@ -260,6 +260,7 @@ mod tests {
             state: PollState::Closed,
             round: 2,
             closed_at: None,
+            earlier_closed_at: None,
             opens_at: None,
             closes_at: None,
             limits: Limits { min: 1, max: 1 },

@@ -1,6 +1,6 @@
 //! The back office: setting up, signing in, preparing events and polls, running them.
 
-use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL};
+use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, put};
 use subtle::ConstantTimeEq;
@@ -9,7 +9,7 @@ use super::audience::{NO_STORE, qr_of};
 use super::body::{Json, Nothing};
 use super::guard::DeviceId;
 use super::phrases::{Phrases, phrases};
-use super::sessions::{self, Owner, check_same_site};
+use super::sessions::{self, Owner, bearer, check_same_site};
 use super::site::{Site, chance};
 use super::stream;
 use crate::clock::now_ms;
@@ -95,11 +95,12 @@ async fn signed_in(site: &Site, account: Account, email: &Email, device: Option<
     Ok(private(HttpResponse::Created()).cookie(cookie).cookie(known).json(SessionAnswer::of(&account)))
 }
 
-/// Nobody is an answer, too: a page that asks whether somebody is signed in did nothing wrong. A credential that is named and not known is an error.
+/// Nobody is an answer, too: a page that asks whether somebody is signed in did nothing wrong. A token that is named and not known is an error; a cookie
+/// that has run out is nobody.
 #[get("/api/v1/session")]
 async fn show_session(request: HttpRequest, owner: Result<Owner>) -> Result<HttpResponse> {
     let owner = match owner {
-        Err(Error::Unauthorized(_)) if !request.headers().contains_key(AUTHORIZATION) => return Ok(private(HttpResponse::Ok()).json(SessionAnswer::NOBODY)),
+        Err(Error::Unauthorized(_)) if bearer(&request).is_none() => return Ok(private(HttpResponse::Ok()).json(SessionAnswer::NOBODY)),
         owner => owner?,
     };
     let by_token = Account { id: AccountId(1), email: owner.name, role: crate::store::Role::Owner };

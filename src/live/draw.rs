@@ -31,15 +31,18 @@ pub(super) fn draw(event: &Event, tallies: &HashMap<PollId, PollTally>, now: Mil
     let seen = event.polls.iter().filter(|p| p.audience_sees_result(now)).count();
     let all = event.polls.len();
     // Becoming final is a change that neither version nor time need tell.
-    let finals = event.polls.iter().filter(|p| ResultStatus::of(p.closed_at, through.settled) == ResultStatus::Final).count();
+    let is_final = |closed_at: &Option<Millis>| ResultStatus::of(*closed_at, through.settled) == ResultStatus::Final;
+    let finals = event.polls.iter().flat_map(|p| [p.closed_at, p.earlier_closed_at]).filter(is_final).count();
     Drawn { public: Frame::new(moment, seen + finals, public), presenter: Frame::new(moment, all + finals, presenter) }
 }
 
-/// The numbers of the round that the poll is in, and of the last one before it in which anybody voted.
+/// The numbers of the round that the poll is in, and of the last one before it in which anybody voted: once that is final, and its close known to
+/// everybody, for a new round may begin while votes of the old one are on their way.
 pub fn counted_of(poll: &Poll, tally: &PollTally, closed_at: Option<Millis>, settled_through: Millis) -> Counted {
     let nothing = RoundTally::default();
     let round = tally.rounds.get(&poll.round).unwrap_or(&nothing);
-    let before = tally.rounds.range(..poll.round).rev().find(|(_, earlier)| earlier.books.voters > 0);
+    let is_settled = ResultStatus::of(poll.earlier_closed_at, settled_through) == ResultStatus::Final;
+    let before = tally.rounds.range(..poll.round).rev().find(|(_, earlier)| is_settled && earlier.books.voters > 0);
     Counted {
         result: result_of(poll, round),
         books: round.books,

@@ -483,7 +483,7 @@ fn join_url(public_url: &str, event: &Event) -> String {
 
 /// What happened up to here must still be told as counted, and closed polls as final; a close may bear the time of a faster clock.
 fn settles_after(event: &Event, now: Millis) -> Millis {
-    event.polls.iter().filter_map(|p| p.closed_at).fold(now, Millis::max)
+    event.polls.iter().flat_map(|p| [p.closed_at, p.earlier_closed_at]).flatten().fold(now, Millis::max)
 }
 
 /// When a result appears without anybody doing anything: the grace after a close has passed. 0 for never.

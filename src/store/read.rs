@@ -141,6 +141,7 @@ pub(super) struct PollRow {
     opens_at: Option<i64>,
     closes_at: Option<i64>,
     closed_at: Option<i64>,
+    earlier_closed_at: Option<i64>,
     locked: bool,
     deleted: bool,
 }
@@ -156,6 +157,7 @@ impl PollRow {
             state: PollState::parse(&self.state)?,
             round: self.round as u32,
             closed_at: self.closed_at,
+            earlier_closed_at: self.earlier_closed_at,
             opens_at: self.opens_at,
             closes_at: self.closes_at,
             limits: Limits { min: self.min_picks as u16, max: self.max_picks as u16 },
@@ -186,6 +188,7 @@ macro_rules! load_event {
                 let polls: Vec<$crate::store::read::PollRow> = sqlx::query_as(
                     "select p.id, p.event, p.position, p.kind, p.question, p.state, p.round, p.min_picks, p.max_picks, p.change,
                             p.visibility, p.revealed, p.opens_at, p.closes_at, r.closed_at,
+                            (select max(e.closed_at) from round e where e.poll = p.id and e.round < p.round) as earlier_closed_at,
                             exists (select 1 from book b where b.poll = p.id and b.round = p.round) as locked,
                             p.deleted_at is not null as deleted
                      from poll p left join round r on r.poll = p.id and r.round = p.round

@@ -153,7 +153,10 @@ impl<'a> Document<'a> {
     /// The same bytes for everybody: what the audience may not see is not in it.
     pub fn public(event: &'a Event, moment: Moment, counted: impl Fn(&Poll) -> Counted) -> Document<'a> {
         let polls = event.polls.iter().filter(|p| p.state != PollState::Draft).map(|poll| {
-            let results = poll.audience_sees_result(moment.now).then(|| ResultsPart::of(poll, &counted(poll)));
+            let results = poll.audience_sees_result(moment.now).then(|| {
+                let counted = counted(poll);
+                ResultsPart::of(poll, &Counted { before: counted.before.filter(|_| event.view.earlier), ..counted })
+            });
             PollPart::of(poll, results, None)
         });
         let current = event.current.filter(|id| event.poll(*id).is_some_and(|p| p.state != PollState::Draft));

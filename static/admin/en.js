@@ -83,7 +83,7 @@ const en = {
   moved: "Moved.",
   duplicated: "Duplicated: the copy stands below.",
   round_ask: "Ask again, in round {n}?",
-  round_text: "Counting starts again at zero. The votes of round {n} stay and can still be downloaded.",
+  round_text: "Counting starts again at zero. The votes of round {n} stay and can still be downloaded; its result is marked beside the new one, unless you switch that off on the big screen (View).",
   round_yes: "Ask again",
   round_ready: "A new round is ready. It is not open yet.",
   delete_poll_ask: "Delete this question?",

@@ -14,6 +14,9 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 const $ = (id) => document.getElementById(id);
 let fitted = "";
 
+/** The round before, where its marks are shown. @param {Poll} poll @param {{earlier:boolean, peek:boolean}} view */
+export const earlierOf = (poll, view) => (view.earlier && (poll.revealed || view.peek) ? poll.results?.before : undefined);
+
 /** @param {Poll} poll @param {{sorted:boolean, earlier:boolean, peek:boolean}} view */
 export function drawBars(poll, view) {
   const list = $("bars");
@@ -24,7 +27,7 @@ export function drawBars(poll, view) {
   }
   const shown = poll.revealed || view.peek ? poll.results : null;
   const results = new Map(shown?.choices.map((one) => [one.id, one]));
-  const before = view.earlier ? shown?.before : undefined;
+  const before = earlierOf(poll, view);
   const most = Math.max(0, ...[...results.values()].map((one) => one.votes || 0));
   list.classList.toggle("is-hidden", !shown);
   list.classList.toggle("is-decided", Boolean(shown?.status === "final" && most));

@@ -1,7 +1,7 @@
 // Draws the newest document on the big screen. Changes text in place, keeps the last good result, knows no keys.
 
 import { dressFor } from "/assets/shared/look.js";
-import { drawBars } from "/assets/present/bars.js";
+import { drawBars, earlierOf } from "/assets/present/bars.js";
 import { fall, rise } from "/assets/present/rising.js";
 import { phonesGoOn } from "/assets/shared/live.js";
 import { clock, grouped, howMany, percent, spoken, t } from "/assets/shared/words.js";
@@ -60,7 +60,7 @@ export function drawStage(live, view, now) {
 
 /** What the marks in the bars are. @param {Poll} poll @param {View} view */
 function drawEarlier(poll, view) {
-  const before = view.earlier && (poll.revealed || view.peek) ? poll.results?.before : undefined;
+  const before = earlierOf(poll, view);
   $("earlier").hidden = !before;
   if (before) setText("earlier-round", `${t("round", { n: before.round })}: ${howMany(poll, before.voters)}`);
 }

@@ -4,7 +4,7 @@
 // Not part of the app as the server sends it, which has no second name to ask.
 
 const server = document.querySelector('meta[name="api"]')?.getAttribute("content") ?? "";
-const code = decodeURIComponent(location.pathname.replace(/\//g, ""));
+const code = decodeURIComponent(location.pathname.slice(1).replace(/\/+$/, ""));
 const TRY_AGAIN_AFTER_MS = 30_000; // an outage looks the same at first, and is everybody's
 const ANSWER_WITHIN_MS = 10_000;
 

@@ -18,6 +18,6 @@ const CUT_LEAST = 100; // characters, as in src/wire/shown.rs
 /** An event that was given no title has a question for one, whole or cut. It is not said twice. @param {import("/assets/vote/live.js").Live} live */
 export function ownTitle({ event: { title, logo }, polls }) {
   const cut = title.replace(/…$/, "");
-  const isQuestion = polls.some(({ question }) => question === title || (cut.length >= CUT_LEAST && question.startsWith(cut)));
+  const isQuestion = polls.some(({ question }) => question === title || ([...cut].length >= CUT_LEAST && question.startsWith(cut)));
   return isQuestion ? (logo ? "" : "Groundswell") : title;
 }

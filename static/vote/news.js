@@ -24,6 +24,9 @@ export function announce(text, state = text) {
     speakSoon();
   }
   was = state;
+  if (text) return;
+  clearTimeout(speakTimer); // what was to be said is of an event that is left
+  [speakTimer, ofVote, isNews] = [0, "", false];
 }
 
 /** The last step alone is said. @param {string} text none: of another question, or not on its way any more */

@@ -91,6 +91,11 @@ fn a_result_says_how_the_last_round_in_which_anybody_voted_came_out(backend: Bac
     assert_eq!(of_audience(), json!(null), "what is held back is held back whole");
     set_state(&hall, &poll, "closed");
     until("the close has reached everybody", || of_audience() == first);
+    let shown = |earlier: bool| hall.office("PATCH", &format!("/api/v1/events/{}/view", event.id), json!({"earlier": earlier})).expect(200);
+    shown(false);
+    until("it is taken off all screens", || of_audience() == json!(null));
+    shown(true);
+    until("it is there again", || of_audience() == first);
 }
 
 fn a_voter_is_told_of_the_ballot_of_the_round_that_was_asked_for(backend: Backend) {
