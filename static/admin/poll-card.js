@@ -62,7 +62,10 @@ export function pollCard(id, { id: event, code }, act) {
     copied = copy.id;
   }, t("duplicated"), () => api("DELETE", `polls/${copied}`)));
   on("round", async () => {
-    if (await confirm(t("round_ask", { n: poll.round + 1 }), t("round_text", { n: poll.round }), t("round_yes"), { loses: false })) act(() => api("POST", `polls/${id}/rounds`), t("round_ready"));
+    const { round } = poll;
+    const yes = await confirm(t("round_ask", { n: round + 1 }), t("round_text", { n: round }), t("round_yes"), { loses: false });
+    // Somebody else may have begun that round meanwhile, and it stands here: nobody asked for one more.
+    if (yes && poll.round === round) act(() => api("POST", `polls/${id}/rounds`), t("round_ready"));
   });
   on("delete", async () => {
     if (await confirm(t("delete_poll_ask"), t(poll.state === "draft" ? "delete_draft_text" : "delete_poll_text", { question: poll.question }), t("delete_yes"))) act(() => api("DELETE", `polls/${id}`), t("poll_deleted"));

@@ -55,7 +55,7 @@ export function drawStage(live, view, now) {
   $("bars").classList.toggle("is-held", isHeld(poll, stepOf(live, poll, now)) && !view.peek);
   $("held").hidden = !$("bars").classList.contains("is-held");
   drawEarlier(poll, view);
-  speak(spokenResult(view.peek ? { ...poll, revealed: true } : poll));
+  speak(spokenResult(view.peek ? { ...poll, revealed: true } : poll, stepOf(live, poll, now)));
 }
 
 /** What the marks in the bars are. @param {Poll} poll @param {View} view */
@@ -189,13 +189,13 @@ function speak(text) {
   }, wait);
 }
 
-/** @param {Poll} poll */
-function spokenResult(poll) {
+/** @param {Poll} poll @param {string} step */
+function spokenResult(poll, step) {
   const shown = poll.revealed ? [...poll.results?.choices ?? []].sort((a, b) => (poll.choices.length > SPOKEN_MOST ? b.votes - a.votes : 0)).slice(0, SPOKEN_MOST).map((one) => {
     const text = poll.choices.find((choice) => choice.id === one.id)?.text ?? "";
     return `${text} ${percent(one.percent)}`;
   }).join(", ") : t("bars_hidden");
-  return `${poll.question} ${t(poll.state === "draft" ? "not_open" : poll.state)}. ${howMany(poll)}. ${shown}.`;
+  return `${poll.question} ${t(step)}. ${howMany(poll)}. ${shown}.`;
 }
 
 /** @param {string} id @param {string} text */

@@ -227,7 +227,7 @@ export async function steady() {
       await again.click({ timeout: 3_000 });
       const yes = page.getByTestId("confirm-yes");
       equal([await yes.innerText(), await yes.evaluate((one) => one.className)], ["Ask again", "main"], "the button");
-      assert((await page.getByTestId("confirm").innerText()).includes("The votes of round 1 stay and can still be downloaded."), "what stays");
+      assert((await page.getByTestId("confirm").innerText()).includes("The votes of round 1 stay and can still be downloaded; its result is marked beside the new one, unless you switch that off"), "what stays");
       await yes.click();
       await page.getByTestId("toast").filter({ hasText: "A new round is ready." }).waitFor();
       equal([asked.map((one) => one.split(" ").slice(0, 2).join(" ")), await again.isVisible()], [[`POST polls/${event.polls[0].id}/rounds`], false], "asked of the server, and whether it is offered before it was opened");
